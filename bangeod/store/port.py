@@ -1,0 +1,78 @@
+"""The store as jobs and cache see it. SQLite is one adapter, the memory store another."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from bangeod.geo.model import Entry, Row
+
+
+class Deleted(NamedTuple):
+    """One committed slice of a deletion, or a page of rows passed over (then with no keys)."""
+
+    keys: Sequence[str]  # of geo_cache rows: the text of the address; of sessions: empty strings
+    unreadable: int = 0  # rows of this page whose time can't be read; they stay
+    example: str | None = None  # one of the unreadable values
+
+
+class Census(NamedTuple):
+    """What a deletion would find; for dry runs."""
+
+    matching: int
+    unreadable: int
+    example: str | None = None
+
+
+class Store(Protocol):
+    """The tables ``geo_cache`` and ``sessions``.
+
+    Every method raises a StoreError of errors.py and nothing of an adapter's. Iterators that delete or write
+    hand out what has been committed; to stop between two slices, close them (``contextlib.aclosing``).
+    Times are whole seconds since the epoch.
+    """
+
+    async def prepare(self) -> None:
+        """Make sure that the file at the path now is the one worked on: open it, or open it anew."""
+
+    async def close(self) -> None:
+        """Let go of the file. ``prepare`` opens it again."""
+
+    def rows(self) -> AsyncIterator[Sequence[Row]]:
+        """Walk over all rows of geo_cache, a page at a time."""
+
+    def unresolved(self) -> AsyncIterator[Sequence[Row]]:
+        """Walk over the rows of geo_cache that have no country."""
+
+    async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
+        """Return the rows of these canonical addresses that there are, by canonical address.
+
+        Where two rows are of one address, the one with a country.
+        """
+
+    def write(self, entries: Sequence[Entry]) -> AsyncIterator[Sequence[Entry]]:
+        """Insert or update rows in slices; hands out the entries of each slice once it is committed.
+
+        A country is filled in only where the row has none or holds what the entry ``replaces``; NULL never
+        overwrites, ``last_seen`` never moves back. All rows of the address are updated
+        under the keys they have.
+        """
+
+    def delete_stale(
+        self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
+    ) -> AsyncIterator[Deleted]:
+        """Delete rows of geo_cache last seen before ``before``, but those whose key ``keep`` holds.
+
+        Where more than ``max_rows`` (0: no cap) would be left, the ones seen longest ago go too, the kept
+        ones last.
+        """
+
+    async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
+        """Count what ``delete_stale`` would delete."""
+
+    def delete_expired(self, now: int) -> AsyncIterator[Deleted]:
+        """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
+
+    async def count_expired(self, now: int) -> Census:
+        """Count what ``delete_expired`` would delete."""
+
+    async def tidy(self) -> Mapping[str, int]:
+        """Do what follows a deletion (statistics, free pages); returns figures for the job's report."""
