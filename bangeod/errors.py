@@ -101,6 +101,10 @@ class StoreDamagedError(StoreError):
     """The file is no SQLite database, or a malformed one."""
 
 
+class StoreRefusedError(StoreError):
+    """A constraint or a trigger of the database's refused a row; others may pass."""
+
+
 class StoreReplacedError(StoreError):
     """The file at the path is not the one that was opened; the next run works on the new one."""
 

@@ -23,23 +23,14 @@ def prepare() -> None:
         return
     print(f"Installing into {ENVIRONMENT} ...", flush=True)
     venv.create(ENVIRONMENT, with_pip=True, clear=True)
-    pip = [
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--editable",
-        f"{ROOT}[dev]",
-    ]
-    subprocess.run(pip, check=True, cwd=ROOT)
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable"]
+    subprocess.run([*pip, f"{ROOT}[dev]"], check=True, cwd=ROOT)
     STAMP.write_text(wanted)
 
 
 def main() -> int:
     """Run each step; stop at the first that fails."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - it is the person's own Python that runs this
         print(f"bangeod needs Python 3.11 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     try:
@@ -53,7 +44,7 @@ def main() -> int:
         ["pytest", *sys.argv[1:]],
     ):
         print(f"\n$ {' '.join(step)}", flush=True)
-        status = subprocess.run([PYTHON, "-m", *step], check=False, cwd=ROOT).returncode
+        status = subprocess.run([str(PYTHON), "-m", *step], check=False, cwd=ROOT).returncode
         if status:
             return status
     return 0
