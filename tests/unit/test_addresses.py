@@ -1,0 +1,246 @@
+"""Addresses: what is routable, what is canonical, and how else a web app may have spelled it."""
+
+import ipaddress
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bangeod.geo.addresses import Kind, carried_ipv4, read, spellings
+
+IPV4 = st.ip_addresses(v=4)
+IPV6 = st.ip_addresses(v=6)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("0.0.0.0", "0.255.255.255"),  # noqa: S104 - nothing is bound
+        ("10.0.0.0", "10.255.255.255"),
+        ("100.64.0.0", "100.127.255.255"),
+        ("127.0.0.0", "127.255.255.255"),
+        ("169.254.0.0", "169.254.255.255"),
+        ("172.16.0.0", "172.31.255.255"),
+        ("192.0.0.0", "192.0.0.8"),
+        ("192.0.0.11", "192.0.0.255"),
+        ("192.0.2.0", "192.0.2.255"),
+        ("192.88.99.2", "192.88.99.2"),
+        ("192.168.0.0", "192.168.255.255"),
+        ("198.18.0.0", "198.19.255.255"),
+        ("198.51.100.0", "198.51.100.255"),
+        ("203.0.113.0", "203.0.113.255"),
+        ("224.0.0.0", "255.255.255.255"),
+    ],
+)
+def test_a_special_ipv4_block_is_private_to_its_borders_and_no_further(first: str, last: str) -> None:
+    assert read(first) == (Kind.PRIVATE, first)
+    assert read(last) == (Kind.PRIVATE, last)
+    before, after = int(ipaddress.IPv4Address(first)) - 1, int(ipaddress.IPv4Address(last)) + 1
+    if before >= 0:
+        assert read(str(ipaddress.IPv4Address(before)))[0] is Kind.GLOBAL
+    if after < 2**32:
+        assert read(str(ipaddress.IPv4Address(after)))[0] is Kind.GLOBAL
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("::", Kind.PRIVATE),
+        ("::1", Kind.PRIVATE),
+        ("::8.8.8.8", Kind.PRIVATE),
+        ("64:ff9b:1::1", Kind.PRIVATE),
+        ("100::1", Kind.PRIVATE),
+        ("1fff:ffff::", Kind.PRIVATE),
+        ("2000::", Kind.GLOBAL),
+        ("2001::1", Kind.PRIVATE),
+        ("2001:1::1", Kind.GLOBAL),
+        ("2001:1::4", Kind.PRIVATE),
+        ("2001:2::1", Kind.PRIVATE),
+        ("2001:3::1", Kind.GLOBAL),
+        ("2001:4:112::1", Kind.GLOBAL),
+        ("2001:10::1", Kind.PRIVATE),
+        ("2001:20::1", Kind.GLOBAL),
+        ("2001:30::1", Kind.GLOBAL),
+        ("2001:1ff:ffff::", Kind.PRIVATE),
+        ("2001:200::", Kind.GLOBAL),
+        ("2001:db8::1", Kind.PRIVATE),
+        ("2001:db9::1", Kind.GLOBAL),
+        ("2a00:1450:4001:80b::200e", Kind.GLOBAL),
+        ("3ffe:ffff::1", Kind.GLOBAL),
+        ("3fff::1", Kind.PRIVATE),
+        ("3fff:1000::", Kind.GLOBAL),
+        ("4000::", Kind.PRIVATE),
+        ("5f00::1", Kind.PRIVATE),
+        ("fc00::1", Kind.PRIVATE),
+        ("fe80::1", Kind.PRIVATE),
+        ("fec0::1", Kind.PRIVATE),
+        ("ff02::1", Kind.PRIVATE),
+        ("ff0e::1", Kind.PRIVATE),
+    ],
+)
+def test_ipv6_blocks(text: str, kind: Kind) -> None:
+    assert read(text)[0] is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "carried", "kind"),
+    [
+        ("64:ff9b::808:808", "8.8.8.8", Kind.GLOBAL),
+        ("64:ff9b::a00:1", "10.0.0.1", Kind.PRIVATE),
+        ("2002:808:808::1", "8.8.8.8", Kind.GLOBAL),
+        ("2002:c0a8:101::1", "192.168.1.1", Kind.PRIVATE),
+    ],
+)
+def test_an_address_that_carries_ipv4_is_as_routable_as_what_it_carries(text: str, carried: str, kind: Kind) -> None:
+    assert read(text) == (kind, text)
+    assert carried_ipv4(text) == carried
+
+
+@pytest.mark.parametrize("text", ["8.8.8.8", "2a00::1", "64:ff9b:1::1", "2001:2002::1"])
+def test_other_addresses_carry_none(text: str) -> None:
+    assert carried_ipv4(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("::ffff:8.8.8.8", "8.8.8.8"),
+        ("::FFFF:0808:0808", "8.8.8.8"),
+        ("0:0:0:0:0:ffff:8.8.8.8", "8.8.8.8"),
+        ("2A00:1450:4001:080B:0000:0000:0000:200E", "2a00:1450:4001:80b::200e"),
+        ("2a00:0:0:1::1", "2a00:0:0:1::1"),
+        ("2a00:1:0:2:3:4:5:6", "2a00:1:0:2:3:4:5:6"),
+    ],
+)
+def test_canonical_form(text: str, canonical: str) -> None:
+    assert read(text) == (Kind.GLOBAL, canonical)
+
+
+def test_a_zone_belongs_to_a_link_local_address() -> None:
+    assert read("FE80::1%eth0") == (Kind.PRIVATE, "fe80::1%eth0")
+    assert read("fe80::1%eth0") == (Kind.PRIVATE, "fe80::1%eth0")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "8.8.8.8 ",
+        " 8.8.8.8",
+        "8.8.8.8\n",
+        "8.8.8.8\0",
+        "8.8.8",
+        "8.8.8.8.8",
+        "8.8.8.256",
+        "08.8.8.8",
+        "0x8.8.8.8",
+        "134744072",
+        "8.8.8.8/32",
+        "8.8.8.8:22",
+        "[2a00::1]",
+        "[2a00::1]:22",
+        "2a00::1/64",
+        "2a00::1::2",
+        "2a00:::1",
+        "1:2:3:4:5:6:7:8:9",
+        "12345::",
+        "2a00::1%eth0",
+        "::ffff:8.8.8.8%eth0",
+        "fe80::1%",
+        "fe80::1%eth0%eth1",
+        "fe80::1%a/b",
+        "fe80::1%sixteen-letters!",
+        "localhost",
+        "٨.٨.٨.٨",
+        "\ud800",
+        ":\ud800",
+        pytest.param("1" * 1_000_000, id="long"),
+        pytest.param(":" * 1_000_000, id="long with colons"),
+        "2a00::" + "0" * 100 + "1",
+    ],
+)
+def test_no_address(text: str) -> None:
+    assert read(text) == (Kind.INVALID, text)
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"8.8.8.8", 134744072, pytest.param(10**6000, id="huge"), 8.8, [":"], memoryview(b"")]
+)
+def test_what_is_no_text_is_invalid_and_named_by_its_type(value: object) -> None:
+    assert read(value) == (Kind.INVALID, f"<{type(value).__name__}>")
+
+
+def test_rows_of_sqlite_hold_such_values() -> None:
+    with sqlite3.connect(":memory:") as connection:
+        values = [value for (value,) in connection.execute("VALUES (NULL), (x'00'), (1), (1.5)")]
+    connection.close()
+    assert [read(value)[0] for value in values] == [Kind.INVALID] * 4
+
+
+@given(st.text() | st.text(alphabet="0123456789abcdef:.%/ ", max_size=70))
+def test_any_text_is_read_as_ipaddress_reads_it(text: str) -> None:
+    kind, canonical = read(text)
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        assert (kind, canonical) == (Kind.INVALID, text)
+        return
+    if "%" in text:  # ipaddress takes a zone on any address, of any length
+        return
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    assert kind is not Kind.INVALID
+    assert canonical == str(mapped or address)
+
+
+@given(IPV4 | IPV6, st.sampled_from([str, str.upper, lambda text: ipaddress.ip_address(text).exploded]))
+def test_canonical_is_a_fixed_point_of_every_spelling(address: ipaddress.IPv4Address, spell: object) -> None:
+    assert callable(spell)
+    kind, canonical = read(spell(str(address)))
+    assert kind is not Kind.INVALID
+    assert read(canonical) == (kind, canonical)
+
+
+@given(IPV4 | IPV6)
+def test_no_address_that_python_calls_private_or_multicast_is_global(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    text = str(address)
+    carries = carried_ipv4(text) is not None  # releases of Python differ on these
+    exceptions = ("192.0.0.", "2001:")  # and on the exceptions within these
+    if (address.is_private or address.is_multicast) and not carries and not text.startswith(exceptions):
+        assert read(text)[0] is Kind.PRIVATE
+
+
+def test_spellings_of_ipv4() -> None:
+    assert spellings("192.0.2.1") == (
+        "192.0.2.1",
+        "::ffff:192.0.2.1",
+        "::FFFF:192.0.2.1",
+        "::ffff:c000:201",
+        "::FFFF:C000:201",
+    )
+
+
+def test_spellings_of_ipv6() -> None:
+    assert spellings("2a00::b") == (
+        "2a00::b",
+        "2A00::B",
+        "2a00:0000:0000:0000:0000:0000:0000:000b",
+        "2A00:0000:0000:0000:0000:0000:0000:000B",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "fe80::1%eth0", "2A00::B"])
+def test_what_is_no_canonical_address_is_its_only_spelling(text: str) -> None:
+    assert spellings(text) == (text,)
+
+
+@given(IPV4 | IPV6)
+def test_every_spelling_is_read_as_the_canonical_and_none_comes_twice(address: ipaddress.IPv4Address) -> None:
+    _, canonical = read(str(address))
+    texts = spellings(canonical)
+    assert texts[0] == canonical
+    assert len(set(texts)) == len(texts)
+    assert {read(text)[1] for text in texts} == {canonical}
