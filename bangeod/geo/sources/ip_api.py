@@ -1,0 +1,218 @@
+"""The client of ip-api.com's batch endpoint: one request at a time, within its limits, also across restarts."""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+from urllib.parse import quote, quote_plus
+
+import httpx
+import structlog
+
+from bangeod import __version__
+from bangeod.clock import Clock
+from bangeod.errors import SourceError, SourcePausedError
+from bangeod.geo import addresses
+from bangeod.geo.model import Geo, Origin
+from bangeod.geo.sources import ip_api_answer
+from bangeod.geo.sources.ip_api_answer import Outcome, Verdict
+from bangeod.geo.sources.ip_api_limit import WINDOW, Limit, Reason
+
+log = structlog.get_logger(__name__)
+
+FREE_URL: Final = "http://ip-api.com/batch"
+PRO_URL: Final = "https://pro.ip-api.com/batch"
+
+_NAME: Final = "ip-api"
+_FIELDS: Final = "status,message,country,countryCode,as,org,query"
+_BATCH: Final = 100  # addresses; 422 above (ip-api.com's documentation)
+_MAX_BODY: Final = 1 << 20  # octets; a full answer has some 20,000
+_LONGEST_RESTORED: Final = 86_400.0  # seconds; more than any pause that we record
+_URL: Final = re.compile(r"\S+://\S*")
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # a compressed answer could grow past any limit
+    "Content-Type": "application/json",
+    "User-Agent": f"bangeod/{__version__}",
+}
+
+
+class PauseStore(Protocol):
+    """Where the time until which nothing may be sent outlives the process."""
+
+    def load_pause(self) -> float | None:
+        """Return it, in seconds since the epoch; None where there is none."""
+
+    async def save_pause(self, until: float | None) -> None:
+        """Record it, durably when this returns. Raises OSError where it can't."""
+
+
+class IpApi:
+    """ip-api.com as a source. The event loop's thread owns it.
+
+    ``key`` goes into the query of the request and nowhere else: into no log line, error or ``repr``.
+    ``timeout`` is the seconds that a request may take in all. To change the settings of a running one, close it
+    first, so that two never send at once; what it must wait for is in the pause store.
+    """
+
+    def __init__(self, *, url: str, key: str = "", timeout: float, clock: Clock, pause_store: PauseStore) -> None:
+        self._url = url
+        self._key = key
+        self._timeout = timeout
+        self._clock = clock
+        self._pauses = pause_store
+        self._limit = Limit()
+        self._batch = _BATCH
+        self._one_in_flight = asyncio.Lock()
+        self._client: httpx.AsyncClient | None = None
+        self._closed = False
+        self._restored_until = self._restore()
+
+    @property
+    def origin(self) -> Origin:
+        """Return the name that answers of it carry."""
+        return Origin.IP_API
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many addresses one request may hold."""
+        return self._batch
+
+    def wait(self) -> float:
+        """Return the seconds until the next request may go; 0 where it may go now."""
+        if self._clock.now() >= self._restored_until:
+            self._limit.lift(Reason.RESTART)
+        return self._limit.wait(self._clock.monotonic())
+
+    async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
+        """Ask about canonical, globally routable addresses; what is none, or beyond one batch, is left out.
+
+        Waits for a request that is in flight. Raises SourcePausedError and SourceError as RemoteSource says.
+        """
+        async with self._one_in_flight:
+            routable = (ip for ip in dict.fromkeys(ips) if addresses.read(ip) == (addresses.Kind.GLOBAL, ip))
+            asked = list(routable)[: self._batch]
+            if not asked:
+                return {}
+            self._check_may_send()
+            await self._record(self._clock.now() + WINDOW)
+            self._limit.sent(self._clock.monotonic())
+            outcome = await self._ask(asked)
+            return await self._conclude(outcome)
+
+    def _restore(self) -> float:
+        """Take up the pause that the last process recorded; one from a clock that was ahead lasts a day at most."""
+        until = self._pauses.load_pause()
+        if until is None or not math.isfinite(until):
+            return 0.0
+        left = min(until - self._clock.now(), _LONGEST_RESTORED)
+        if left > 0:
+            self._limit.pause(self._clock.monotonic(), left, Reason.RESTART)
+        return until
+
+    def _check_may_send(self) -> None:
+        if self._closed:
+            raise SourceError(_NAME, "it is closed")
+        seconds = self.wait()
+        if seconds > 0:
+            raise SourcePausedError(_NAME, self._limit.reason(self._clock.monotonic()).value, seconds)
+
+    async def _record(self, until: float | None) -> None:
+        """Record a pause; without the record a crash loop would ask without end, so nothing is sent then."""
+        try:
+            await self._pauses.save_pause(until)
+        except OSError as error:
+            problem = f"the pause before the next request can't be recorded ({error.strerror}), so nothing is sent"
+            raise SourceError(_NAME, f"{problem}: see to the state directory") from error
+
+    async def _ask(self, asked: Sequence[str]) -> Outcome | str:
+        """Send one batch; returns the answer understood, or why there was none."""
+        if self._client is None:
+            # In a thread, for it reads the certificates of all authorities, and outside of the request's time.
+            self._client = await asyncio.to_thread(_make_client, self._timeout)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._send(self._client, asked)
+        except (TimeoutError, httpx.TimeoutException):
+            return f"it did not answer within {self._timeout:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            # Out of the handler with a text: the foreign error holds the request, and that the key.
+            return self._scrubbed(error)
+
+    async def _send(self, client: httpx.AsyncClient, asked: Sequence[str]) -> Outcome:
+        query = {"fields": _FIELDS} | ({"key": self._key} if self._key else {})
+        url = httpx.URL(self._url).copy_merge_params(query)
+        async with client.stream("POST", url, content=json.dumps(asked), headers=_HEADERS) as response:
+            body: bytes | None = b""
+            if response.status_code == httpx.codes.OK:
+                body = await _read(response)
+            if body is None:
+                quota = ip_api_answer.interpret(response.status_code, response.headers, b"", asked).quota
+                return Outcome(Verdict.BROKEN, quota, problem=f"its answer is over {_MAX_BODY >> 10} KiB or compressed")
+            return ip_api_answer.interpret(response.status_code, response.headers, body, asked)
+
+    async def _conclude(self, outcome: Outcome | str) -> Mapping[str, Geo | None]:
+        now = self._clock.monotonic()
+        if isinstance(outcome, str):
+            self._limit.failed(now)
+            await self._save_wait(at_least=WINDOW)  # it may have been counted
+            raise self._paused(outcome)
+        self._limit.answered(now, outcome.verdict, outcome.quota)
+        await self._save_wait()
+        if outcome.verdict is Verdict.ANSWERED:
+            return outcome.found
+        if outcome.verdict is Verdict.TOO_LARGE:
+            self._batch = max(1, self._batch // 2)
+        raise self._paused(outcome.problem)
+
+    async def _save_wait(self, *, at_least: float = 0.0) -> None:
+        """Replace the mark of the request in flight by what is to be waited for now."""
+        seconds = max(self.wait(), at_least)
+        try:
+            await self._record(self._clock.now() + seconds if seconds > 0 else None)
+        except SourceError as error:
+            # The answer counts all the same; the mark stays, and the next request finds the same obstacle.
+            log.warning("ip_api_pause_not_saved", problem=error.problem)
+
+    def _paused(self, problem: str) -> SourcePausedError:
+        seconds = self.wait()
+        log.warning("ip_api_paused", reason=problem, seconds=round(seconds))
+        return SourcePausedError(_NAME, problem, seconds)
+
+    def _scrubbed(self, error: Exception) -> str:
+        text = _URL.sub("…", str(error))
+        secrets = {self._key, quote(self._key), quote_plus(self._key)} - {""}
+        if any(secret in text for secret in secrets):
+            text = ""
+        return f"the request failed ({type(error).__name__}{': ' if text else ''}{text})"
+
+    async def close(self) -> None:
+        """Wait for the request in flight and close the connection; nothing is sent afterwards."""
+        self._closed = True
+        async with self._one_in_flight:
+            if self._client:
+                await self._client.aclose()
+                self._client = None
+
+
+def _make_client(timeout: float) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        trust_env=False,  # no proxy, netrc or certificates out of the environment
+        follow_redirects=False,
+        timeout=timeout,
+        limits=httpx.Limits(max_connections=1),
+    )
+
+
+async def _read(response: httpx.Response) -> bytes | None:
+    """Return the body as it was sent; None where it is too large, or compressed although that was not asked for."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        return None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return None
+    return bytes(body)
