@@ -1,6 +1,6 @@
 """The store as jobs and cache see it. SQLite is one adapter, the memory store another."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from bangeod.geo.model import Entry, Row
@@ -30,16 +30,16 @@ class Store(Protocol):
     Times are whole seconds since the epoch.
     """
 
-    async def prepare(self) -> None:
-        """Make sure that the file at the path now is the one worked on: open it, or open it anew."""
+    async def prepare(self) -> bool:
+        """Make sure that the file at the path now is the one worked on; return whether it was opened (anew)."""
 
     async def close(self) -> None:
         """Let go of the file. ``prepare`` opens it again."""
 
-    def rows(self) -> AsyncIterator[Sequence[Row]]:
+    def rows(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over all rows of geo_cache, a page at a time."""
 
-    def unresolved(self) -> AsyncIterator[Sequence[Row]]:
+    def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over the rows of geo_cache that have no country."""
 
     async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
@@ -48,17 +48,18 @@ class Store(Protocol):
         Where two rows are of one address, the one with a country.
         """
 
-    def write(self, entries: Sequence[Entry]) -> AsyncIterator[Sequence[Entry]]:
+    def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed.
 
         A country is filled in only where the row has none or holds what the entry ``replaces``; NULL never
-        overwrites, ``last_seen`` never moves back. All rows of the address are updated
+        overwrites (but ``asn`` and ``org`` of another country than the one that is written go with it), ``last_seen``
+        never moves back. All rows of the address are updated
         under the keys they have.
         """
 
     def delete_stale(
         self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
-    ) -> AsyncIterator[Deleted]:
+    ) -> AsyncGenerator[Deleted, None]:
         """Delete rows of geo_cache last seen before ``before``, but those whose key ``keep`` holds.
 
         Where more than ``max_rows`` (0: no cap) would be left, the ones seen longest ago go too, the kept
@@ -68,7 +69,7 @@ class Store(Protocol):
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
         """Count what ``delete_stale`` would delete."""
 
-    def delete_expired(self, now: int) -> AsyncIterator[Deleted]:
+    def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
         """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
 
     async def count_expired(self, now: int) -> Census:

@@ -1,0 +1,279 @@
+"""One connection to the shared file: whole transactions on SQLite's thread, interrupted where they are cancelled.
+
+All of a transaction runs in one go on aiosqlite's thread. Were each statement a trip of its own, the write lock
+would be held while the event loop is busy with something else.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+import structlog
+
+from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
+from bangeod.store import faults, queries
+from bangeod.store.engine import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from sqlite3 import Connection
+
+    from bangeod.clock import Clock
+
+T = TypeVar("T")
+Identity = tuple[int, int]  # device and inode
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY = 0.001  # seconds until the lock is asked for again
+RETRY_GROWTH = 1.5  # times, each time
+LONGEST_RETRY = 0.05  # seconds
+INTERRUPT_EVERY = 0.02  # seconds; a statement that begins between two of them is caught by the next
+
+
+class SharedFile:
+    """The database file at a path, opened by nothing but SQLite."""
+
+    def __init__(self, path: Path, *, busy_timeout: float, clock: "Clock") -> None:
+        self.path = path
+        self._log_path = path.with_name(path.name + "-wal")
+        self.busy_timeout = busy_timeout  # seconds
+        self._clock = clock
+        self._connection: aiosqlite.Connection | None = None
+        self._identity: Identity | None = None
+        self._log: Identity | None = None  # the write-ahead log, seen while the database was in its place
+        self._suspect = False  # only a new connection sees whether what was wrong has been mended
+        self._damaged = False  # and what is there then may be another database under the same inode
+
+    async def prepare(self) -> bool:
+        """Open the file at the path, or open it anew where need be; return whether it may be another database."""
+        try:
+            found = self._look()
+        except StoreError:  # what was opened is no longer there
+            await self.close()
+            raise
+        same = self._connection is not None and found == self._identity
+        if same and not self._suspect:
+            self._log = _identity(self._log_path)
+            return False
+        was_damaged = self._damaged
+        await self.close()
+        connection = aiosqlite.Connection(self._connect, 64)
+        try:
+            await connection
+        except engine.Error as error:
+            # Its thread still tells the event loop that it ends; the loop must not be closed by then.
+            await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - see the module's docstring
+            raise self._translated(error) from error
+        self._connection, self._identity, self._suspect = connection, found, False
+        self._log = None
+        self._damaged = False
+        try:
+            await self.read(lambda opened: self._greet(opened, found))
+        except BaseException:
+            await self.close()
+            raise
+        self._log = _identity(self._log_path)
+        return not same or was_damaged
+
+    async def close(self) -> None:
+        """Close the connection, whatever state the file is in."""
+        if self._connection is not None and self._log is not None and not self._is_in_place():
+            await self._empty_log()
+        connection, self._connection, self._identity = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(engine.Error):
+                await connection.close()
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._look() == self._identity
+        except StoreError:
+            return False
+
+    async def _empty_log(self) -> None:
+        """Empty the log of a database that is no longer at the path.
+
+        SQLite leaves it there, and whoever opens the file that is at the path now would replay it into that one.
+        """
+        if _identity(self._log_path) != self._log:
+            return
+        with contextlib.suppress(StoreError, engine.Error):
+            await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
+        if _identity(self._log_path) == self._log and not _is_empty(self._log_path):
+            log.error(
+                "old_log_left",
+                path=str(self._log_path),
+                problem="it belongs to the database that was replaced, and another program still uses that",
+                advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
+            )
+
+    async def read(self, work: "Callable[[Connection], T]") -> T:
+        """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
+        return await self._patiently(lambda connection: _leniently(connection, work))
+
+    async def write(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
+        """Run ``work`` in a transaction; return its result and the seconds for which the lock was held.
+
+        Never writes to a file that is no longer the one at the path. Rolls back on every failure.
+        """
+        return await self._patiently(lambda connection: self._transaction(connection, work))
+
+    def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
+        if self._look() != self._identity:
+            raise faults.replaced(self.path)
+        connection.execute(queries.BEGIN)
+        began = time.perf_counter()
+        try:
+            result = work(connection)
+            connection.execute(queries.COMMIT)
+            self._log = self._log or _identity(self._log_path)
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute(queries.ROLLBACK)
+            raise
+        return result, time.perf_counter() - began
+
+    async def _patiently(self, work: "Callable[[Connection], T]") -> T:
+        """Ask again while the database is locked, for the busy timeout; SQLite's own handler is less polite."""
+        deadline = self._clock.monotonic() + self.busy_timeout
+        delay = FIRST_RETRY
+        while True:
+            try:
+                return await self._interruptibly(work)
+            except engine.Error as error:
+                if _code(error) & 0xFF not in (faults.BUSY, faults.LOCKED):
+                    raise self._translated(error) from error
+                if self._clock.monotonic() >= deadline:
+                    raise faults.locked(self.path, self.busy_timeout) from error
+            await asyncio.sleep(delay)
+            delay = min(delay * RETRY_GROWTH, LONGEST_RETRY)
+
+    async def _interruptibly(self, work: "Callable[[Connection], T]") -> T:
+        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has let go."""
+        connection = self._connection
+        if connection is None:  # not prepared, or closed meanwhile by whoever found another file at the path
+            self._look()
+            raise faults.replaced(self.path)
+        raw = connection._conn  # noqa: SLF001 - see the module's docstring
+        turn = _Turn()
+        running: asyncio.Future[T] = asyncio.ensure_future(
+            connection._execute(turn.run, work, raw)  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
+        )
+        try:
+            return await asyncio.shield(running)
+        except ValueError as error:  # how aiosqlite says that the connection is closed
+            if self._connection is connection:
+                raise
+            raise faults.replaced(self.path) from error
+        except asyncio.CancelledError:
+            while not running.done():
+                turn.give_up(raw)
+                await asyncio.wait([running], timeout=INTERRUPT_EVERY)
+            running.exception()  # it was asked to fail
+            raise
+
+    def _connect(self) -> "Connection":
+        """Open without ever creating a file: an empty one in the database's place would look like a new one."""
+        uri = f"file:{quote(os.fspath(self.path))}?mode=rw"
+        connection: Connection = engine.connect(uri, uri=True, timeout=0, isolation_level=None)
+        return connection
+
+    def _greet(self, connection: "Connection", found: Identity) -> None:
+        """Set the connection up and read something: a file that is no database, or another one by now, is found out."""
+        for statement in queries.ON_OPEN:
+            connection.execute(statement).fetchall()
+        connection.execute(queries.SCHEMA_VERSION).fetchall()
+        if self._look() != found:
+            raise faults.replaced(self.path)
+
+    def _look(self) -> Identity:
+        """Return which file is at the path. Only stat() it: closing another descriptor drops SQLite's locks."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            raise faults.missing(self.path) from None
+        except OSError as error:
+            raise faults.unreadable(self.path, error) from error
+        return status.st_dev, status.st_ino
+
+    def _translated(self, error: Exception) -> Exception:
+        problem = faults.translate(self.path, _code(error), str(error))
+        self._suspect |= not isinstance(problem, StoreLockedError | SchemaError | StoreRefusedError)
+        self._damaged |= isinstance(problem, StoreDamagedError)
+        return problem
+
+
+class _Turn:
+    """One piece of work on SQLite's thread. It alone is interrupted, not what runs there before or after it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = False
+        self._given_up = False
+
+    def run(self, work: "Callable[[Connection], T]", connection: "Connection") -> T:
+        """Do the work, unless nobody waits for it any more. On SQLite's thread."""
+        with self._lock:
+            if self._given_up:
+                raise engine.OperationalError("interrupted")
+            self._running = True
+        try:
+            return work(connection)
+        finally:
+            with self._lock:
+                self._running = False
+
+    def give_up(self, connection: "Connection") -> None:
+        """Interrupt the work where it is running, and keep it from beginning."""
+        with self._lock:
+            self._given_up = True
+            if self._running:
+                connection.interrupt()
+
+
+def _identity(path: Path) -> Identity | None:
+    """Return which file is at a path; None where there is none, or it can't be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:  # gone
+        return True
+
+
+def _leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
+    """Run ``work`` again where it met text that is no UTF-8, with what can't be decoded replaced.
+
+    Always decoding in Python would slow every read down; such text is next to never there.
+    """
+    try:
+        return work(connection)
+    except engine.OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+    connection.text_factory = _decode
+    try:
+        return work(connection)
+    finally:
+        connection.text_factory = str
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", None) or 0

@@ -1,0 +1,131 @@
+"""What SQLite's errors mean for bangeod: result codes to errors.py, once, with advice."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from bangeod.errors import (
+    SchemaError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreLockedError,
+    StoreMissingError,
+    StoreReadOnlyError,
+    StoreRefusedError,
+    StoreReplacedError,
+)
+
+# Primary result codes, from sqlite.org/rescode.html; the adapter's two engines number them alike.
+ERROR: Final = 1
+BUSY: Final = 5
+LOCKED: Final = 6
+READONLY: Final = 8
+INTERRUPT: Final = 9
+IOERR: Final = 10
+CORRUPT: Final = 11
+FULL: Final = 13
+CANTOPEN: Final = 14
+CONSTRAINT: Final = 19
+NOTADB: Final = 26
+
+READONLY_DBMOVED: Final = 1032
+
+_PLAIN: Final[dict[int, tuple[type[StoreError], str, str]]] = {
+    BUSY: (StoreLockedError, "the database is locked", "tried again at the next run"),
+    LOCKED: (StoreLockedError, "the database is locked", "tried again at the next run"),
+    FULL: (StoreFullError, "the disk is full", "make room; what is not written yet is kept until then"),
+    CORRUPT: (StoreDamagedError, "is no intact SQLite database ({text})", "restore it from a backup"),
+    NOTADB: (StoreDamagedError, "is no SQLite database", "set [database] path to the web app's database"),
+    IOERR: (StoreError, "reading or writing failed ({text})", "look at the disk: dmesg, df, mount"),
+    CONSTRAINT: (
+        StoreRefusedError,
+        "the database refused a row ({text})",
+        "look at its triggers and constraints; what is not written yet is kept",
+    ),
+}
+
+
+def missing(path: Path) -> StoreMissingError:
+    """Say that no file is at the path."""
+    return StoreMissingError(
+        str(path),
+        "there is no such database",
+        "start the web app once so that it makes it, or set [database] path to where it is",
+    )
+
+
+def replaced(path: Path) -> StoreReplacedError:
+    """Say that another file has taken the path since it was opened."""
+    return StoreReplacedError(
+        str(path),
+        "the file was deleted or replaced while it was in use",
+        "nothing was written to the old one; the next run works on the file that is there then",
+    )
+
+
+def locked(path: Path, seconds: float) -> StoreLockedError:
+    """Say that the write lock could not be had."""
+    return StoreLockedError(
+        str(path),
+        f"another process has held the database locked for over {seconds:g} s",
+        "tried again at the next run; if it stays, look for a program that keeps a transaction open",
+    )
+
+
+def schema(path: Path, problem: str) -> SchemaError:
+    """Say that a table can't be worked with."""
+    return SchemaError(
+        str(path),
+        problem,
+        "start the web app once so that it makes or migrates its tables; looked at again at each run",
+    )
+
+
+def unpageable(path: Path, table: str) -> StoreError:
+    """Say that rows can't be walked over, because the keys by which that is done are no text."""
+    return StoreError(
+        str(path),
+        f"table {table} has no rowid, and a key in it is not UTF-8",
+        f"find the row with SELECT quote(CAST(ip AS BLOB)) FROM {table} and delete it",  # noqa: S608 - for a person to type
+    )
+
+
+def unreadable(path: Path, error: OSError) -> StoreError:
+    """Say that the path can't even be looked at."""
+    return StoreReadOnlyError(str(path), f"can't be reached: {error.strerror}", _permission_advice(path))
+
+
+def is_missing(path: Path) -> bool:
+    """Say whether nothing is at the path; a directory that can't be looked into doesn't tell."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return False
+
+
+def translate(path: Path, code: int, text: str) -> StoreError:
+    """Give a result code of SQLite (extended or not) its error."""
+    where = str(path)
+    primary = code & 0xFF
+    if code == READONLY_DBMOVED:
+        return replaced(path)
+    if primary == CANTOPEN and is_missing(path):
+        return missing(path)
+    if primary == ERROR and text.startswith(("no such table", "no such column", "ON CONFLICT clause")):
+        return schema(path, text)
+    if primary in (READONLY, CANTOPEN):
+        problem = "the database can't be written" if primary == READONLY else "the database can't be opened"
+        return StoreReadOnlyError(where, problem, _permission_advice(path))
+    kind, problem, advice = _PLAIN.get(primary, (StoreError, "{text}", "this is SQLite's own message"))
+    return kind(where, problem.format(text=text), advice)
+
+
+def _permission_advice(path: Path) -> str:
+    return (
+        f"user id {os.geteuid()} needs to read and write the file, its -wal and -shm, and the directory "
+        f"{path.parent}; `bangeod check` says which of them is wrong; where none is, the unit's ReadWritePaths= "
+        "lacks the directory"
+    )

@@ -1,0 +1,147 @@
+"""A look at the database that leaves nothing behind: no row, no file, no lock that lasts.
+
+SQLite makes ``-wal`` and ``-shm`` for whoever opens a database in WAL mode, readers too, and a reader can't
+remove them again. So where nobody has the file open it is read as immutable, which makes none.
+"""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
+
+from bangeod.errors import StoreError
+from bangeod.store import faults, queries, times
+from bangeod.store.columns import Table, UnfitError
+from bangeod.store.engine import engine
+from bangeod.store.sqlite import look_at_tables
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+WAL: Final = "wal"
+CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
+STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the time
+
+# Extended result codes: what a read-only connection can't do is left to the next one that may write.
+NEEDS_A_WRITER: Final = frozenset({264, 520, 776})  # READONLY_RECOVERY, READONLY_CANTINIT, READONLY_ROLLBACK
+
+
+class Look(NamedTuple):
+    """What was seen. A number is None where counting took too long, or would have kept the web app waiting."""
+
+    journal_mode: str
+    tables: Mapping[str, Table | UnfitError]
+    rows: int | None = None
+    unresolved: int | None = None
+    newest: int | None = None  # epoch seconds; the last of the times as text, so of one form at best
+    sessions: int | None = None
+    expired: int | None = None
+
+
+class Wish(NamedTuple):
+    """What to look at, and for how long; times in seconds."""
+
+    path: Path
+    now: float
+    busy_timeout: float
+    census_seconds: float
+
+
+def inspect(path: Path, *, now: float, busy_timeout: float, census_seconds: float = CENSUS_SECONDS) -> Look:
+    """Look at the tables and count rows; times in seconds. Raises StoreError. Blocks."""
+    try:
+        return _inspect(Wish(path, now, busy_timeout, census_seconds))
+    except engine.Error as error:
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        if code in NEEDS_A_WRITER:
+            problem = "was not closed cleanly, and can't be read before that has been put right"
+            advice = "start the web app or bangeod: the first that opens it to write puts it right"
+            raise StoreError(str(path), problem, advice) from error
+        raise faults.translate(path, code, str(error)) from error
+
+
+def _inspect(wish: Wish) -> Look:
+    if _is_open_somewhere(wish.path) or not _is_in_wal_mode(wish.path):
+        return _look(wish, "mode=ro")
+    try:
+        return _look(wish, "mode=ro&immutable=1")._replace(journal_mode=WAL)
+    except engine.DatabaseError:
+        if not _is_open_somewhere(wish.path):
+            raise
+    return _look(wish, "mode=ro")  # another one has opened it meanwhile
+
+
+def _is_open_somewhere(path: Path) -> bool:
+    return any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-shm"))
+
+
+def _is_in_wal_mode(path: Path) -> bool:
+    """Find out without making a file: a WAL can't be worked with unless there are locks."""
+    try:
+        with _open(path, "mode=ro&nolock=1", 0) as connection:
+            connection.execute(queries.SCHEMA_VERSION).fetchall()
+    except engine.OperationalError as error:
+        return getattr(error, "sqlite_errorcode", 0) == faults.CANTOPEN and path.exists()
+    return False
+
+
+@contextlib.contextmanager
+def _open(path: Path, parameters: str, busy_timeout: float) -> "Iterator[Connection]":
+    uri = f"file:{quote(str(path))}?{parameters}"
+    with contextlib.closing(engine.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None)) as connection:
+        yield connection
+
+
+def _look(wish: Wish, parameters: str) -> Look:
+    with _open(wish.path, parameters, wish.busy_timeout) as connection:
+        _, seen = look_at_tables(connection, None)
+        tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
+        mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
+        look = Look(mode, tables)
+        if mode != WAL and "immutable" not in parameters:  # a reader would make writers wait
+            return look
+        geo = _count(connection, tables["geo_cache"], queries.GEO_CENSUS, wish)
+        sessions = _count(connection, tables["sessions"], queries.SESSIONS_CENSUS, wish)
+    if geo:
+        look = look._replace(rows=geo[0], unresolved=geo[1], newest=times.whole_seconds(geo[2]))
+    return look._replace(sessions=sessions[0], expired=sessions[1]) if sessions else look
+
+
+def _compile(connection: "Connection", table: Table | UnfitError) -> Table | UnfitError:
+    """Let SQLite read the statements that the jobs will run: it misses an index or a trigger's table by that."""
+    if isinstance(table, UnfitError):
+        return table
+    statements = [table.sql(queries.DELETE_DUE)]
+    if table.name == "geo_cache":
+        statements.append(table.upsert())
+    nulls: defaultdict[str, None] = defaultdict(lambda: None)
+    try:
+        for statement in statements:
+            connection.execute(queries.EXPLAIN.format(statement=statement), nulls).fetchall()
+    except engine.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", faults.ERROR) != faults.ERROR:
+            raise
+        return UnfitError(f"table {table.name} can't be worked with: {error}")
+    return table
+
+
+def _count(connection: "Connection", table: Table | UnfitError, statement: str, wish: Wish) -> tuple[int, ...] | None:
+    if isinstance(table, UnfitError):
+        return None
+    connection.set_progress_handler(_past(time.monotonic() + wish.census_seconds), STEPS)
+    try:
+        counts: tuple[int, ...] = connection.execute(table.sql(statement), {"now": int(wish.now)}).fetchone()
+    except engine.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) != faults.INTERRUPT:
+            raise
+        return None
+    finally:
+        connection.set_progress_handler(None, 0)
+    return counts
+
+
+def _past(deadline: float) -> Callable[[], bool]:
+    return lambda: time.monotonic() > deadline

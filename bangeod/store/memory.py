@@ -1,0 +1,243 @@
+"""A store without a database: the two tables in memory, with the semantics of the port and faults on demand.
+
+Cache and jobs are tested with it. The tables are open: a test reads them, and plays the web app by changing
+them. Pages and slices are small, so that a handful of rows already takes several of them.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import TypeVar
+
+from bangeod.clock import to_text
+from bangeod.errors import StoreError, StoreMissingError
+from bangeod.geo.addresses import read as read_address
+from bangeod.geo.model import Entry, Geo, Row
+from bangeod.store import times
+from bangeod.store.port import Census, Deleted
+
+GEO_COLUMNS = ("country_code", "country_name", "asn", "org", "cached_at", "last_seen")
+SESSION_COLUMNS = ("token", "created_at", "expires_at")
+
+T = TypeVar("T")
+RawRow = dict[str, object]  # column to value, of any type that SQLite can store; a missing column is NULL
+
+
+class MemoryStore:
+    """Two tables, a gate and a list of faults.
+
+    ``geo_cache`` maps the key of a row to its other columns, ``sessions`` the id. Every page, slice and
+    statement is one step. A step waits while ``gate`` is cleared, raises StoreMissingError while ``lost`` is
+    true, and raises the fault that ``fail_next`` planned for it; what raises has changed nothing. A row whose
+    key is no text is handed out and deleted like any other, under ``str`` of the key.
+    """
+
+    def __init__(self, *, page_size: int = 3, slice_size: int = 2) -> None:
+        self.geo_cache: dict[object, RawRow] = {}
+        self.sessions: dict[int, RawRow] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.lost = False
+        self.prepared = False
+        self._page_size = page_size
+        self._slice_size = slice_size
+        self._steps = 0
+        self._faults: dict[int, StoreError] = {}  # by the number of the step
+        self._ids = count(1)
+
+    # The web app's side, and the faults.
+
+    def put_geo(self, key: object, **columns: object) -> None:
+        """Insert a row or replace it whole; a column that is not given is NULL."""
+        self.geo_cache[key] = {**dict.fromkeys(GEO_COLUMNS), **columns}
+
+    def put_session(self, expires_at: object) -> int:
+        """Insert a session; return its id."""
+        number = next(self._ids)
+        row: RawRow = {**dict.fromkeys(SESSION_COLUMNS), "token": f"token-{number}", "expires_at": expires_at}
+        self.sessions[number] = row
+        return number
+
+    def fail_next(self, error: StoreError, *, after: int = 0) -> None:
+        """Let ``after`` steps pass, and the next one raise ``error``; where one is planned, the one after."""
+        number = self._steps + after
+        while number in self._faults:
+            number += 1
+        self._faults[number] = error
+
+    async def _step(self) -> None:
+        await self.gate.wait()
+        await asyncio.sleep(0)  # others get their turn here, as they do while SQLite works
+        number, self._steps = self._steps, self._steps + 1
+        if number in self._faults:
+            raise self._faults.pop(number)
+        if self.lost:
+            raise StoreMissingError("memory", "there is no database", "set lost to False")
+
+    # The port.
+
+    async def prepare(self) -> bool:
+        """Note that the store is in use; return whether it was not. Clear ``prepared`` to play a swapped file."""
+        await self._step()
+        opened, self.prepared = not self.prepared, True
+        return opened
+
+    async def close(self) -> None:
+        """Note that the store is out of use; never fails."""
+        self.prepared = False
+
+    def rows(self) -> AsyncGenerator[Sequence[Row], None]:
+        """Walk over all rows of geo_cache, a page at a time."""
+        return self._pages(lambda _row: True)
+
+    def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
+        """Walk over the rows of geo_cache that have no country."""
+        return self._pages(lambda row: not row.get("country_code"))
+
+    async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
+        """Return the rows of these canonical addresses that there are, by canonical address."""
+        await self._step()
+        keys = self._keys_by_address()
+        found = {ip: [_row(key, self.geo_cache[key]) for key in keys[ip]] for ip in ips if ip in keys}
+        return {ip: max(rows, key=lambda row: row.geo.country_code is not None) for ip, rows in found.items()}
+
+    async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+        """Insert or update rows in slices; hands out the entries of each slice once it is written."""
+        for part in _parts(entries, self._slice_size):
+            await self._step()
+            for entry in part:
+                self._write_one(entry)
+            yield part
+
+    async def delete_stale(
+        self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
+    ) -> AsyncGenerator[Deleted, None]:
+        """Delete rows of geo_cache last seen before ``before``, then those above ``max_rows``."""
+        for keys in _parts(list(self.geo_cache), self._page_size):
+            await self._step()
+            page = {key: self.geo_cache[key] for key in keys if key in self.geo_cache}
+            stale = _stale(page, before, keep)
+            yield Deleted(self._forget(stale), *_unreadable(row.get("last_seen") for row in page.values()))
+        while max_rows and self._above(max_rows, keep):
+            await self._step()
+            yield Deleted(self._forget(self._above(max_rows, keep)[: self._slice_size]))
+
+    async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
+        """Count what ``delete_stale`` would delete."""
+        await self._step()
+        stale = set(_stale(self.geo_cache, before, keep))
+        above = self._above(max_rows, keep, gone=stale) if max_rows else []
+        unreadable = _unreadable(row.get("last_seen") for row in self.geo_cache.values())
+        return Census(len(stale) + len(above), *unreadable)
+
+    async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
+        """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
+        for numbers in _parts(list(self.sessions), self._page_size):
+            await self._step()
+            page = {number: self.sessions[number] for number in numbers if number in self.sessions}
+            expired = [number for number, row in page.items() if _has_expired(row, now)]
+            for number in expired:
+                del self.sessions[number]
+            yield Deleted([""] * len(expired), *_unreadable(row.get("expires_at") for row in page.values()))
+
+    async def count_expired(self, now: int) -> Census:
+        """Count what ``delete_expired`` would delete."""
+        await self._step()
+        expired = sum(_has_expired(row, now) for row in self.sessions.values())
+        return Census(expired, *_unreadable(row.get("expires_at") for row in self.sessions.values()))
+
+    async def tidy(self) -> Mapping[str, int]:
+        """Do nothing: memory has no statistics and no free pages."""
+        await self._step()
+        return {"free_pages": 0, "page_size": 0, "pages_given_back": 0}
+
+    async def _pages(self, wanted: Callable[[RawRow], bool]) -> AsyncGenerator[Sequence[Row], None]:
+        for keys in _parts(list(self.geo_cache), self._page_size):
+            await self._step()
+            rows = {key: self.geo_cache[key] for key in keys if key in self.geo_cache}
+            if page := [_row(key, row) for key, row in rows.items() if wanted(row)]:
+                yield page
+
+    def _keys_by_address(self) -> dict[str, list[str]]:
+        keys: dict[str, list[str]] = {}
+        for key in self.geo_cache:
+            if isinstance(key, str):
+                keys.setdefault(_canonical(key), []).append(key)
+        return keys
+
+    def _write_one(self, entry: Entry) -> None:
+        keys = self._keys_by_address().get(entry.ip)
+        if keys is None:
+            self.put_geo(entry.ip, **_new_row(entry))
+        else:
+            for key in keys:
+                _update(self.geo_cache[key], entry)
+
+    def _forget(self, keys: Sequence[object]) -> list[str]:
+        for key in keys:
+            del self.geo_cache[key]
+        return [str(key) for key in keys]
+
+    def _above(self, max_rows: int, keep: Callable[[str], bool], gone: Collection[object] = ()) -> list[object]:
+        """Return the rows that must go for ``max_rows`` to be left once ``gone`` are: kept ones last."""
+        excess = len(self.geo_cache) - len(gone) - max_rows
+        seen = {key: times.read(row.get("last_seen")) for key, row in self.geo_cache.items()}
+        ages = [(keep(str(key)), at, key) for key, at in seen.items() if at is not None and key not in gone]
+        return [key for _, _, key in sorted(ages, key=lambda age: age[:2])[: max(0, excess)]]
+
+
+def _update(row: RawRow, entry: Entry) -> None:
+    """Bring a row up to date with an entry, without taking away what it knows better."""
+    country = row.get("country_code") or None
+    if entry.geo.country_code is not None:
+        if country is None or country == entry.replaces:
+            moves = country is not None and country != entry.geo.country_code  # asn and org don't stay then
+            fields = {name: value for name, value in entry.geo._asdict().items() if moves or value is not None}
+            row.update(fields, cached_at=to_text(entry.resolved_at))
+        elif country == entry.geo.country_code:
+            row.update({name: value for name, value in entry.geo._asdict().items() if row.get(name) is None})
+    seen = times.read(row.get("last_seen"))
+    # What can't be read stays: it may be newer, and the web app may understand it.
+    if row.get("last_seen") is None or (seen is not None and seen < entry.last_seen * times.MICROSECONDS):
+        row["last_seen"] = to_text(entry.last_seen)
+
+
+def _new_row(entry: Entry) -> RawRow:
+    stamps = {"cached_at": to_text(entry.resolved_at), "last_seen": to_text(entry.last_seen)}
+    return {**entry.geo._asdict(), **stamps}
+
+
+def _row(key: object, row: RawRow) -> Row:
+    geo = Geo(*(_text(row.get(name) or None) for name in Geo._fields))
+    return Row(str(key), geo, times.whole_seconds(row.get("last_seen")))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _stale(rows: Mapping[object, RawRow], before: int, keep: Callable[[str], bool]) -> list[object]:
+    """Return the keys of rows last seen before ``before``."""
+    seen = {key: times.read(row.get("last_seen")) for key, row in rows.items() if not keep(str(key))}
+    return [key for key, at in seen.items() if at is not None and at < before * times.MICROSECONDS]
+
+
+def _has_expired(row: RawRow, now: int) -> bool:
+    expires = times.read(row.get("expires_at"))
+    return expires is not None and expires <= now * times.MICROSECONDS
+
+
+def _unreadable(values: Iterable[object]) -> tuple[int, str | None]:
+    """Return how many of the values are no times, and the first of them as text."""
+    unreadable = [value for value in values if times.read(value) is None]
+    return len(unreadable), repr(unreadable[0])[:80] if unreadable else None
+
+
+@lru_cache(maxsize=100_000)
+def _canonical(key: str) -> str:
+    return read_address(key)[1]
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

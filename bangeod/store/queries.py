@@ -1,0 +1,137 @@
+"""Every SQL statement that bangeod runs on the shared database, in one place.
+
+The names in braces are filled in from what the table really has (columns.py): ``{key}`` is the column that rows
+are paged by, ``{time}`` the column that decides on a row's age, ``{micros}`` the expression below over it.
+"""
+
+# Microseconds since the epoch of a time column, NULL where it can't be read. It agrees with times.read() for every
+# value that SQLite can store. SQLite's date functions alone accept too much (`now`, a time alone, 30 February), so the
+# form is checked first and the day by a round trip. `{c}` is the column. It is evaluated for every row of a table, so
+# the usual endings are told apart first; the expressions for any fraction and any offset cost three times as much.
+_ZONE = "CASE WHEN substr({c}, 20, 1) = '.' THEN ltrim(substr({c}, 21), '0123456789') ELSE substr({c}, 20) END"
+_FRACTION_DIGITS = "(length({c}) - 20 - length(" + _ZONE + "))"
+_FRACTION = (
+    "CASE WHEN substr({c}, 20, 1) != '.' THEN 0"
+    " WHEN " + _FRACTION_DIGITS + " BETWEEN 1 AND 6"
+    " THEN CAST(substr(substr({c}, 21, " + _FRACTION_DIGITS + ") || '00000', 1, 6) AS INTEGER) END"
+)
+_OFFSET = (
+    "CASE WHEN " + _ZONE + " IN ('', 'Z') THEN 0"
+    " WHEN " + _ZONE + " GLOB '[+-][0-2][0-9]:[0-5][0-9]' AND substr(" + _ZONE + ", 2, 2) < '24'"
+    " THEN (CAST(substr(" + _ZONE + ", 2, 2) AS INTEGER) * 60 + CAST(substr(" + _ZONE + ", 5, 2) AS INTEGER))"
+    " * CASE substr(" + _ZONE + ", 1, 1) WHEN '-' THEN -60 ELSE 60 END END"
+)
+_ENDING = (
+    "CASE WHEN substr({c}, 20) IN ('', 'Z', '+00:00') THEN 0"
+    " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9]Z' THEN CAST(substr({c}, 21, 3) AS INTEGER) * 1000"
+    " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00' THEN CAST(substr({c}, 21, 6) AS INTEGER)"
+    " ELSE " + _FRACTION + " - " + _OFFSET + " * 1000000 END"
+)
+_TEXT = (
+    "CASE WHEN {c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9][0-9]:[0-9][0-9]:[0-9][0-9]*'"
+    " THEN CASE WHEN datetime(substr({c}, 1, 19), '+0 days') = replace(substr({c}, 1, 19), 'T', ' ')"
+    " AND {c} >= '0001' AND length({c}) = length(CAST({c} AS BLOB))"
+    " THEN unixepoch(substr({c}, 1, 19)) * 1000000 + " + _ENDING + " END"
+    " WHEN length({c}) BETWEEN 1 AND 12 AND {c} NOT GLOB '*[^0-9]*' AND length({c}) = length(CAST({c} AS BLOB))"
+    " AND CAST({c} AS INTEGER) < 253402300800 THEN CAST({c} AS INTEGER) * 1000000"
+    " WHEN instr({c}, '.') BETWEEN 10 AND 13 AND length({c}) - instr({c}, '.') BETWEEN 1 AND 17"
+    " AND replace({c}, '.', '') NOT GLOB '*[^0-9]*' AND length(replace({c}, '.', '')) = length(CAST({c} AS BLOB)) - 1"
+    " AND CAST({c} AS INTEGER) < 253402300800 THEN CAST({c} AS INTEGER) * 1000000"
+    " + CAST(substr(substr({c}, instr({c}, '.') + 1) || '00000', 1, 6) AS INTEGER) END"
+)
+MICROSECONDS = (
+    "CASE typeof({c}) WHEN 'text' THEN " + _TEXT + " WHEN 'integer'"
+    " THEN CASE WHEN {c} > -253402300800 AND {c} < 253402300800 THEN {c} * 1000000 END"
+    " WHEN 'real' THEN CASE WHEN abs({c}) < 253402300800 THEN CAST({c} * 1000000.0 AS INTEGER) END END"
+)
+
+# --- looking at the file and the schema ----------------------------------------------------------------------------
+
+SCHEMA_VERSION = "PRAGMA schema_version"
+COLUMNS = "SELECT name, pk FROM pragma_table_info(?)"
+KIND_OF_TABLE = "SELECT type, sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
+JOURNAL_MODE = "PRAGMA journal_mode"
+EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
+GEO_CENSUS = "SELECT count(*), count(*) - count(country_code), max({time}) FROM {table}"
+SESSIONS_CENSUS = "SELECT count(*), count(CASE WHEN {micros} <= :now * 1000000 THEN 1 END) FROM {table}"
+
+# --- paging: an upper bound first, so that a page reads no more than its rows whatever the filter lets through --------
+
+PAGE_END = "SELECT max(k), count(*) FROM (SELECT {key} AS k FROM {table} WHERE {after} ORDER BY {key} LIMIT :limit)"
+AFTER_START = "1"
+AFTER_KEY = "{key} > :after"
+
+GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
+GEO_PAGE_UNRESOLVED = GEO_PAGE + " AND coalesce(country_code, '') = ''"
+GEO_FIND = "SELECT {geo}, {seconds} FROM geo_cache WHERE ip IN (SELECT value FROM json_each(:keys))"
+GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
+    "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::f' AND ip < '::g')"
+    " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
+)
+GEO_HAVE = "SELECT ip FROM geo_cache WHERE ip IN (SELECT value FROM json_each(:keys))"
+
+# --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
+
+DUE_PAGE = (
+    "SELECT {key}, {label}, {micros} AS t, {time} FROM {table}"
+    " WHERE {after} AND {key} <= :upto AND coalesce(t, -9223372036854775808) < :before"
+)
+DELETE_ALL_DUE = "DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:keys)) AND {micros} < :before"
+DELETE_DUE = "DELETE FROM {table} WHERE {key} = :key AND {micros} < :before"
+AGES_PAGE = "SELECT {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
+COUNT = "SELECT count(*) FROM {table}"
+
+# --- writing: a country only where there is none (or the one to be replaced), a time only forwards ------------------
+
+_TAKES = "(excluded.country_code IS NOT NULL AND coalesce(geo_cache.country_code, '') IN ('', :replaces))"
+_SAME = "(geo_cache.country_code = excluded.country_code)"
+# All rows of a slice in one statement, as an array of arrays: between two statements Python's lock has to be had, and
+# the write lock would be held for as long. `WHERE true` is for the parser (sqlite.org/lang_upsert.html, 2.2).
+UPSERT = (
+    "INSERT INTO geo_cache ({columns}) SELECT {values} FROM json_each(:rows) WHERE true"
+    " ON CONFLICT (ip) DO UPDATE SET {sets} WHERE {changes}"
+)
+TAKES_COUNTRY = _TAKES
+_MOVES = "(nullif(geo_cache.country_code, '') != excluded.country_code)"  # asn and org of another country don't stay
+SET_GEO = (
+    "{c} = CASE WHEN "
+    + _TAKES
+    + " THEN CASE WHEN "
+    + _MOVES
+    + " THEN excluded.{c} ELSE coalesce(excluded.{c}, {t}.{c}) END WHEN "
+    + _SAME
+    + " THEN coalesce({t}.{c}, excluded.{c}) ELSE {t}.{c} END"
+)
+CHANGES_GEO = "(" + _SAME + " AND geo_cache.{c} IS NULL AND excluded.{c} IS NOT NULL)"
+SET_WHERE_TAKEN = "{c} = CASE WHEN " + _TAKES + " THEN excluded.{c} ELSE geo_cache.{c} END"
+SET_SEEN = "last_seen = CASE WHEN {older} THEN excluded.last_seen ELSE geo_cache.last_seen END"
+SEEN_IS_OLDER = "(geo_cache.last_seen IS NULL OR ({micros}) < unixepoch(excluded.last_seen) * 1000000)"
+
+# --- transactions and housekeeping ----------------------------------------------------------------------------------
+
+BEGIN = "BEGIN IMMEDIATE"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+ON_OPEN = (
+    "PRAGMA synchronous = NORMAL",  # FULL would fsync under the lock; what is lost with the power is found again
+    "PRAGMA wal_autocheckpoint = 0",  # checkpoints are planned (slicing.py)
+    "PRAGMA mmap_size = 0",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA analysis_limit = 400",  # sqlite.org/lang_analyze.html: keeps PRAGMA optimize short
+)
+CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
+EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+CHECKPOINT_ALL = "PRAGMA wal_checkpoint(FULL)"  # with the write lock held; with no busy timeout it waits for nobody
+LENGTH_OF_LOG = "PRAGMA wal_checkpoint(NOOP)"  # before SQLite 3.51 this is PASSIVE
+OPTIMIZE = "PRAGMA optimize"
+FREE_PAGES = "PRAGMA freelist_count"
+PAGE_SIZE = "PRAGMA page_size"
+AUTO_VACUUM = "PRAGMA auto_vacuum"
+GIVE_BACK = "PRAGMA incremental_vacuum({pages})"
+
+# --- fail2ban's own database: bips has one row an address (fail2ban 0.11 and newer), bans one row a ban -------------
+
+FAIL2BAN_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+_STILL = "bantime < 0 OR timeofban + bantime > :now"
+FAIL2BAN_BIPS = f"SELECT ip FROM bips WHERE {_STILL}"  # noqa: S608 - no input in it
+FAIL2BAN_BANS = f"SELECT DISTINCT ip FROM bans WHERE {_STILL}"  # noqa: S608 - no input in it

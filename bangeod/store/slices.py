@@ -1,0 +1,88 @@
+"""Writing in slices: between two of them the lock stays free for the web app, and the log is kept short."""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, TypeVar
+
+from bangeod.errors import StoreError
+from bangeod.store.checkpoint import checkpoint
+from bangeod.store.connection import SharedFile
+from bangeod.store.slicing import CheckpointPlan, Slicer, pause_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from sqlite3 import Connection
+
+    from bangeod.clock import Clock
+
+T = TypeVar("T")
+
+LOOK_AGAIN = 0.002  # seconds until a log that could not be emptied is looked at again
+
+
+class WriteGate:
+    """Through it goes every write of this process, one at a time, with the pauses that they owe the web app."""
+
+    def __init__(self, file: SharedFile, clock: "Clock") -> None:
+        self._file = file
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._free_until = 0.0  # monotonic; no write of ours before
+        self._plan = CheckpointPlan()
+        self._checkpoint_due = False
+
+    async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> tuple[T, float]:
+        """Pay what the last write owes, then run ``work``, on so many rows, as SharedFile.write does."""
+        async with self._turn:
+            if self._checkpoint_due:
+                await self._checkpoint()
+            await self._pause()
+            result, held = await self._file.write(work)
+            self._owe(held)
+            self._checkpoint_due = self._plan.committed(rows)
+            return result, held
+
+    async def finish(self) -> None:
+        """Checkpoint what the last slices left in the log. No error: the next checkpoint does it then."""
+        async with self._turn:
+            with contextlib.suppress(StoreError):
+                await self._checkpoint()
+
+    def _owe(self, held: float) -> None:
+        self._free_until = max(self._free_until, self._clock.monotonic() + pause_after(held))
+
+    async def _pause(self) -> None:
+        pause = self._free_until - self._clock.monotonic()
+        if pause > 0:
+            await asyncio.sleep(pause)
+
+    async def _checkpoint(self) -> None:
+        """Empty the log; where others are in the way for long that stays due."""
+        began = self._clock.monotonic()
+        while True:
+            outcome = await self._file.read(checkpoint)
+            self._plan.checkpointed(outcome.frames, emptied=outcome.emptied)
+            self._owe(outcome.held)
+            self._checkpoint_due = not outcome.emptied
+            if outcome.emptied or self._clock.monotonic() - began > self._plan.patience:
+                return
+            await asyncio.sleep(LOOK_AGAIN)
+
+
+class SliceWriter:
+    """The slices of one operation: the gate, and a size that follows what the slices take."""
+
+    def __init__(self, gate: WriteGate, max_lock_time: float) -> None:
+        self._gate = gate
+        self._slicer = Slicer(max_lock_time)
+
+    @property
+    def size(self) -> int:
+        """Return how many rows the next slice may have."""
+        return self._slicer.size
+
+    async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> T:
+        """Commit one slice of ``rows`` rows."""
+        result, held = await self._gate.write(work, rows=rows)
+        self._slicer.measured(rows, held)
+        return result

@@ -1,0 +1,219 @@
+"""The SQLite adapter of the store: the web app's database, shared with it as a guest."""
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bangeod.geo.model import Entry, Row
+from bangeod.store import columns, faults, housekeeping, queries, sweep
+from bangeod.store.columns import Column, Table, UnfitError
+from bangeod.store.connection import SharedFile
+from bangeod.store.geo_rows import OddKeys, read_page, rows_by_address, write_slice
+from bangeod.store.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
+from bangeod.store.port import Census, Deleted
+from bangeod.store.slices import SliceWriter, WriteGate
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from bangeod.clock import Clock
+
+MICROSECONDS = 1_000_000
+FIND_AT_ONCE = 500  # addresses a statement
+
+
+class SqliteStore:
+    """The store over the file at ``path``; see the port for what each method promises.
+
+    ``busy_timeout`` and ``max_lock_time`` are in seconds: how long to ask for the lock, and how long to hold it.
+    Belongs to one event loop.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float, max_lock_time: float, clock: "Clock") -> None:
+        self._file = SharedFile(path, busy_timeout=busy_timeout, clock=clock)
+        self._gate = WriteGate(self._file, clock)
+        self.max_lock_time = max_lock_time
+        self._schema_version: int | None = None
+        self._tables: dict[str, Table | UnfitError] = {}
+        self._is_new = False  # opened, and no ``prepare`` has told yet
+        self._odd_keys = OddKeys()
+        self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
+
+    @property
+    def busy_timeout(self) -> float:
+        """How long the lock is asked for, in seconds."""
+        return self._file.busy_timeout
+
+    @busy_timeout.setter
+    def busy_timeout(self, seconds: float) -> None:
+        self._file.busy_timeout = seconds
+
+    async def prepare(self) -> bool:
+        """Make sure that the file at the path now is the one worked on, and look at its tables."""
+        await self._look()
+        is_new, self._is_new = self._is_new, False
+        return is_new
+
+    async def _look(self) -> None:
+        """Open the file where need be. That it is a new one stays noted until its tables could be read as well."""
+        async with self._preparing:
+            if await self._file.prepare():
+                self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys()
+            known = self._schema_version
+            version, tables = await self._file.read(lambda connection: look_at_tables(connection, known))
+            if tables is not None:
+                self._schema_version, self._tables = version, tables
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        await self._file.close()
+
+    async def rows(self) -> AsyncGenerator[Sequence[Row], None]:
+        """Walk over all rows of geo_cache, a page at a time."""
+        async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY):
+            yield page
+
+    async def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
+        """Walk over the rows of geo_cache that have no country."""
+        async for page in self._geo_pages(queries.GEO_PAGE_UNRESOLVED, LARGEST_PAGE):
+            if page:
+                yield page
+
+    async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
+        """Return the rows of these canonical addresses that there are."""
+        table = await self._table("geo_cache")
+        found: dict[str, Row] = {}
+        for start in range(0, len(ips), FIND_AT_ONCE):
+            chunk = ips[start : start + FIND_AT_ONCE]
+            odd = self._odd_keys.of(chunk)
+            found |= await self._file.read(functools.partial(rows_by_address, table=table, ips=chunk, odd=odd))
+        return found
+
+    async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+        """Insert or update rows in slices; hands out the entries of each slice once it is committed."""
+        table = await self._table("geo_cache")
+        writer = SliceWriter(self._gate, self.max_lock_time)
+        start = 0
+        try:
+            while start < len(entries):
+                chunk = entries[start : start + writer.size]
+                odd = self._odd_keys.of(entry.ip for entry in chunk)
+                await write_slice(self._file, writer, table, chunk, odd)
+                yield chunk
+                start += len(chunk)
+        finally:
+            await self._gate.finish()
+
+    async def delete_stale(
+        self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
+    ) -> AsyncGenerator[Deleted, None]:
+        """Delete stale rows, and what is above ``max_rows``."""
+        table = await self._aged_geo_table()
+        limit = before * MICROSECONDS
+        writer = SliceWriter(self._gate, self.max_lock_time)
+
+        def stale(due: sweep.Due) -> bool:
+            return not keep(due.label)
+
+        try:
+            async with aclosing(sweep.sweep(self._file, table, writer, limit, goes=stale)) as slices:
+                async for deleted in slices:
+                    yield deleted
+            if not max_rows or await self._count(table) <= max_rows:
+                return
+            choice, upto = await sweep.overflow(self._file, table, max_rows, limit, keep=keep)
+
+            def above(due: sweep.Due) -> bool:
+                return choice.takes(due.micros, kept=keep(due.label))
+
+            async with aclosing(sweep.sweep(self._file, table, writer, upto, goes=above)) as slices:
+                async for deleted in slices:
+                    if deleted.keys:
+                        yield deleted
+        finally:
+            await self._gate.finish()
+
+    async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
+        """Count what ``delete_stale`` would delete."""
+        table = await self._aged_geo_table()
+        limit = before * MICROSECONDS
+        found = await sweep.census(self._file, table, limit, goes=lambda due: not keep(due.label))
+        if not max_rows:
+            return found
+        choice, _ = await sweep.overflow(self._file, table, max_rows, limit, keep=keep)
+        return found._replace(matching=found.matching + choice.going)
+
+    async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
+        """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
+        table = await self._table("sessions")
+        writer = SliceWriter(self._gate, self.max_lock_time)
+        limit = now * MICROSECONDS + 1
+        try:
+            async with aclosing(sweep.sweep(self._file, table, writer, limit, goes=_always)) as slices:
+                async for deleted in slices:
+                    yield deleted
+        finally:
+            await self._gate.finish()
+
+    async def count_expired(self, now: int) -> Census:
+        """Count what ``delete_expired`` would delete."""
+        table = await self._table("sessions")
+        return await sweep.census(self._file, table, now * MICROSECONDS + 1, goes=_always)
+
+    async def tidy(self) -> Mapping[str, int]:
+        """Refresh SQLite's statistics; give free pages back where the web app has set that up."""
+        return await housekeeping.tidy(self._file, self._gate, self.max_lock_time)
+
+    async def _geo_pages(self, statement: str, largest: int) -> AsyncGenerator[Sequence[Row], None]:
+        table = await self._table("geo_cache")
+
+        def read(connection: "Connection", bounds: Bounds) -> list[Row]:
+            return read_page(connection, table.sql(statement, first=bounds.first), bounds.parameters())
+
+        async with aclosing(pages(self._file, table, read, largest=largest)) as read_pages:
+            async for page in read_pages:
+                self._odd_keys.note(page)
+                yield page
+
+    async def _count(self, table: Table) -> int:
+        statement = table.sql(queries.COUNT)
+        count: int = await self._file.read(lambda connection: connection.execute(statement).fetchone()[0])
+        return count
+
+    async def _table(self, name: str) -> Table:
+        """Return what is known of a table; raises SchemaError where it can't be worked with."""
+        if name not in self._tables:
+            await self._look()
+        table = self._tables[name]
+        if isinstance(table, UnfitError):
+            raise faults.schema(self._file.path, str(table)) from None
+        return table
+
+    async def _aged_geo_table(self) -> Table:
+        table = await self._table("geo_cache")
+        if table.time is None:
+            raise faults.schema(self._file.path, "table geo_cache has neither a column last_seen nor cached_at")
+        return table
+
+
+def _always(_due: sweep.Due) -> bool:
+    return True
+
+
+def look_at_tables(connection: "Connection", known: int | None) -> tuple[int, dict[str, Table | UnfitError] | None]:
+    """Read the shape of both tables, unless the schema is still at the version that is ``known``."""
+    version: int = connection.execute(queries.SCHEMA_VERSION).fetchone()[0]
+    if version == known:
+        return version, None
+    tables: dict[str, Table | UnfitError] = {}
+    for name, fit in (("geo_cache", columns.geo_table), ("sessions", columns.sessions_table)):
+        kind, sql = connection.execute(queries.KIND_OF_TABLE, (name,)).fetchone() or (None, None)
+        found = [Column(*row) for row in connection.execute(queries.COLUMNS, (name,))]
+        try:
+            tables[name] = fit(kind, sql, found)
+        except UnfitError as unfit:
+            tables[name] = unfit
+    return version, tables

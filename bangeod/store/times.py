@@ -1,0 +1,83 @@
+"""Which values in the database are times, and which times they are.
+
+A web app may have written them as text in a handful of forms or as seconds since the epoch. What is none of
+these is no time: a row that carries it is kept, since nothing can be said of its age. So the grammar is
+exact, and narrower than that of SQLite's date functions or of ``datetime.fromisoformat``:
+
+- text ``YYYY-MM-DD``, ``T`` or one space, ``HH:MM:SS``, then perhaps ``.`` and 1 to 6 digits, then perhaps
+  ``Z`` or ``±HH:MM`` (up to 23:59). Without an offset it is UTC. Day and time must exist: no 30 February, no
+  24:00:00, no second 60, no year 0000. An offset may carry the moment past the ends of the calendar.
+- an integer, or text of 1 to 12 ASCII digits without a sign: seconds since the epoch.
+- a real: seconds since the epoch; a fraction of a microsecond is cut off towards zero, as
+  ``CAST(x * 1e6 AS INTEGER)`` does in SQLite. A column of type TEXT turns a real into text when it is stored, so
+  9 to 12 digits, a point and 1 to 17 more digits are one too. Fewer digits before the point could be a Julian day.
+
+Numbers of ``EPOCH_LIMIT`` (the year 10000) and beyond, on either side of 1970, are no times: they are
+milliseconds by mistake rather than a moment thousands of years away. Infinity is one of them.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH_LIMIT: Final = 253_402_300_800  # seconds; 10000-01-01T00:00:00Z
+MICROSECONDS: Final = 1_000_000  # in a second
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_DIGITS = re.compile(r"[0-9]{1,12}")
+_REAL = re.compile(r"([0-9]{9,12})\.([0-9]{1,17})")
+_DATE_AND_TIME = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})"
+    r"(?:\.([0-9]{1,6}))?"
+    r"(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
+)
+
+
+def read(value: object) -> int | None:
+    """Return the microseconds since the epoch that a value stands for; None where it is no time.
+
+    Takes whatever SQLite hands out (None, int, float, str, bytes) and never raises.
+    """
+    if isinstance(value, str):
+        return _of_text(value)
+    if isinstance(value, int | float):
+        return _of_number(value)
+    return None
+
+
+def whole_seconds(value: object) -> int | None:
+    """Return the seconds since the epoch, the rest cut off towards zero; None where the value is no time."""
+    micros = read(value)
+    if micros is None:
+        return None
+    return micros // MICROSECONDS if micros >= 0 else -(-micros // MICROSECONDS)  # as SQLite divides integers
+
+
+def _of_number(seconds: float) -> int | None:
+    # The comparison is false for NaN too, and exact between int and float.
+    if not -EPOCH_LIMIT < seconds < EPOCH_LIMIT:
+        return None
+    return int(seconds * MICROSECONDS)
+
+
+def _of_text(text: str) -> int | None:
+    if _DIGITS.fullmatch(text):
+        return _of_number(int(text))
+    if real := _REAL.fullmatch(text):
+        seconds = _of_number(int(real[1]))
+        return None if seconds is None else seconds + int(real[2][:6].ljust(6, "0"))
+    match = _DATE_AND_TIME.fullmatch(text)
+    if match is None:
+        return None
+    *fields, fraction, sign, offset_hours, offset_minutes = match.groups()
+    year, month, day, hour, minute, second = (int(field) for field in fields)
+    try:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:  # a day or a time of day that does not exist
+        return None
+    micros = (moment - _EPOCH) // _MICROSECOND + int((fraction or "").ljust(6, "0"))
+    if sign is None:
+        return micros
+    offset = (int(offset_hours) * 60 + int(offset_minutes)) * 60 * MICROSECONDS
+    return micros - offset if sign == "+" else micros + offset

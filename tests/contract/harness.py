@@ -1,0 +1,184 @@
+"""The stores that the contract is held against, each with the web app's view of its tables."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from bangeod.clock import SystemClock
+from bangeod.errors import StoreLockedError
+from bangeod.store import schema
+from bangeod.store.engine import engine
+from bangeod.store.memory import GEO_COLUMNS, MemoryStore, RawRow
+from bangeod.store.port import Store
+from bangeod.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+BUSY_TIMEOUT = 0.01  # seconds
+
+# The tables as the web app has them: what is stored in a column of type TEXT becomes text, numbers too. Without
+# a type every value stays what it is. Without rowid the rows are paged by their key.
+TABLES = {
+    "sqlite": (schema.GEO_CACHE, schema.SESSIONS),
+    "sqlite-untyped": (schema.GEO_CACHE.replace(" TEXT", " "), schema.SESSIONS.replace(" TEXT", " ")),
+    "sqlite-without-rowid": (schema.GEO_CACHE + " WITHOUT ROWID", schema.SESSIONS + " WITHOUT ROWID"),
+}
+KINDS = ("memory", *TABLES)
+
+
+class Harness(Protocol):
+    """A store, and the raw tables under it, as the web app reads and writes them.
+
+    Values are what SQLite can store; text may hold bytes that are no UTF-8, as surrogates.
+    """
+
+    @property
+    def store(self) -> Store:
+        """Return the store under test, prepared."""
+
+    def put_geo(self, key: object, **columns: object) -> None:
+        """Insert a row or replace it whole."""
+
+    def set_geo(self, key: object, **columns: object) -> None:
+        """Change some columns of a row, if it is there."""
+
+    def drop_geo(self, key: object) -> None:
+        """Delete a row, if it is there."""
+
+    def put_session(self, expires_at: object) -> int:
+        """Insert a session; return its id."""
+
+    def geo(self) -> dict[object, RawRow]:
+        """Return all rows of geo_cache as they stand, by key."""
+
+    def sessions(self) -> dict[int, object]:
+        """Return what ``expires_at`` holds, by id."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the write lock for longer than the store waits for it."""
+
+    def lose(self) -> None:
+        """Delete the database."""
+
+
+class MemoryHarness:
+    """MemoryStore, whose tables are open anyway."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+
+    def put_geo(self, key: object, **columns: object) -> None:
+        self.store.put_geo(key, **columns)
+
+    def set_geo(self, key: object, **columns: object) -> None:
+        self.store.geo_cache.get(key, {}).update(columns)
+
+    def drop_geo(self, key: object) -> None:
+        self.store.geo_cache.pop(key, None)
+
+    def put_session(self, expires_at: object) -> int:
+        return self.store.put_session(expires_at)
+
+    def geo(self) -> dict[object, RawRow]:
+        return {key: dict(row) for key, row in self.store.geo_cache.items()}
+
+    def sessions(self) -> dict[int, object]:
+        return {number: row["expires_at"] for number, row in self.store.sessions.items()}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        self.store.fail_next(StoreLockedError("memory", "locked", "wait"))
+        yield
+
+    def lose(self) -> None:
+        self.store.lost = True
+
+
+class SqliteHarness:
+    """SqliteStore, with a second connection of the same SQLite to its file."""
+
+    def __init__(self, path: Path, web_app: "Connection") -> None:
+        self.store = SqliteStore(path, busy_timeout=BUSY_TIMEOUT, max_lock_time=0.001, clock=SystemClock())
+        self._path = path
+        self._web_app = web_app
+
+    def put_geo(self, key: object, **columns: object) -> None:
+        names = ", ".join(("ip", *columns))
+        holders, values = _bound((key, *columns.values()))
+        self._web_app.execute(f"INSERT OR REPLACE INTO geo_cache ({names}) VALUES ({', '.join(holders)})", values)
+
+    def set_geo(self, key: object, **columns: object) -> None:
+        holders, values = _bound(columns.values())
+        sets = ", ".join(f"{name} = {holder}" for name, holder in zip(columns, holders, strict=True))
+        self._web_app.execute(f"UPDATE geo_cache SET {sets} WHERE ip IS ?", (*values, key))
+
+    def drop_geo(self, key: object) -> None:
+        self._web_app.execute("DELETE FROM geo_cache WHERE ip IS ?", (key,))
+
+    def put_session(self, expires_at: object) -> int:
+        (holder,), values = _bound((expires_at,))
+        statement = f"INSERT INTO sessions (id, expires_at) SELECT coalesce(max(id), 0) + 1, {holder} FROM sessions"
+        self._web_app.execute(statement, values)
+        return max(self.sessions())
+
+    def geo(self) -> dict[object, RawRow]:
+        columns = ("ip", *GEO_COLUMNS)
+        found = self._web_app.execute(f"SELECT {', '.join(columns)} FROM geo_cache").fetchall()
+        return {key: dict(zip(GEO_COLUMNS, values, strict=True)) for key, *values in found}
+
+    def sessions(self) -> dict[int, object]:
+        return dict(self._web_app.execute("SELECT id, expires_at FROM sessions").fetchall())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        self._web_app.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            self._web_app.execute("ROLLBACK")
+
+    def lose(self) -> None:
+        self._path.unlink()
+
+
+@asynccontextmanager
+async def opened(kind: str) -> AsyncIterator[Harness]:
+    """Hand out a prepared store of this kind over empty tables, and close it."""
+    if kind == "memory":
+        async with _prepared(MemoryHarness()) as harness:
+            yield harness
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "bangui.db")
+        with closing(engine.connect(path, isolation_level=None, timeout=5)) as web_app:
+            web_app.text_factory = _text
+            web_app.execute("PRAGMA journal_mode = WAL")
+            web_app.execute("PRAGMA synchronous = OFF")
+            for statement in TABLES[kind]:
+                web_app.execute(statement)
+            async with _prepared(SqliteHarness(path, web_app)) as harness:
+                yield harness
+
+
+@asynccontextmanager
+async def _prepared(harness: Harness) -> AsyncIterator[Harness]:
+    await harness.store.prepare()
+    try:
+        yield harness
+    finally:
+        await harness.store.close()
+
+
+def _bound(values: Iterable[object]) -> tuple[list[str], list[object]]:
+    """Return SQL place holders and parameters; text goes as bytes, since Python binds no broken UTF-8."""
+    items = list(values)
+    holders = ["CAST(? AS TEXT)" if isinstance(item, str) else "?" for item in items]
+    bound = [item.encode("utf-8", "surrogateescape") if isinstance(item, str) else item for item in items]
+    return holders, bound
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

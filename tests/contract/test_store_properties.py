@@ -1,0 +1,245 @@
+"""What every store promises for any mix of values and any order of events, against the rules written down once more."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bangeod.clock import to_text
+from bangeod.errors import StoreLockedError
+from bangeod.geo.addresses import read as read_address
+from bangeod.geo.addresses import spellings
+from bangeod.geo.model import Entry, Geo
+from bangeod.store import times
+from bangeod.store.memory import RawRow
+from tests.contract.harness import KINDS, Harness, opened
+from tests.contract.values import NOW, total, write_all
+
+SECOND = times.MICROSECONDS
+
+each_store = pytest.mark.parametrize("kind", KINDS)
+examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def times_near_now(draw: st.DrawFn) -> object:
+    """Draw a time within two seconds of NOW, to the microsecond, in one of the forms that can be read."""
+    micros = NOW * SECOND + draw(st.integers(-2, 2)) * SECOND + draw(st.sampled_from((0, 0, 1, -1, 500_000)))
+    zone = timezone(timedelta(minutes=draw(st.sampled_from((0, 60, -330, 1439, -1439)))))
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    naive = moment.replace(tzinfo=None).isoformat(draw(st.sampled_from("T ")))
+    forms = (naive, f"{naive}Z", moment.astimezone(zone).isoformat(), micros // SECOND, micros / SECOND)
+    return draw(st.sampled_from((*forms, str(micros // SECOND))))
+
+
+@st.composite
+def nearly_times(draw: st.DrawFn) -> str:
+    """Draw text that looks like a time; some is one, some breaks a rule."""
+    date = draw(st.sampled_from(("2000-01-01", "2000-02-30", "1900-02-29", "2000-13-01", "0000-01-01", "9999-12-31")))
+    clock = draw(st.sampled_from(("00:00:00", "24:00:00", "23:60:00", "23:59:60", "23:59", "23:59:59")))
+    fraction = draw(
+        st.sampled_from(("", ".", ".1", ".123456", ".1234567", ",5", ".1.2", ".\N{ARABIC-INDIC DIGIT ONE}"))
+    )
+    zones = ("", "Z", "z", " Z", "ZZ", "+00:00", "-23:59", "+24:00", "+00:60", "+0100", "+01", "+1:00", "+01:00:00")
+    end = draw(st.sampled_from(("", "", "", " ", "\n", "\0", "\0Z", "\udcff")))
+    return date + draw(st.sampled_from("TTt ")) + clock + fraction + draw(st.sampled_from(zones)) + end
+
+
+anything = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.binary(max_size=12),
+    st.text(max_size=12),
+    st.text("0123456789.-+eE \0", max_size=14),
+    st.sampled_from(("now", "2000-01-01", "00:00:00", "253402300799", "253402300800", 253402300800, -253402300800)),
+)
+values = st.one_of(times_near_now(), times_near_now(), nearly_times(), anything)
+
+
+@each_store
+@examples
+@given(expiries=st.lists(values, max_size=12))
+async def test_exactly_the_expired_sessions_go(kind: str, expiries: list[object]) -> None:
+    async with opened(kind) as harness:
+        for value in expiries:
+            harness.put_session(value)
+        stored = {number: times.read(value) for number, value in harness.sessions().items()}
+        left = {number for number, at in stored.items() if at is None or at > NOW * SECOND}
+        unreadable = sum(at is None for at in stored.values())
+        census = await harness.store.count_expired(NOW)
+        deleted = await total(harness.store.delete_expired(NOW))
+        assert set(harness.sessions()) == left
+        assert (census.matching, census.unreadable) == (len(stored) - len(left), unreadable)
+        assert (len(deleted.keys), deleted.unreadable) == (len(stored) - len(left), unreadable)
+
+
+@each_store
+@examples
+@given(
+    rows=st.lists(st.tuples(values, st.booleans()), max_size=12),
+    max_rows=st.integers(0, 12),
+)
+async def test_exactly_the_stale_rows_go_and_then_the_oldest_above_the_cap(
+    kind: str, rows: list[tuple[object, bool]], max_rows: int
+) -> None:
+    keys = [f"8.8.8.{i}" for i in range(len(rows))]
+    kept = {key for key, (_, keep) in zip(keys, rows, strict=True) if keep}
+    async with opened(kind) as harness:
+        for key, (value, _) in zip(keys, rows, strict=True):
+            harness.put_geo(key, last_seen=value)
+        seen = {key: times.read(row["last_seen"]) for key, row in harness.geo().items()}
+        census = await harness.store.count_stale(NOW, keep=kept.__contains__, max_rows=max_rows)
+        deleted = await total(harness.store.delete_stale(NOW, keep=kept.__contains__, max_rows=max_rows))
+        assert set(harness.geo()) == set(keys) - set(deleted.keys)
+
+    # Which of the rows seen at the same time go is the store's choice, so ranks are compared, not keys.
+    ranks = sorted((key in kept, at) for key, at in seen.items() if at is not None)
+    stale = [rank for rank in ranks if rank < (False, NOW * SECOND)]
+    excess = max(0, len(keys) - len(stale) - max_rows) if max_rows else 0
+    expected = ranks[: len(stale) + excess]
+    assert sorted((key in kept, at) for key, at in seen.items() if key in deleted.keys) == expected
+    unreadable = sum(at is None for at in seen.values())
+    assert (census.matching, census.unreadable, deleted.unreadable) == (len(expected), unreadable, unreadable)
+
+
+@each_store
+@examples
+@given(value=values)
+async def test_a_row_is_handed_out_with_the_time_that_it_holds(kind: str, value: object) -> None:
+    async with opened(kind) as harness:
+        harness.put_geo("8.8.8.8", last_seen=value)
+        expected = times.whole_seconds(harness.geo()["8.8.8.8"]["last_seen"])
+        assert (await harness.store.find(["8.8.8.8"]))["8.8.8.8"].last_seen == expected
+
+
+ADDRESSES = ("8.8.8.8", "2a00::ab:0:0:1")
+keys_of_both = st.sampled_from([key for ip in ADDRESSES for key in spellings(ip)[:3]])
+maybe = st.none() | st.sampled_from(("x", "y"))
+countries = st.none() | st.sampled_from(("DE", "FR"))
+geos = st.builds(Geo, countries, maybe, maybe, maybe)
+last_seen = st.one_of(st.none(), times_near_now().map(str), st.just("yesterday"))
+
+
+@dataclass(frozen=True)
+class Put:
+    """The web app writes a whole row."""
+
+    key: str
+    geo: Geo
+    seen: object
+
+    def on(self, harness: Harness) -> None:
+        harness.put_geo(self.key, **self.geo._asdict(), cached_at="by the web app", last_seen=self.seen)
+
+    def in_model(self, table: dict[object, RawRow]) -> None:
+        table[self.key] = {**self.geo._asdict(), "cached_at": "by the web app", "last_seen": self.seen}
+
+
+@dataclass(frozen=True)
+class Resolve:
+    """The web app changes the country of a row that is there."""
+
+    key: str
+    country: str | None
+
+    def on(self, harness: Harness) -> None:
+        harness.set_geo(self.key, country_code=self.country)
+
+    def in_model(self, table: dict[object, RawRow]) -> None:
+        table.get(self.key, {}).update(country_code=self.country)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The web app deletes a row."""
+
+    key: str
+
+    def on(self, harness: Harness) -> None:
+        harness.drop_geo(self.key)
+
+    def in_model(self, table: dict[object, RawRow]) -> None:
+        table.pop(self.key, None)
+
+
+@dataclass(frozen=True)
+class Write:
+    """The daemon writes entries: to the end, only the first slice, or against a locked database."""
+
+    entries: Sequence[Entry]
+    manner: str
+
+
+web_app = st.one_of(
+    st.builds(Put, keys_of_both, geos, last_seen),
+    st.builds(Resolve, keys_of_both, countries),
+    st.builds(Drop, keys_of_both),
+)
+entries_of_one = st.builds(Entry, st.just(""), geos, st.integers(NOW - 2, NOW + 2), st.just(NOW), replaces=countries)
+writes = st.builds(
+    lambda ips, entries, manner: Write([e._replace(ip=ip) for ip, e in zip(ips, entries, strict=False)], manner),
+    st.lists(st.sampled_from((*ADDRESSES, "1.1.1.1", "9.9.9.9")), min_size=1, unique=True),
+    st.lists(entries_of_one, min_size=4, max_size=4),
+    st.sampled_from(("whole", "whole", "first slice", "locked")),
+)
+
+
+def apply(entry: Entry, table: dict[object, RawRow]) -> None:
+    """Do to the model what the port says of one entry."""
+    keys = [key for key in table if read_address(key)[1] == entry.ip]
+    if not keys:
+        fresh = {"cached_at": to_text(entry.resolved_at), "last_seen": to_text(entry.last_seen)}
+        table[entry.ip] = {**entry.geo._asdict(), **fresh}
+    for key in keys:
+        row, old = table[key], dict(table[key])
+        known, code = old["country_code"], entry.geo.country_code
+        if code and known in (None, entry.replaces):
+            same_place = known in (None, code)
+            row |= {name: new or (old[name] if same_place else None) for name, new in entry.geo._asdict().items()}
+            row["cached_at"] = to_text(entry.resolved_at)
+        elif code and code == known:
+            row |= {name: old[name] or new for name, new in entry.geo._asdict().items()}
+        if old["last_seen"] is None:
+            row["last_seen"] = to_text(entry.last_seen)
+        else:
+            seen = times.read(old["last_seen"])
+            row["last_seen"] = old["last_seen"] if seen is None else newer(old["last_seen"], seen, entry.last_seen)
+
+
+def newer(text: object, micros: int, seconds: int) -> object:
+    return to_text(seconds) if seconds * SECOND > micros else text
+
+
+async def carry_out(write: Write, harness: Harness) -> Sequence[Entry]:
+    """Return what the store says is committed."""
+    if write.manner == "locked":
+        with harness.locked(), pytest.raises(StoreLockedError):
+            await write_all(harness.store, write.entries)
+        return []
+    if write.manner == "first slice":
+        async with aclosing(harness.store.write(write.entries)) as slices:
+            return await anext(slices)
+    return await write_all(harness.store, write.entries)
+
+
+@each_store
+@examples
+@given(events=st.lists(web_app | writes, max_size=10))
+async def test_whoever_writes_when_the_newest_of_both_sides_is_left(
+    kind: str, events: list[Put | Resolve | Drop | Write]
+) -> None:
+    table: dict[object, RawRow] = {}
+    async with opened(kind) as harness:
+        for event in events:
+            if isinstance(event, Write):
+                for entry in await carry_out(event, harness):
+                    apply(entry, table)
+            else:
+                event.on(harness)
+                event.in_model(table)
+        assert harness.geo() == table
