@@ -1,0 +1,145 @@
+"""The dirty set: entries that the table does not hold yet, and how they get there. One event loop's.
+
+The database may refuse a single row (a constraint, a trigger of the web app's). So that it does not keep all others
+from being written, it is singled out and set aside for a while; it stays in the dirty set.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+
+import structlog
+
+from bangeod.errors import StoreRefusedError
+from bangeod.geo.model import Entry
+from bangeod.store.port import Store
+
+log = structlog.get_logger(__name__)
+
+REFUSED_RETRY = 3_600.0  # seconds until an entry that was refused is tried again
+SORTED_AT_ONCE = 5_000  # entries between two turns of the event loop
+SORTED_BY = 4  # characters of the address that make a part
+MOST_REFUSED = 20  # in one flush; with more of them it is the table that is wrong, not a row
+
+
+class DirtySet:
+    """Entries by canonical address. Holds no clock: times are passed in, in seconds that never step."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._refused: dict[str, float] = {}  # until when not to try again
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, ip: object) -> bool:
+        return ip in self._entries
+
+    def get(self, ip: str) -> Entry | None:
+        """Return the entry that waits for this address."""
+        return self._entries.get(ip)
+
+    def put(self, entry: Entry) -> None:
+        """Let an entry wait, in place of an older one of the address."""
+        self._entries[entry.ip] = entry
+        self._refused.pop(entry.ip, None)
+
+    def committed(self, entries: Iterable[Entry]) -> None:
+        """Let go of entries whose transaction has committed, but those that have changed since."""
+        for entry in entries:
+            if self._entries.get(entry.ip) is entry:
+                del self._entries[entry.ip]
+                self._refused.pop(entry.ip, None)
+
+    def refused(self, entry: Entry, until: float) -> None:
+        """Set an entry aside until then, unless it has changed since."""
+        if self._entries.get(entry.ip) is entry:
+            self._refused[entry.ip] = until
+
+    def set_aside(self, now: float) -> int:
+        """Return how many are set aside."""
+        return sum(until > now for until in self._refused.values())
+
+    def entries(self) -> list[Entry]:
+        """Return all that waits."""
+        return list(self._entries.values())
+
+    def writable(self, now: float) -> list[Entry]:
+        """Return what is not set aside."""
+        refused = self._refused
+        return [entry for entry in self._entries.values() if refused.get(entry.ip, -math.inf) <= now]
+
+
+async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[], float]) -> int:
+    """Write what the time allows; return how many entries were written.
+
+    Raises StoreError; what was committed before has left the dirty set, the rest is in it.
+    """
+    written = 0
+    refused: list[Entry] = []
+    entries = await in_key_order(dirty.writable(now))
+    parts: list[Sequence[Entry]] = [entries] if entries else []
+    while parts:
+        part = parts.pop()
+        done, refusal = await _write(dirty, store, part, time_left)
+        written += done
+        if refusal is not None:
+            rest = part[done:]  # slices come in the order of the entries
+            middle = len(rest) // 2
+            if middle:
+                parts += [rest[middle:], rest[:middle]]
+            else:
+                refused += rest
+                dirty.refused(rest[0], now + REFUSED_RETRY)
+                _tell(refused, refusal)
+        if time_left() <= 0:
+            break
+    return written
+
+
+async def in_key_order(entries: Sequence[Entry]) -> list[Entry]:
+    """Order entries as the index on the addresses has them.
+
+    Each of its pages is then written once or twice, not once for every row. Part by part, since sorting 100,000 of
+    them at once would stop the event loop for too long.
+    """
+    parts: dict[str, list[Entry]] = {}
+    for start in range(0, len(entries), SORTED_AT_ONCE):
+        for entry in entries[start : start + SORTED_AT_ONCE]:
+            parts.setdefault(entry.ip[:SORTED_BY], []).append(entry)
+        await asyncio.sleep(0)
+    ordered: list[Entry] = []
+    for beginning in sorted(parts):
+        ordered += sorted(parts[beginning], key=_address)
+        await asyncio.sleep(0)
+    return ordered
+
+
+def _address(entry: Entry) -> str:
+    return entry.ip
+
+
+async def _write(
+    dirty: DirtySet, store: Store, part: Sequence[Entry], time_left: Callable[[], float]
+) -> tuple[int, StoreRefusedError | None]:
+    """Write entries until one is refused; return how many were written, and the refusal."""
+    done = 0
+    try:
+        async with aclosing(store.write(part)) as slices:
+            async for entries in slices:
+                dirty.committed(entries)
+                done += len(entries)
+                if time_left() <= 0:
+                    break
+    except StoreRefusedError as refusal:
+        return done, refusal
+    return done, None
+
+
+def _tell(refused: Sequence[Entry], refusal: StoreRefusedError) -> None:
+    """Name the first row that is refused; give up where there are too many of them."""
+    if len(refused) == 1:
+        log.warning("row_refused", ip=refused[0].ip, problem=refusal.problem, advice=refusal.advice)
+    if len(refused) >= MOST_REFUSED:
+        raise refusal

@@ -1,0 +1,134 @@
+"""What the cache holds in memory, and how it hangs together: the table of entries, dirty set and negative cache.
+
+No I/O; one event loop's. Addresses are canonical, and what is in the dirty set is in the table too.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Final
+
+from bangeod.clock import SECONDS_A_DAY, Clock
+from bangeod.geo.addresses import Kind
+from bangeod.geo.addresses import read as read_address
+from bangeod.geo.backoff import NegativeCache
+from bangeod.geo.dirty import DirtySet
+from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin, Row
+from bangeod.geo.resolver import Found
+from bangeod.geo.table import EntryTable
+
+EVICTIONS: Final = 32  # at a time; each takes a millisecond or two
+
+
+class Memory:
+    """Entries, bounded by ``max_entries`` (dirty ones stay whatever it says).
+
+    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set.
+    """
+
+    def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, on_full: Callable[[], None]) -> None:
+        self._clock = clock
+        self.max_entries = max_entries
+        self.max_dirty = max_dirty
+        self.on_full = on_full
+        self.table = EntryTable()
+        self.dirty = DirtySet()
+        self.negative = NegativeCache()
+        self._told_full = False
+
+    # --- what is learned ---
+
+    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> None:
+        """Take in what sources said, or what memory knew and a row did not.
+
+        ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
+        """
+        now = int(self._clock.now())
+        for ip, (geo, _) in found.items():
+            self.negative.discard(ip)
+            waiting = self.dirty.get(ip)
+            last_seen = max(seen.get(ip) or now, waiting.last_seen if waiting else 0)
+            self._learn(Entry(ip, geo, last_seen, resolved_at=now))
+        self.bound()
+
+    def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
+        """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
+        now = int(self._clock.now())
+        for ip in ips:
+            if ip not in self.table or (ip in rowless and ip not in self.dirty):
+                self._learn(Entry(ip, self.table.get(ip) or UNKNOWN, last_seen=now, resolved_at=now))
+        self.bound()
+
+    def not_found(self, ips: Iterable[str]) -> None:
+        """Put addresses into the negative cache."""
+        now = self._clock.monotonic()
+        for ip in ips:
+            self.negative.add(ip, now)
+
+    def take_rows(self, rows: Mapping[str, Row]) -> None:
+        """Take in rows of addresses that are in use: looked up, or banned."""
+        now = int(self._clock.now())
+        for ip, row in rows.items():
+            self.take_row(ip, row)
+            self.seen(ip, self.table.get(ip) or row.geo, now)
+        self.bound()
+
+    def take_row(self, ip: str, row: Row) -> None:
+        """Take in a row; it takes no country away, be it not written yet or in another row of the address."""
+        geo, known = row.geo, self.table.get(ip)
+        if known is not None and known.country_code is not None and (geo.country_code is None or ip in self.dirty):
+            geo = known
+        self.table.put(ip, geo, max(row.last_seen or 0, self.table.last_seen(ip)))
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Take back what an earlier process could not write; what is no routable address is left out."""
+        for entry in entries:
+            if entry.ip not in self.dirty and read_address(entry.ip) == (Kind.GLOBAL, entry.ip):
+                self._learn(entry)
+        self.bound()
+
+    def seen(self, ip: str, geo: Geo, now: int) -> None:
+        """Move ``last_seen`` of an entry forward, at most once a day, so that looking up costs few writes."""
+        if now - self.table.last_seen(ip) < SECONDS_A_DAY:
+            return
+        waiting = self.dirty.get(ip)
+        entry = waiting._replace(geo=geo, last_seen=now) if waiting else Entry(ip, geo, now, resolved_at=now)
+        self._learn(entry)
+
+    def _learn(self, entry: Entry) -> None:
+        self.table.put(entry.ip, entry.geo, max(entry.last_seen, self.table.last_seen(entry.ip)))
+        self.dirty.put(entry)
+        if len(self.dirty) >= self.max_dirty and not self._told_full:
+            self._told_full = True
+            self.on_full()
+
+    # --- what is known, and what goes ---
+
+    def recall(self, ips: Iterable[str]) -> dict[str, Found]:
+        """Return what there is a country for."""
+        places = ((ip, self.table.get(ip)) for ip in ips)
+        return {ip: Found(geo, Origin.MEMORY) for ip, geo in places if geo is not None and geo.country_code is not None}
+
+    def flushed(self) -> None:
+        """Note that a flush has ended: where it made room in the dirty set, ``on_full`` is called again some day."""
+        self._told_full = len(self.dirty) >= self.max_dirty
+
+    def bound(self) -> None:
+        """Make room where there are too many entries: those seen longest ago go, unless they are to be written."""
+        for _ in range(EVICTIONS):
+            excess = len(self.table) - self.max_entries
+            if excess <= 0 or len(self.table) <= len(self.dirty) or not self.table.evict(excess, self.dirty):
+                return
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop entries whose rows were deleted; what waits to be written stays. Keys are as the table has them."""
+        for key in keys:
+            ip = read_address(key)[1]
+            if ip not in self.dirty:
+                self.table.remove(ip)
+                self.negative.discard(ip)
+
+    def clear(self) -> None:
+        """Forget all entries but those that wait to be written."""
+        self.table.clear()
+        self.negative.clear()
+        for entry in self.dirty.entries():
+            self.table.put(entry.ip, entry.geo, entry.last_seen)

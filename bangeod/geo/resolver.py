@@ -1,0 +1,109 @@
+"""Asking the sources: the local ones in order, then the remote one, each address no more often than it may be."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from bangeod.clock import Clock
+from bangeod.errors import SourceError, SourcePausedError
+from bangeod.geo.backoff import Backoff
+from bangeod.geo.model import Geo, Origin
+from bangeod.geo.sources import LocalSource, RemoteSource
+
+log = structlog.get_logger(__name__)
+
+
+class Found(NamedTuple):
+    """What a source said of an address."""
+
+    geo: Geo
+    origin: Origin
+
+
+class Resolver:
+    """The sources in force, and the backoff of what none of them knows."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        local: Sequence[LocalSource] = (),
+        remote: RemoteSource | None = None,
+        *,
+        may_ask_remote: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._clock = clock
+        self._may_ask_remote = may_ask_remote
+        self.local = tuple(local)
+        self.remote = remote
+        self.backoff = Backoff()
+        self.local_changed = False  # what is backed off has not been looked up in the local sources of now
+
+    def due(self, ips: Iterable[str]) -> list[str]:
+        """Return those that may be asked about now."""
+        now = self._clock.monotonic()
+        return [ip for ip in ips if self.backoff.is_due(ip, now)]
+
+    def ask_local(self, ips: Iterable[str]) -> dict[str, Found]:
+        """Ask the sources on this machine about each address, whatever its backoff: that costs nobody anything."""
+        found: dict[str, Found] = {}
+        for ip in ips:
+            for source in self.local:
+                geo = source.find(ip)
+                if geo is not None and geo.country_code is not None:
+                    found[ip] = Found(geo, source.origin)
+                    break
+        return found
+
+    def remote_wait(self) -> float:
+        """Return the seconds until the remote source may be asked; infinite where there is none for us."""
+        if self.remote is None or not self._may_ask_remote():
+            return math.inf
+        return self.remote.wait()
+
+    @property
+    def remote_batch(self) -> int:
+        """Return how many addresses one request may hold; at least 1."""
+        return max(1, self.remote.batch_size) if self.remote else 1
+
+    async def ask_remote(self, ips: Sequence[str]) -> dict[str, Found] | None:
+        """Ask the remote source about one batch; None where it could not be asked, or gave no answer.
+
+        Addresses that it does not know are put off by their backoff; those that it left out are not.
+        """
+        remote = self.remote
+        if remote is None or not self._may_ask_remote() or not ips:
+            return None
+        asked = ips[: self.remote_batch]
+        try:
+            answers = await remote.resolve(asked)
+        except SourcePausedError as paused:
+            log.debug("source_paused", source=paused.source, problem=paused.problem, seconds=round(paused.seconds))
+            return None
+        except SourceError as error:
+            log.warning("source_failed", source=error.source, problem=error.problem)
+            return None
+        known = {ip: answers[ip] for ip in asked if ip in answers}
+        found = {ip: Found(geo, remote.origin) for ip, geo in known.items() if geo and geo.country_code}
+        self.put_off(ip for ip in known if ip not in found)
+        return found
+
+    def sources_changed(self) -> None:
+        """Let every address be asked about again: a local source that is new may know it.
+
+        Where a remote source is in use the backoff stays: it is what keeps hopeless addresses from its quota.
+        """
+        if self.remote is None:
+            self.start_over()
+        self.local_changed = True
+
+    def start_over(self) -> None:
+        """Forget the backoff: a remote source that is new may know what was asked about in vain."""
+        self.backoff = Backoff()
+
+    def put_off(self, ips: Iterable[str]) -> None:
+        """Take note of addresses that no source knows."""
+        now = self._clock.monotonic()
+        for ip in ips:
+            self.backoff.failed(ip, now)

@@ -1,0 +1,124 @@
+"""The in-memory table of entries: address → where it is and when it was last seen, a hundred bytes each.
+
+A million addresses have some ten thousand distinct places, so entries share one Geo object per place. The table is
+split into shards: growing one dict of a million keys would stop the event loop for tens of milliseconds. Within
+a shard an entry is a slot number into two arrays; the numbers are shared objects too.
+"""
+
+import heapq
+from array import array
+from collections.abc import Container, Iterator
+
+from bangeod.geo.model import UNKNOWN, Geo
+
+SHARDS = 256
+SAMPLE = 4_096  # entries that an eviction looks at
+EVICTED_SHARE = 20  # a twentieth of them goes
+_SHARED_NUMBERS = tuple(range(16_384))  # slots of up to four million entries cost no integer object
+
+
+class _Shard:
+    __slots__ = ("free", "geos", "seen", "slots")
+
+    def __init__(self) -> None:
+        self.slots: dict[str, int] = {}
+        self.geos: list[Geo] = []
+        self.seen = array("q")  # seconds since the epoch
+        self.free: list[int] = []
+
+    def put(self, ip: str, geo: Geo, seen: int) -> bool:
+        """Set an entry; return whether it is a new one."""
+        slot = self.slots.get(ip)
+        if slot is not None:
+            self.geos[slot], self.seen[slot] = geo, seen
+            return False
+        if self.free:
+            slot = self.free.pop()
+            self.geos[slot], self.seen[slot] = geo, seen
+        else:
+            slot = len(self.geos)
+            self.geos.append(geo)
+            self.seen.append(seen)
+        self.slots[ip] = _SHARED_NUMBERS[slot] if slot < len(_SHARED_NUMBERS) else slot
+        return True
+
+
+class EntryTable:
+    """Entries by canonical address. Not bounded by itself: see ``evict``."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __contains__(self, ip: str) -> bool:
+        return ip in self._shards[hash(ip) % SHARDS].slots
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._shards = [_Shard() for _ in range(SHARDS)]
+        self._places: dict[Geo, Geo] = {UNKNOWN: UNKNOWN}
+        self._length = 0
+        self._hand = 0  # the shard at which the next eviction begins
+
+    def get(self, ip: str) -> Geo | None:
+        """Return where an address is; None where it is not in the table."""
+        shard = self._shards[hash(ip) % SHARDS]
+        slot = shard.slots.get(ip)
+        return None if slot is None else shard.geos[slot]
+
+    def last_seen(self, ip: str) -> int:
+        """Return when an entry was last seen, in seconds since the epoch; 0 where it is not in the table."""
+        shard = self._shards[hash(ip) % SHARDS]
+        slot = shard.slots.get(ip)
+        return 0 if slot is None else shard.seen[slot]
+
+    def put(self, ip: str, geo: Geo, seen: int) -> None:
+        """Set an entry."""
+        place = self._places.setdefault(geo, geo)
+        self._length += self._shards[hash(ip) % SHARDS].put(ip, place, seen)
+
+    def touch(self, ip: str, seen: int) -> None:
+        """Move the time of an entry that is there."""
+        shard = self._shards[hash(ip) % SHARDS]
+        shard.seen[shard.slots[ip]] = seen
+
+    def remove(self, ip: str) -> None:
+        """Forget an entry, if it is there."""
+        shard = self._shards[hash(ip) % SHARDS]
+        slot = shard.slots.pop(ip, None)
+        if slot is not None:
+            shard.geos[slot] = UNKNOWN
+            shard.free.append(slot)
+            self._length -= 1
+
+    def items(self) -> Iterator[tuple[str, Geo, int]]:
+        """Walk over address, place and time of every entry."""
+        for shard in self._shards:
+            for ip, slot in shard.slots.items():
+                yield ip, shard.geos[slot], shard.seen[slot]
+
+    def evict(self, excess: int, keep: Container[str]) -> int:
+        """Remove some entries that were seen longest ago, but none to ``keep``; return how many.
+
+        Looks at ``SAMPLE`` entries at a time, going round the table, so that it takes a millisecond or two however
+        many there are. Of a table no larger than that the oldest go, at least ``excess`` of them.
+        """
+        seen, whole = self._sample()
+        count = max(len(seen) // EVICTED_SHARE, excess if whole else 1)
+        oldest = heapq.nsmallest(count, (entry for entry in seen if entry[1] not in keep))
+        for _, ip in oldest:
+            self.remove(ip)
+        return len(oldest)
+
+    def _sample(self) -> tuple[list[tuple[int, str]], bool]:
+        """Return time and address of the entries of the next shards, and whether they are all there are."""
+        seen: list[tuple[int, str]] = []
+        for _ in range(SHARDS):
+            if len(seen) >= SAMPLE:
+                return seen, False
+            shard = self._shards[self._hand]
+            self._hand = (self._hand + 1) % SHARDS
+            seen += [(shard.seen[slot], ip) for ip, slot in shard.slots.items()]
+        return seen, True

@@ -1,0 +1,223 @@
+"""Nothing is lost: when an entry leaves the dirty set, and what a failing database does to it."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from bangeod.clock import to_text
+from bangeod.errors import StoreFullError, StoreLockedError, StoreRefusedError
+from bangeod.geo.dirty import MOST_REFUSED, REFUSED_RETRY
+from bangeod.geo.model import Entry, Geo
+from tests.fakes import FRANCE, GERMANY, RefusingStore, World
+
+LOCKED = StoreLockedError("memory", "locked", "wait")
+FULL = StoreFullError("memory", "full", "make room")
+IPS = [f"8.8.8.{i}" for i in range(5)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def fill(world: World, ips: list[str], geo: Geo = GERMANY) -> None:
+    world.local.places |= dict.fromkeys(ips, geo)
+    await world.cache.lookup_batch(ips)
+
+
+async def test_a_flush_writes_all_and_empties_the_dirty_set(world: World) -> None:
+    await fill(world, IPS)
+    assert await world.cache.flush_dirty() == 5
+    assert world.cache.dirty == 0
+    assert world.cache.entries == 5
+    stamp = to_text(world.now)
+    assert world.store.geo_cache[IPS[0]] == {**GERMANY._asdict(), "cached_at": stamp, "last_seen": stamp}
+
+
+async def test_a_flush_of_nothing_needs_no_database(world: World) -> None:
+    world.store.lost = True
+    assert await world.cache.flush_dirty() == 0
+
+
+async def test_an_entry_stays_until_its_transaction_has_committed(world: World) -> None:
+    await fill(world, IPS)
+    world.store.gate.clear()
+    flushing = asyncio.create_task(world.cache.flush_dirty())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert world.cache.dirty == 5
+    world.store.gate.set()
+    assert await flushing == 5
+    assert world.cache.dirty == 0
+
+
+async def test_a_failing_database_keeps_what_is_not_committed(world: World) -> None:
+    await fill(world, IPS)
+    world.store.fail_next(FULL, after=1)
+    with pytest.raises(StoreFullError):
+        await world.cache.flush_dirty()
+    assert set(world.dirty) == set(IPS) - world.store.geo_cache.keys()
+    assert len(world.dirty) == 3
+    assert await world.cache.flush_dirty() == 3
+    assert set(world.store.geo_cache) == set(IPS)
+
+
+async def test_an_entry_that_changed_since_stays(world: World) -> None:
+    await world.cache.lookup_batch(IPS)
+    world.store.gate.clear()
+    flushing = asyncio.create_task(world.cache.flush_dirty())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    world.clock.advance(600)
+    world.cache.clear_neg_cache()
+    world.cache.adopt(world.resolver.ask_local([]))
+    world.local.places[IPS[0]] = FRANCE
+    world.cache.adopt(world.resolver.ask_local([IPS[0]]))
+    world.store.gate.set()
+    assert await flushing == 5
+    assert world.dirty == {IPS[0]: Entry(IPS[0], FRANCE, world.now, world.now)}
+    await world.cache.flush_dirty()
+    assert world.store.geo_cache[IPS[0]]["country_code"] == "FR"
+
+
+async def test_concurrent_flushes_write_each_entry_once(world: World) -> None:
+    await fill(world, IPS)
+    flushed = await asyncio.gather(*(world.cache.flush_dirty() for _ in range(3)))
+    assert sorted(flushed) == [0, 0, 5]
+
+
+async def test_a_flush_that_is_cancelled_keeps_what_is_not_committed_and_lets_the_next_one_go_on(world: World) -> None:
+    await fill(world, IPS)
+    flushing = asyncio.create_task(world.cache.flush_dirty())
+    for _ in range(100):
+        if world.cache.dirty < 5:
+            break
+        await asyncio.sleep(0)
+    world.store.gate.clear()
+    await asyncio.sleep(0)
+    flushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+    assert set(world.dirty) == set(IPS) - world.store.geo_cache.keys()
+    world.store.gate.set()
+    await world.cache.flush_dirty()
+    assert set(world.store.geo_cache) == set(IPS)
+
+
+async def test_a_flush_ends_when_its_time_is_up_and_keeps_what_it_did(world: World) -> None:
+    await fill(world, IPS)
+    assert await world.cache.flush_dirty(lambda: 0.0) == 2
+    assert world.cache.dirty == 3
+    assert len(world.store.geo_cache) == 2
+
+
+async def test_the_web_apps_country_is_not_clobbered(world: World) -> None:
+    await fill(world, IPS[:1])
+    world.store.put_geo(IPS[0], country_code="FR")
+    await world.cache.flush_dirty()
+    assert world.store.geo_cache[IPS[0]]["country_code"] == "FR"
+
+
+# --- the limit of the dirty set ---
+
+
+async def test_a_full_dirty_set_asks_for_a_flush_once() -> None:
+    world = World(max_dirty=2)
+    for ip in IPS:
+        await world.cache.lookup(ip)
+    assert world.full == 1
+    assert world.cache.dirty == 5
+
+
+async def test_a_dirty_set_that_fills_again_asks_again() -> None:
+    world = World(max_dirty=2)
+    await fill(world, IPS[:2])
+    await world.cache.flush_dirty()
+    await fill(world, IPS[2:])
+    assert world.full == 2
+
+
+async def test_a_dirty_set_that_could_not_be_flushed_does_not_ask_with_each_entry() -> None:
+    world = World(max_dirty=2)
+    await fill(world, IPS[:2])
+    world.store.fail_next(LOCKED)
+    with pytest.raises(StoreLockedError):
+        await world.cache.flush_dirty()
+    await fill(world, IPS[2:])
+    assert world.full == 1
+
+
+# --- across a restart ---
+
+
+async def test_what_could_not_be_written_is_written_by_the_next_process(world: World) -> None:
+    await fill(world, IPS)
+    left = world.cache.dirty_entries()
+    heir = World()
+    heir.cache.restore_dirty(left)
+    assert heir.cache.lookup_cached_only(IPS[:1])[0].geo == GERMANY
+    assert await heir.cache.flush_dirty() == 5
+
+
+async def test_what_is_known_already_is_newer_than_what_is_restored(world: World) -> None:
+    await fill(world, IPS[:1], FRANCE)
+    world.cache.restore_dirty([Entry(IPS[0], GERMANY, world.now - 60, world.now - 60)])
+    assert world.dirty[IPS[0]].geo == FRANCE
+
+
+@pytest.mark.parametrize("ip", ["10.0.0.1", "x", "::ffff:8.8.8.8", "\ud800"])
+async def test_what_is_no_canonical_routable_address_is_not_restored(world: World, ip: str) -> None:
+    world.cache.restore_dirty([Entry(ip, GERMANY, 1, 1)])
+    assert (world.cache.dirty, world.cache.entries) == (0, 0)
+
+
+# --- rows that the database refuses ---
+
+
+async def test_a_row_that_is_refused_does_not_keep_the_others_from_being_written() -> None:
+    store = RefusingStore({IPS[1]})
+    world = World(store)
+    await fill(world, IPS)
+    with capture_logs() as lines:
+        assert await world.cache.flush_dirty() == 4
+    assert set(world.dirty) == {IPS[1]}
+    assert (world.cache.dirty, world.cache.refused) == (1, 1)
+    assert [(line["event"], line["log_level"], line["ip"]) for line in lines] == [("row_refused", "warning", IPS[1])]
+
+
+async def test_a_refused_row_is_not_tried_again_for_an_hour() -> None:
+    store = RefusingStore({IPS[1]})
+    world = World(store)
+    await fill(world, IPS)
+    await world.cache.flush_dirty()
+    attempts = store.attempts
+    assert await world.cache.flush_dirty() == 0
+    assert store.attempts == attempts
+    store.refuses.clear()
+    world.clock.advance(REFUSED_RETRY)
+    assert await world.cache.flush_dirty() == 1
+
+
+async def test_a_refused_row_that_changes_is_tried_again_at_once() -> None:
+    store = RefusingStore({IPS[1]})
+    world = World(store)
+    await fill(world, IPS)
+    await world.cache.flush_dirty()
+    store.refuses.clear()
+    world.clock.advance(86_400)
+    world.cache.see([IPS[1]])
+    assert world.cache.refused == 0
+    assert await world.cache.flush_dirty() == 1
+
+
+async def test_a_table_that_refuses_everything_is_an_error_after_some_rows() -> None:
+    ips = [f"8.8.8.{i}" for i in range(100)]
+    store = RefusingStore(ips)
+    world = World(store)
+    await fill(world, ips)
+    with pytest.raises(StoreRefusedError):
+        await world.cache.flush_dirty()
+    assert world.cache.dirty == 100
+    assert world.cache.refused == MOST_REFUSED
+    assert store.attempts < 4 * MOST_REFUSED
