@@ -1,0 +1,1 @@
+"""The periodic jobs, one file each, and what they have in common."""

@@ -1,0 +1,27 @@
+"""The job geo_cache_flush: newly resolved entries go from the dirty set to the table."""
+
+import structlog
+
+from bangeod.geo.cache import GeoCache
+from bangeod.jobs.job import JobId, Result, Run
+
+log = structlog.get_logger(__name__)
+
+
+class GeoCacheFlush:
+    """Writes the dirty set."""
+
+    id = JobId.GEO_CACHE_FLUSH
+
+    def __init__(self, cache: GeoCache) -> None:
+        self._cache = cache
+
+    async def run(self, run: Run) -> Result:
+        """Write all there is, or as much as the time allows."""
+        if run.dry:
+            return Result({"would_flush": self._cache.dirty})
+        flushed = await self._cache.flush_dirty(run.time_left)
+        if flushed:
+            log.debug("geo_cache_flush_ran", flushed=flushed)
+        figures = {"flushed": flushed} | ({"refused": self._cache.refused} if self._cache.refused else {})
+        return Result(figures, finished=run.time_left() > 0 or not self._cache.dirty)

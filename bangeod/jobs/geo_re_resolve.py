@@ -1,0 +1,154 @@
+"""The job geo_re_resolve: addresses without a country are tried again, and banned ones that have no row yet."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Sequence
+from dataclasses import asdict, dataclass
+
+import structlog
+
+from bangeod.geo.cache import LOCAL_BATCH, GeoCache
+from bangeod.geo.resolver import Found
+from bangeod.jobs.bans import BanSource
+from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.unresolved import Candidates, find_candidates
+from bangeod.store.port import Store
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Tally:
+    """How far a run has come."""
+
+    retried: int
+    resolved: int
+    left_for_ip_api: int = 0
+
+    def add(self, retried: int, resolved: int) -> None:
+        """Count a batch in."""
+        self.retried += retried
+        self.resolved += resolved
+
+
+class GeoReResolve:
+    """Resolves what has no country. ``sleep`` waits for ip-api's quota; it takes seconds."""
+
+    id = JobId.GEO_RE_RESOLVE
+
+    def __init__(
+        self,
+        store: Store,
+        cache: GeoCache,
+        bans: BanSource | None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._bans = bans
+        self._sleep = sleep
+
+    async def run(self, run: Run) -> Result:
+        """Try every address that is due; what was found is committed batch by batch."""
+        candidates = await find_candidates(self._store, self._bans, int(run.clock.now()))
+        if run.dry:
+            return await self._foretell(candidates)
+        if candidates.invalid:
+            log.warning("invalid_addresses_kept", rows=candidates.invalid, example=candidates.example)
+        self._cache.take_rows(candidates.banned)
+        self._cache.clear_neg_cache()
+        # What memory knows, another row of the address has, or it is not written yet: no source need be asked.
+        recalled = self._cache.recall(candidates.seen)
+        self._cache.adopt(recalled, candidates.seen)
+        due = self._due(candidates, recalled)
+        self._cache.add_rows(candidates.rowless.difference(recalled, due), rowless=candidates.rowless)
+        if self._cache.dirty:  # who is banned has been seen; and what memory knew is written
+            await self._cache.flush_dirty(run.time_left)
+        if not recalled and not due:
+            reason = "none_due" if candidates.seen else "no_unresolved_ips"
+            log.debug("geo_re_resolve_skip", reason=reason)
+            return Result({"skipped": reason, "unresolved": len(candidates.seen), "invalid": candidates.invalid})
+        log.info("geo_re_resolve_start", unresolved=len(candidates.seen))
+        tally = Tally(len(recalled), len(recalled))
+        finished = await self._resolve(candidates, due, run, tally)
+        log.info("geo_re_resolve_complete", **asdict(tally))
+        figures = {"unresolved": len(candidates.seen), **asdict(tally), "invalid": candidates.invalid}
+        return Result(figures, finished)
+
+    def _due(self, candidates: Candidates, recalled: Container[str]) -> list[str]:
+        """Return what is to be asked about: all of it where a local source is new, since that costs nothing."""
+        resolver = self._cache.resolver
+        unknown = [ip for ip in candidates.newest_first() if ip not in recalled]
+        return unknown if resolver.local_changed else resolver.due(unknown)
+
+    async def _foretell(self, candidates: Candidates) -> Result:
+        """Say what would be done, as far as that can be known without asking the network."""
+        recalled = self._cache.recall(candidates.seen)
+        due = self._due(candidates, recalled)
+        found = 0
+        for start in range(0, len(due), LOCAL_BATCH):
+            found += len(self._cache.resolver.ask_local(due[start : start + LOCAL_BATCH]))
+            await asyncio.sleep(0)
+        known = len(recalled)
+        return Result(
+            {
+                "unresolved": len(candidates.seen),
+                "would_retry": known + len(due),
+                "would_resolve_locally": known + found,
+                "invalid": candidates.invalid,
+            }
+        )
+
+    async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, tally: Tally) -> bool:
+        """Ask the local sources, then the remote one at its pace; return whether the time sufficed for the former.
+
+        What is left for the remote one is not unfinished: its quota does not let more through.
+        """
+        resolver = self._cache.resolver
+        left: list[str] = []
+        for start in range(0, len(due), LOCAL_BATCH):
+            if run.time_left() <= 0:
+                return False
+            left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, tally)
+        resolver.local_changed = False
+        if resolver.remote is not None:
+            tally.left_for_ip_api = await self._remotely(candidates, resolver.due(left), run, tally)
+        return True
+
+    async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, tally: Tally) -> list[str]:
+        """Ask the local sources; return what they don't know."""
+        resolver = self._cache.resolver
+        found = await self._cache.ask_local(batch, candidates.seen)
+        missed = [ip for ip in batch if ip not in found]
+        self._cache.add_rows(candidates.rowless.intersection(missed), rowless=candidates.rowless)
+        tally.add(len(found), len(found))
+        if resolver.remote is None:
+            resolver.put_off(missed)
+            tally.add(len(missed), 0)
+        await self._cache.flush_dirty(run.time_left)
+        return missed
+
+    async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, tally: Tally) -> int:
+        """Ask the remote source, waiting for its quota while there is time; return how many are left."""
+        resolver = self._cache.resolver
+        while ips:
+            wait = resolver.remote_wait()
+            if wait >= run.time_left():
+                break
+            await self._sleep(wait)
+            batch = ips[: resolver.remote_batch]
+            found = await self._ask_remote(batch, candidates, run)
+            if found is not None:
+                ips = ips[len(batch) :]
+                tally.add(len(batch), len(found))
+                await self._cache.flush_dirty(run.time_left)
+            elif resolver.remote_wait() <= 0:  # it does not say when to try again
+                break
+        return len(ips)
+
+    async def _ask_remote(self, batch: Sequence[str], candidates: Candidates, run: Run) -> dict[str, Found] | None:
+        try:
+            async with asyncio.timeout(run.time_left()):
+                return await self._cache.ask_remote(batch, candidates.seen)
+        except TimeoutError:  # the run is over; that is no failure of it
+            return None

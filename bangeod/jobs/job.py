@@ -1,0 +1,87 @@
+"""What a job is: an id, a body, and a report of each run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from bangeod.clock import Clock
+
+# How much of a job's timeout is left for ending cleanly, once its time is up.
+MARGIN_SHARE = 0.1
+LONGEST_MARGIN = 2.0  # seconds
+
+
+class JobId(StrEnum):
+    """The ids of the jobs; stable, they name jobs in the config, the logs and the state file."""
+
+    GEO_CACHE_FLUSH = "geo_cache_flush"
+    GEO_RE_RESOLVE = "geo_re_resolve"
+    GEO_CACHE_CLEANUP = "geo_cache_cleanup"
+    SESSION_CLEANUP = "session_cleanup"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    UNFINISHED = "unfinished"  # its time was up; what it did is kept, the rest is taken up soon
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a job body is told of its run."""
+
+    clock: Clock
+    deadline: float  # monotonic; the body ends by itself before
+    dry: bool = False  # change nothing, report what would be done
+
+    def time_left(self) -> float:
+        """Return the seconds until the body has to end; none left is 0 or less."""
+        return self.deadline - self.clock.monotonic()
+
+    @staticmethod
+    def within(timeout: float, clock: Clock, *, dry: bool = False) -> "Run":
+        """Begin a run that is cancelled after ``timeout`` seconds: its body has to end a little earlier."""
+        margin = min(timeout * MARGIN_SHARE, LONGEST_MARGIN)
+        return Run(clock, clock.monotonic() + timeout - margin, dry)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a job body did."""
+
+    figures: Mapping[str, object] = field(default_factory=dict)
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run, for the person who asked for it, the status and the schedule."""
+
+    job_id: JobId
+    correlation_id: str
+    started_at: float  # seconds since the epoch
+    duration: float  # seconds
+    outcome: Outcome
+    dry: bool = False
+    figures: Mapping[str, object] = field(default_factory=dict)
+    problem: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Say whether the run did all that was to be done."""
+        return self.outcome is Outcome.DONE
+
+
+class Job(Protocol):
+    """A periodic job. Its body may be cancelled at any await, and run again, without harm."""
+
+    @property
+    def id(self) -> JobId:
+        """Return its stable id."""
+
+    async def run(self, run: Run) -> Result:
+        """Do the work; raises BangeodError where it can't be done now."""

@@ -1,0 +1,81 @@
+"""Running a job once: correlation id, timeout, log lines, report. A job that fails never takes the daemon with it."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from bangeod.clock import Clock
+from bangeod.errors import BangeodError
+from bangeod.jobs.job import Job, JobId, Outcome, Report, Result, Run
+
+log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Runs jobs; remembers of each what was wrong last, to say it once and not with every run.
+
+    ``ready`` is awaited before each body, within its timeout: it makes sure of the database.
+    """
+
+    def __init__(self, clock: Clock, ready: Callable[[], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._ready = ready
+        self._problems: dict[JobId, str] = {}
+
+    async def run(self, job: Job, timeout: float, *, dry: bool = False) -> Report:  # noqa: ASYNC109 - part of the report
+        """Run the job once; only a cancellation from outside gets out of here as an exception."""
+        correlation_id = str(uuid.uuid4())
+        started_at, began = self._clock.now(), self._clock.monotonic()
+        with structlog.contextvars.bound_contextvars(job_id=str(job.id), correlation_id=correlation_id):
+            outcome, result, problem = await self._attempt(job, timeout, dry=dry)
+            if not dry:  # a dry run proves nothing
+                self._tell_recovery(job.id, outcome)
+        return Report(
+            job.id,
+            correlation_id,
+            started_at,
+            self._clock.monotonic() - began,
+            outcome,
+            dry,
+            result.figures,
+            problem,
+        )
+
+    async def _attempt(self, job: Job, timeout: float, *, dry: bool) -> tuple[Outcome, Result, str | None]:  # noqa: ASYNC109 - as above
+        limit = asyncio.timeout(timeout)
+        run = Run.within(timeout, self._clock, dry=dry)
+        try:
+            async with limit:
+                await self._ready()
+                result = await job.run(run)
+        except TimeoutError as error:
+            if not limit.expired():
+                return self._failed(job.id, error)
+            problem = f"timed out after {timeout:g} s"
+            self._tell(job.id, problem, "job_timed_out", exc_info=error, timeout_seconds=timeout)
+            return Outcome.TIMED_OUT, Result(), problem
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next run starts clean
+            return self._failed(job.id, error)
+        if not result.finished:
+            log.info("job_unfinished", **result.figures)
+            return Outcome.UNFINISHED, result, None
+        return Outcome.DONE, result, None
+
+    def _failed(self, job_id: JobId, error: Exception) -> tuple[Outcome, Result, str]:
+        problem = str(error) or type(error).__name__
+        fields = error.fields() if isinstance(error, BangeodError) else {}
+        self._tell(job_id, problem, "job_failed", exc_info=error, error=problem, **fields)
+        return Outcome.FAILED, Result(), problem
+
+    def _tell(self, job_id: JobId, problem: str, event: str, **fields: object) -> None:
+        """Log a failure whole the first time; while it stays the same, quietly."""
+        say = log.debug if self._problems.get(job_id) == problem else log.error
+        say(event, **fields)
+        self._problems[job_id] = problem
+
+    def _tell_recovery(self, job_id: JobId, outcome: Outcome) -> None:
+        if outcome in (Outcome.DONE, Outcome.UNFINISHED) and job_id in self._problems:
+            del self._problems[job_id]
+            log.info("job_recovered")

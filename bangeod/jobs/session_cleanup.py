@@ -1,0 +1,32 @@
+"""The job session_cleanup: login sessions whose time has passed go."""
+
+import structlog
+
+from bangeod.clock import to_text
+from bangeod.jobs.deletion import Tally, carry_out
+from bangeod.jobs.job import JobId, Result, Run
+from bangeod.store.port import Store
+
+log = structlog.get_logger(__name__)
+
+
+class SessionCleanup:
+    """Deletes expired sessions."""
+
+    id = JobId.SESSION_CLEANUP
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def run(self, run: Run) -> Result:
+        """Delete sessions whose ``expires_at`` is now or earlier; ones that can't be read stay."""
+        now = int(run.clock.now())
+        tally = Tally("sessions", "expires_at")
+        if run.dry:
+            tally.count(await self._store.count_expired(now))
+            return Result({"would_delete": tally.matching, "unreadable": tally.unreadable, "cutoff_time": to_text(now)})
+        finished = await carry_out(self._store.delete_expired(now), tally, run)
+        log.info("session_cleanup_ran", deleted_count=tally.deleted, cutoff_time=to_text(now))
+        tally.warn()
+        figures = {"deleted_count": tally.deleted, "unreadable": tally.unreadable, "cutoff_time": to_text(now)}
+        return Result(figures, finished)
