@@ -1,0 +1,220 @@
+"""From a file and the environment to the settings, or to everything that is wrong with them."""
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from bangeod.config import values
+from bangeod.config.settings import FREE_URL, PRO_URL, STATE_DIRECTORY, Settings, Table, kinds
+from bangeod.config.values import Secret, UnfitError, describe, goes_in_clear
+from bangeod.errors import ConfigError, Finding
+
+DEFAULT_FILE = Path("/etc/bangeod/bangeod.toml")
+
+_LARGEST_FILE = 1024 * 1024  # bytes; a config of every key and plenty of comments has some 5 kB
+_LARGEST_CREDENTIAL = 4096  # bytes
+_MOST_UNKNOWN_KEYS = 20  # named per table; a file of another program should not fill the log
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
+_POSITION = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+T = TypeVar("T", bound=Table)
+
+
+class _UnreadableError(Exception):
+    """A file can't be read; the text says why and what to do."""
+
+
+class _MissingError(_UnreadableError):
+    """There is no file at the path."""
+
+
+def find_file(option: str | None, environ: Mapping[str, str]) -> Path:
+    """Say which file holds the config: the one of ``--config``, of ``$BANGEOD_CONFIG``, or the usual one."""
+    if option is not None:
+        return Path(option)
+    return Path(environ.get("BANGEOD_CONFIG") or DEFAULT_FILE)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read the config and what the environment adds to it. Raises ConfigError with all that is wrong."""
+    findings: list[Finding] = []
+    settings = read_table(Settings(), _parse(path), "", findings)
+    refused = {finding.key for finding in findings}
+    settings = _with_key(settings, environ, findings)
+    settings = _with_state(settings, environ, findings)
+    if not refused & {"geo", "geo.ip_api", "geo.ip_api.key", "geo.ip_api.url"}:
+        findings += _check_ip_api(settings)
+    if findings:
+        raise ConfigError(str(path), findings)
+    return settings
+
+
+def read_table(default: T, raw: Mapping[str, object], prefix: str, findings: list[Finding]) -> T:
+    """Lay the keys of a TOML table over the defaults; what doesn't fit is added to the findings."""
+    known = kinds(type(default))
+    changes: dict[str, object] = {}
+    for name, kind in known.items():
+        if name not in raw:
+            continue
+        value, key = raw[name], prefix + name
+        if kind is not None:
+            try:
+                changes[name] = kind.read(value)
+            except UnfitError as error:
+                findings.append(Finding(key, str(error)))
+        elif isinstance(value, dict):
+            changes[name] = read_table(getattr(default, name), value, f"{key}.", findings)
+        else:
+            findings.append(Finding(key, f"expected a table, [{key}]; found {describe(value)}"))
+    findings += _unknown(raw, list(known), prefix)
+    return msgspec.structs.replace(default, **changes)
+
+
+def _unknown(raw: Mapping[str, object], known: list[str], prefix: str) -> Iterator[Finding]:
+    names = [name for name in raw if name not in known]
+    for name in names[:_MOST_UNKNOWN_KEYS]:
+        # Its value is not shown: it may be a misspelt key's secret.
+        what = "table" if isinstance(raw[name], dict) else "key"
+        close = difflib.get_close_matches(name[:60], known, n=1)
+        advice = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
+        shown = name if _BARE_KEY.fullmatch(name) else describe(name)
+        yield Finding(prefix + shown, f"unknown {what}; {advice}")
+    if len(names) > _MOST_UNKNOWN_KEYS:
+        left = len(names) - _MOST_UNKNOWN_KEYS
+        yield Finding(prefix.rstrip("."), f"{left} more unknown keys; is this a config of bangeod?")
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        content = _read(path, _LARGEST_FILE).decode("utf-8-sig")
+        return tomllib.loads(content)
+    except _UnreadableError as error:
+        problem = str(error)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = f"line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}): save the file as UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        problem = f"not TOML: {_locate(str(error), content)}"
+    except ValueError:  # int() of a number with thousands of digits
+        problem = "not TOML that bangeod can read: a number in it has too many digits"
+    except RecursionError:
+        problem = "not TOML that bangeod can read: arrays or tables in it are nested too deeply"
+    raise ConfigError(str(path), [Finding("", problem)])
+
+
+def _locate(problem: str, content: str) -> str:
+    """Put line and column first; the parser has them last, and none for the end of the document."""
+    if match := _POSITION.search(problem):
+        return f"line {match[1]}, column {match[2]}: {problem[: match.start()]}"
+    last = content.split("\n")
+    return f"line {len(last)}, column {len(last[-1]) + 1}: {problem}"
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """Read a regular file of limited size; nothing else is waited for or read from."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise _UnreadableError(f"expected a regular file; found {_name_type(mode)}")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise _MissingError(
+            "there is no such file: write one (bangeod.toml.example has every key), "
+            "or name another with --config or $BANGEOD_CONFIG"
+        ) from None
+    except PermissionError:
+        raise _UnreadableError(
+            f"this user (uid {os.geteuid()}) may not read it: give it read permission on the file "
+            "and search permission on its directories"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _UnreadableError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > limit:
+        raise _UnreadableError(f"larger than {limit} bytes; is this the right file?")
+    return content
+
+
+def _name_type(mode: int) -> str:
+    for test, name in ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket")):
+        if test(mode):
+            return name
+    return "a device"
+
+
+def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[Finding]) -> Settings:
+    """Take ip-api's key from the config, else the environment, else systemd; a key has a url of its own."""
+    ip_api = settings.geo.ip_api
+    try:
+        key = ip_api.key or _key_from_outside(environ)
+    except (UnfitError, _UnreadableError) as error:
+        findings.append(Finding("geo.ip_api.key", str(error)))
+        return settings
+    url = PRO_URL if key and ip_api.url == FREE_URL else ip_api.url
+    ip_api = msgspec.structs.replace(ip_api, key=key, url=url)
+    return msgspec.structs.replace(settings, geo=msgspec.structs.replace(settings.geo, ip_api=ip_api))
+
+
+def _key_from_outside(environ: Mapping[str, str]) -> Secret:
+    if text := environ.get("BANGEOD_IP_API_KEY", "").strip():
+        return _read_key(text, "$BANGEOD_IP_API_KEY")
+    if not (directory := environ.get("CREDENTIALS_DIRECTORY")):
+        return Secret()
+    path = Path(directory, "ip_api_key")
+    try:
+        text = _read(path, _LARGEST_CREDENTIAL).decode().strip()
+    except _MissingError:
+        return Secret()
+    except _UnreadableError as error:
+        raise _UnreadableError(f"the credential {path}: {error}") from None
+    except UnicodeDecodeError:
+        raise _UnreadableError(f"the credential {path}: expected text, found bytes that are none") from None
+    return _read_key(text, f"the credential {path}")
+
+
+def _read_key(text: str, where: str) -> Secret:
+    try:
+        key = values.secret().read(text)
+    except UnfitError as error:
+        raise UnfitError(f"{where}: {error}") from None
+    return key if isinstance(key, Secret) else Secret()
+
+
+def _check_ip_api(settings: Settings) -> Iterator[Finding]:
+    ip_api = settings.geo.ip_api
+    if ip_api.key and goes_in_clear(ip_api.url):
+        yield Finding(
+            "geo.ip_api.url",
+            f"expected https://, as the key would travel in clear text; found {describe(ip_api.url)}",
+        )
+    if ip_api.enabled and not ip_api.key and ip_api.url == PRO_URL:
+        yield Finding(
+            "geo.ip_api.key",
+            f"expected the key that {PRO_URL} asks for, here, in $BANGEOD_IP_API_KEY or in the systemd "
+            "credential ip_api_key; found none",
+        )
+
+
+def _with_state(settings: Settings, environ: Mapping[str, str], findings: list[Finding]) -> Settings:
+    """Take systemd's state directory where the config has the usual one; of several, the first."""
+    given = next(filter(None, environ.get("STATE_DIRECTORY", "").split(":")), "")
+    if not given or settings.state.directory != STATE_DIRECTORY:
+        return settings
+    try:
+        directory = values.path().read(given)
+    except UnfitError as error:
+        findings.append(Finding("state.directory", f"$STATE_DIRECTORY: {error}"))
+        return settings
+    state = msgspec.structs.replace(settings.state, directory=directory)
+    return msgspec.structs.replace(settings, state=state)

@@ -1,0 +1,202 @@
+"""The settings: one struct a table of bangeod.toml, with the defaults and the kind of each key."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
+
+import msgspec
+import tomli_w
+
+from bangeod.config import values
+from bangeod.config.values import MASK, UNITS, Kind, Secret
+
+FREE_URL = "http://ip-api.com/batch"
+PRO_URL = "https://pro.ip-api.com/batch"
+STATE_DIRECTORY = Path("/var/lib/bangeod")
+
+# What a reload can't take up: the cache in memory mirrors one database, and what belongs to it (times of
+# runs, entries not written yet, the time until which ip-api may not be asked) lies in one state directory.
+RESTART_ONLY = frozenset({"database.path", "state.directory"})
+
+_DAY = float(UNITS["d"])
+_PLENTY = 1_000_000_000  # more entries than memory has room for
+
+Switch = Annotated[bool, values.flag()]
+Count = Annotated[int, values.whole(1, _PLENTY)]
+CountOrNone = Annotated[int, values.whole(0, _PLENTY)]
+Days = Annotated[int, values.whole(1, 36_500)]  # a century: the earliest cutoff is a date like any other
+Interval = Annotated[float, values.duration(0.1, 365 * _DAY)]
+Timeout = Annotated[float, values.duration(0.001, _DAY)]
+RequestTimeout = Annotated[float, values.duration(0.001, 600.0)]
+LockTime = Annotated[float, values.duration(0.001, 1.0)]  # above a second the web app would feel each write
+BusyTimeout = Annotated[float, values.duration(0.0, 600.0)]
+AnyPath = Annotated[Path, values.path()]
+PathOrNone = Annotated[Path | None, values.path_or_none()]
+Paths = Annotated[tuple[Path, ...], values.paths()]
+SocketPath = Annotated[Path, values.socket_path()]
+Url = Annotated[str, values.url()]
+SecretText = Annotated[Secret, values.secret()]
+Name = Annotated[str, values.text("[a-z0-9][a-z0-9-]{0,63}", 'a name such as "dbip-country-lite"')]
+Account = Annotated[str, values.text("[!-~]{0,128}", 'an account number in quotes, or "" for none')]
+Mode = Annotated[str, values.text("0?[0-7]{3}", 'an octal mode in quotes, such as "0660"')]
+LevelName = Literal["debug", "info", "warning", "error"]
+FormatName = Literal["auto", "journal", "json", "console"]
+Level = Annotated[LevelName, values.choice(*get_args(LevelName))]
+Format = Annotated[FormatName, values.choice(*get_args(FormatName))]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of bangeod.toml. Fields are keys, or tables within it; durations are seconds."""
+
+
+class Database(Table, frozen=True, kw_only=True):
+    """The database that bangeod shares with the web app."""
+
+    path: AnyPath = Path("/var/lib/bangui/bangui.db")
+    busy_timeout: BusyTimeout = 5.0
+    max_lock_time: LockTime = 0.01
+
+
+class Cache(Table, frozen=True, kw_only=True):
+    """The cache in memory."""
+
+    max_entries: Count = 1_000_000
+    max_dirty: Count = 100_000
+
+
+class IpApi(Table, frozen=True, kw_only=True):
+    """The web service ip-api.com."""
+
+    enabled: Switch = False
+    url: Url = FREE_URL
+    key: SecretText = Secret()
+    timeout: RequestTimeout = 10.0
+
+
+class Update(Table, frozen=True, kw_only=True):
+    """Where geo databases are fetched from."""
+
+    source: Name = "dbip-country-lite"
+    account_id: Account = ""
+    license_key: SecretText = Secret()
+
+
+class Geo(Table, frozen=True, kw_only=True):
+    """The sources of countries."""
+
+    mmdb: Paths = ()
+    embedded: Switch = True
+    ip_api: IpApi = IpApi()
+    update: Update = Update()
+
+
+class Fail2ban(Table, frozen=True, kw_only=True):
+    """fail2ban's own database; None where it is not read."""
+
+    database: PathOrNone = None
+
+
+class Job(Table, frozen=True, kw_only=True):
+    """One job."""
+
+    enabled: Switch = True
+    interval: Interval
+    timeout: Timeout
+
+
+class CleanupJob(Job, frozen=True, kw_only=True):
+    """The job that deletes addresses not seen for long."""
+
+    retention_days: Days = 90
+    max_rows: CountOrNone = 0  # 0 is no cap
+
+
+class Jobs(Table, frozen=True, kw_only=True):
+    """The four jobs; a field is named as the job's id."""
+
+    geo_cache_flush: Job = Job(interval=60.0, timeout=60.0)
+    geo_re_resolve: Job = Job(interval=600.0, timeout=540.0)
+    geo_cache_cleanup: CleanupJob = CleanupJob(interval=_DAY, timeout=60.0)
+    session_cleanup: Job = Job(interval=_DAY / 4, timeout=30.0)
+
+
+class Api(Table, frozen=True, kw_only=True):
+    """The local API."""
+
+    enabled: Switch = True
+    socket: SocketPath = Path("/run/bangeod/bangeod.sock")
+    mode: Mode = "0660"
+
+    @property
+    def permissions(self) -> int:
+        """The mode as the number that chmod takes."""
+        return int(self.mode, 8)
+
+
+class Log(Table, frozen=True, kw_only=True):
+    """The log."""
+
+    level: Level = "info"
+    format: Format = "auto"
+
+
+class State(Table, frozen=True, kw_only=True):
+    """What bangeod keeps for itself."""
+
+    directory: AnyPath = STATE_DIRECTORY
+
+
+class Settings(Table, frozen=True, kw_only=True):
+    """All of bangeod.toml."""
+
+    database: Database = Database()
+    cache: Cache = Cache()
+    geo: Geo = Geo()
+    fail2ban: Fail2ban = Fail2ban()
+    jobs: Jobs = Jobs()
+    api: Api = Api()
+    log: Log = Log()
+    state: State = State()
+
+
+def kinds(table: type[Table]) -> dict[str, Kind | None]:
+    """Return the kind of each key of a table, in order; None where the field is a table of its own."""
+    hints = get_type_hints(table, include_extras=True)
+    return {
+        name: next((m for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, Kind)), None)
+        for name in table.__struct_fields__
+    }
+
+
+def leaves(table: Table, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Walk over all keys, dotted, and their values."""
+    for name, kind in kinds(type(table)).items():
+        value = getattr(table, name)
+        if kind is None:
+            yield from leaves(cast("Table", value), f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def differences(old: Settings, new: Settings) -> list[str]:
+    """Return the dotted keys whose values differ."""
+    before = dict(leaves(old))
+    return [key for key, value in leaves(new) if value != before[key]]
+
+
+def to_toml(settings: Settings, *, mask: bool = True) -> str:
+    """Write all settings as bangeod.toml holds them, secrets as asterisks unless ``mask`` is off."""
+    return tomli_w.dumps(_to_toml_table(settings, mask=mask))
+
+
+def _to_toml_table(table: Table, *, mask: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, kind in kinds(type(table)).items():
+        value = getattr(table, name)
+        if kind is None:
+            result[name] = _to_toml_table(value, mask=mask)
+        elif mask and isinstance(value, Secret) and value:
+            result[name] = MASK
+        else:
+            result[name] = kind.write(value)
+    return result

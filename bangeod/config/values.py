@@ -1,0 +1,279 @@
+"""The kinds of values that bangeod.toml holds: how each is read, what it expects, how it is written."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+MASK = "********"
+UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds; beside them there is "ms"
+SOCKET_PATH_BYTES = 107  # what sun_path of unix(7) takes, beside its closing NUL
+
+_PATH_BYTES = 4095  # PATH_MAX of Linux, without its closing NUL
+_SECRET_CHARACTERS = 512
+_SHOWN_CHARACTERS = 60
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|[smhd])")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+_PRINTABLE = re.compile(r"[!-~]*")
+
+
+class UnfitError(ValueError):
+    """A value is not of its kind. Where there is a text, it names the part that is at fault."""
+
+
+class Secret:
+    """A text that no repr, log line or error shows; ``reveal()`` gives it out."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __str__(self) -> str:
+        return MASK if self._text else ""
+
+    def __repr__(self) -> str:
+        return f"Secret({str(self)!r})"
+
+
+def describe(raw: object) -> str:
+    """Name a TOML value in an error, in at most a line."""
+    match raw:
+        case bool():
+            shown = "true" if raw else "false"
+        case int():
+            shown = str(raw) if abs(raw) < 10**18 else "a number of more than 18 digits"
+        case str():
+            start = raw if len(raw) <= _SHOWN_CHARACTERS else raw[:_SHOWN_CHARACTERS] + "…"
+            shown = json.dumps(start, ensure_ascii=not start.isprintable())
+        case dict():
+            shown = "a table"
+        case list():
+            shown = "an array"
+        case date() | time():
+            shown = "a date or a time"
+        case _:
+            shown = repr(raw)
+    return shown
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+class Kind(NamedTuple):
+    """One kind of value."""
+
+    expected: str  # what a value of this kind looks like, for people
+    parse: Callable[[Any], object]  # from what TOML holds to what the program uses; ValueError where unfit
+    write: Callable[[Any], object] = _as_it_is  # the way back
+    describe: Callable[[object], str] = describe  # names what was found instead
+
+    def read(self, raw: object) -> object:
+        """Turn a value as TOML has it into the one that the program uses, or raise UnfitError."""
+        try:
+            return self.parse(raw)
+        except ValueError as error:
+            part = str(error) if isinstance(error, UnfitError) else ""
+            raise UnfitError(f"expected {self.expected}; found {part or self.describe(raw)}") from None
+
+
+def flag() -> Kind:
+    """Make the kind of a switch: true or false."""
+
+    def parse(raw: object) -> bool:
+        if isinstance(raw, bool):
+            return raw
+        raise UnfitError
+
+    return Kind("true or false", parse)
+
+
+def whole(minimum: int, maximum: int) -> Kind:
+    """Make the kind of a whole number in a range, both ends included. A boolean is none."""
+
+    def parse(raw: object) -> int:
+        if isinstance(raw, int) and not isinstance(raw, bool) and minimum <= raw <= maximum:
+            return raw
+        raise UnfitError
+
+    return Kind(f"a whole number from {minimum} to {maximum}", parse)
+
+
+def duration(minimum: float, maximum: float) -> Kind:
+    """Make the kind of a time span, both ends included: seconds in the program, to the microsecond."""
+
+    def parse(raw: object) -> float:
+        seconds: float | None = None
+        if isinstance(raw, str) and (match := _DURATION.fullmatch(raw)):
+            amount, unit = Decimal(match[1]), match[2]
+            seconds = float(amount / 1000 if unit == "ms" else amount * UNITS[unit])
+        elif isinstance(raw, int | float) and not isinstance(raw, bool):
+            seconds = raw
+        # Compared before it becomes a float: an integer may be too large for one. nan is in no range.
+        if seconds is not None and minimum <= seconds <= maximum:
+            return round(float(seconds), 6)
+        raise UnfitError
+
+    return Kind(
+        f'a duration from "{duration_text(minimum)}" to "{duration_text(maximum)}", '
+        'as "10ms", "60s", "10m", "6h" or "90d" or as a number of seconds',
+        parse,
+        duration_text,
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration so that reading it gives exactly the same: ``60s``, ``10m``, ``24h``, ``10ms``.
+
+    A unit of which there would be less than two is passed over: a day is ``24h``, a minute ``60s``.
+    """
+    exact = Decimal(repr(seconds))
+    for unit, size in UNITS.items():
+        if exact % size == 0 and (exact >= 2 * size or unit == "s"):
+            return f"{int(exact) // size}{unit}"
+    thousandths = exact * 1000
+    return f"{int(thousandths)}ms" if thousandths % 1 == 0 else f"{exact:f}s"
+
+
+def choice(*words: str) -> Kind:
+    """Make the kind of one of a few words."""
+
+    def parse(raw: object) -> str:
+        if isinstance(raw, str) and raw in words:
+            return raw
+        raise UnfitError
+
+    *others, last = (f'"{word}"' for word in words)
+    return Kind(f"{', '.join(others)} or {last}", parse)
+
+
+def text(pattern: str, expected: str) -> Kind:
+    """Make the kind of a text that has a form, a regular expression, as a whole."""
+
+    def parse(raw: object) -> str:
+        if isinstance(raw, str) and re.fullmatch(pattern, raw):
+            return raw
+        raise UnfitError
+
+    return Kind(expected, parse)
+
+
+def _parse_path(raw: object, longest: int = _PATH_BYTES) -> Path:
+    if isinstance(raw, str) and raw.startswith("/") and "\0" not in raw:
+        path = Path(raw)
+        if len(str(path).encode()) <= longest:
+            return path
+    raise UnfitError
+
+
+def path() -> Kind:
+    """Make the kind of an absolute path. A relative one would depend on where the daemon was started."""
+    return Kind('an absolute path, such as "/var/lib/bangeod"', _parse_path, str)
+
+
+def socket_path() -> Kind:
+    """Make the kind of the absolute path of a Unix socket."""
+
+    def parse(raw: object) -> Path:
+        return _parse_path(raw, SOCKET_PATH_BYTES)
+
+    expected = f"an absolute path of at most {SOCKET_PATH_BYTES} bytes (a limit of Unix sockets)"
+    return Kind(expected, parse, str)
+
+
+def path_or_none() -> Kind:
+    """Make the kind of an absolute path or "", which is None in the program."""
+
+    def parse(raw: object) -> Path | None:
+        return None if raw == "" else _parse_path(raw)
+
+    return Kind('an absolute path, or "" for none', parse, lambda value: str(value or ""))
+
+
+def paths() -> Kind:
+    """Make the kind of an array of absolute paths, a tuple in the program."""
+
+    def parse(raw: object) -> tuple[Path, ...]:
+        if not isinstance(raw, list):
+            raise UnfitError
+        for element in raw:
+            try:
+                _parse_path(element)
+            except UnfitError:
+                raise UnfitError(f"{describe(element)} in it") from None
+        return tuple(Path(element) for element in raw)
+
+    example = '["/var/lib/GeoIP/GeoLite2-Country.mmdb"]'
+    return Kind(f"an array of absolute paths, such as {example}", parse, lambda value: [*map(str, value)])
+
+
+def secret() -> Kind:
+    """Make the kind of a key or password. Its errors don't show it.
+
+    The mask that ``bangeod config show`` prints stands for none, as it was never the secret itself.
+    """
+
+    def parse(raw: object) -> Secret:
+        if isinstance(raw, str) and _PRINTABLE.fullmatch(raw) and len(raw) <= _SECRET_CHARACTERS:
+            return Secret("" if raw == MASK else raw)
+        raise UnfitError
+
+    def describe_type(raw: object) -> str:
+        return describe(raw) if isinstance(raw, dict | list | bool) else "something else, not shown here"
+
+    expected = f"at most {_SECRET_CHARACTERS} printable ASCII characters in quotes, without spaces"
+    return Kind(expected, parse, Secret.reveal, describe_type)
+
+
+def url() -> Kind:
+    """Make the kind of a web service's address. What may hold a password has no place in it."""
+
+    def parse(raw: object) -> str:
+        if not isinstance(raw, str) or not _PRINTABLE.fullmatch(raw):
+            raise UnfitError
+        if re.search(r"[?@#]", raw):
+            raise UnfitError("more than that (not shown: it may hold a key)")
+        parts = urlsplit(raw)  # ValueError for broken brackets, as of .port for one out of range
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or parts.port == 0 or "\\" in raw:
+            raise UnfitError
+        if not (_is_address(host) if ":" in host else _HOST.fullmatch(host)):
+            raise UnfitError
+        return raw
+
+    return Kind("an http:// or https:// address without user name, query and fragment", parse)
+
+
+def goes_in_clear(address: str) -> bool:
+    """Say whether what is sent to a URL can be read on the way: plain http, and not to this machine."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    is_here = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    return parts.scheme == "http" and not is_here
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
