@@ -1,0 +1,1 @@
+"""The running process: event loop, scheduler, state on disk, and what wires them."""

@@ -1,0 +1,73 @@
+"""What others have to say, as log entries: libraries, Python's warnings, and exceptions that nobody caught."""
+
+import logging
+import sys
+import threading
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Final
+
+import structlog
+
+# At INFO and DEBUG these tell what must not be logged: httpx URLs with keys, aiosqlite the parameters.
+_KEPT_QUIET: Final = ("httpx", "httpcore", "aiosqlite", "apscheduler", "asyncio", "aiohttp", "maxminddb")
+_LEVELS: Final = ("debug", "info", "warning", "error", "critical")  # of 10, 20 … 50 in the standard library
+
+log = structlog.get_logger(__name__)
+
+
+def install(undo: ExitStack) -> None:
+    """Send all of it to structlog, until ``undo`` is closed."""
+    _bridge_logging(undo)
+    _bridge_uncaught(undo)
+
+
+def _bridge_logging(undo: ExitStack) -> None:
+    root, handler = logging.getLogger(), Bridge(logging.WARNING)
+    for logger in (root, *map(logging.getLogger, _KEPT_QUIET)):
+        undo.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.WARNING)
+    root.addHandler(handler)
+    undo.callback(root.removeHandler, handler)
+    logging.captureWarnings(capture=True)
+    undo.callback(logging.captureWarnings, capture=False)
+
+
+def _bridge_uncaught(undo: ExitStack) -> None:
+    undo.callback(setattr, sys, "excepthook", sys.excepthook)
+    undo.callback(setattr, threading, "excepthook", threading.excepthook)
+    sys.excepthook = _log_crash
+    threading.excepthook = _log_thread_crash
+
+
+class Bridge(logging.Handler):
+    """Passes what libraries log through the standard library on to structlog."""
+
+    def createLock(self) -> None:  # noqa: N802 - the name is logging's
+        """Have no lock: the output has one, and two taken in either order could deadlock."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record's text as the event, with the name of its logger."""
+        try:
+            text = record.getMessage().strip()
+        except Exception:  # noqa: BLE001 - a library's wrong arguments are not worth a traceback
+            text = str(record.msg)
+        keys: dict[str, Any] = {"logger": record.name}
+        if record.exc_info and record.exc_info[0]:
+            keys["exc_info"] = record.exc_info
+        level = _LEVELS[min(max(record.levelno // 10, 1), len(_LEVELS)) - 1]
+        getattr(log, level)(text, **keys)
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log.critical("crashed", exc_info=(kind, error, trace))
+
+
+def _log_thread_crash(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        name = args.thread.name if args.thread is not None else None
+        log.critical("crashed", thread=name, exc_info=args.exc_value)
