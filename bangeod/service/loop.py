@@ -1,0 +1,112 @@
+"""An asyncio event loop on a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import structlog
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class LoopThread:
+    """Runs one event loop on the thread ``bangeod-loop`` for as long as the ``with`` block lasts.
+
+    Entering waits until the loop runs, and raises here what kept it from starting. Leaving cancels the tasks
+    that are left, waits for them, shuts down async generators and the default executor, and joins the thread;
+    what ended the loop before its time is raised then. An instance is entered once.
+
+    ``finished`` is done when the loop has ended, with the error where it was one; its callbacks run on the
+    loop's thread.
+    """
+
+    def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+        self.finished: Future[None] = Future()
+        self.finished.set_running_or_notify_cancel()  # so that nobody can cancel it
+        self._loop_factory = loop_factory
+        self._loop: asyncio.AbstractEventLoop | None = None  # set once, by the thread, before ``_ready``
+        self._ready: Future[None] = Future()
+        self._stop = asyncio.Event()  # belongs to the loop
+        self._accepts = threading.Lock()  # held to submit and to close, never by ``call_soon``
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="bangeod-loop", daemon=False)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self._ready.result()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+        if error is None:
+            self.finished.result()
+
+    def submit(self, coro: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop; from any thread. A RuntimeError where the loop no longer takes any.
+
+        To wait for the result on the loop's own thread would wait for ever.
+        """
+        with self._accepts:
+            loop = None if self._closing else self._loop
+            try:
+                if loop is not None:
+                    return asyncio.run_coroutine_threadsafe(coro, loop)
+            except RuntimeError:  # closed: it died
+                pass
+        coro.close()  # else Python warns that it was never awaited
+        raise RuntimeError("the event loop is not running")
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> bool:
+        """Have the loop call ``callback(*args)``; False where it is not running.
+
+        Safe in a signal handler: takes no lock, waits for nothing, and raises nothing where the loop is
+        closed.
+        """
+        if self._loop is None:
+            return False
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # closed
+            return False
+        return True
+
+    def _close(self) -> None:
+        # Whatever was submitted before this point is a task by the time the loop sees ``_stop``: callbacks
+        # run in the order they came in. So nothing can slip in behind the cancelling of the tasks.
+        with self._accepts:
+            self._closing = True
+        self.call_soon(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                runner.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that can do something about it
+            self._fail(error)
+        else:
+            self.finished.set_result(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._ready.done():
+            log.critical("event_loop_died", problem=repr(error), exc_info=error)
+        else:
+            self._ready.set_exception(error)
+        self.finished.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ready.set_result(None)
+        if not self._closing:  # else the start was interrupted, and nobody could tell this loop yet
+            await self._stop.wait()
