@@ -1,0 +1,187 @@
+"""What outlives a restart: when each job last succeeded, and until when ip-api must not be asked."""
+
+import asyncio
+import errno
+import math
+import threading
+import tomllib
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import tomli_w
+
+from bangeod.service.state_files import locked, set_aside
+
+STATE_FILE = "state.toml"  # in the state directory
+
+Place = tuple[str, ...]  # of a value in the document: the names of the tables, then the key
+
+PAUSE: Place = ("ip_api", "paused_until")
+LATEST = 253_402_214_400.0  # 9999-12-31; TOML knows no later year
+
+log = structlog.get_logger(__name__)
+
+
+class JobRecord(msgspec.Struct):
+    """A table ``[jobs.ID]``."""
+
+    last_success: datetime | None = None
+
+
+class IpApiRecord(msgspec.Struct):
+    """The table ``[ip_api]``."""
+
+    paused_until: datetime | None = None
+
+
+class Document(msgspec.Struct):
+    """What of ``state.toml`` is understood; other tables and keys are kept as they are."""
+
+    jobs: dict[str, JobRecord] = {}
+    ip_api: IpApiRecord = msgspec.field(default_factory=IpApiRecord)
+
+
+class History:
+    """``state.toml``, read once and then held in memory; times are seconds since the epoch.
+
+    A bad file or a directory that can't be written is reported, and memory goes on; only ``save_pause`` raises.
+    Other processes may write the file too; a save changes nothing but what was changed here. Reads and changes
+    may come from any thread and don't wait for the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[Place, float] = {}
+        self._unsaved: dict[Place, float | None] = {}  # None: to be removed
+        self._memory = threading.Lock()  # of the two above; never held over I/O
+        self._saving = threading.Lock()  # one save at a time
+        self._reported = False
+
+    def load(self, *, look_only: bool = False) -> None:
+        """Read the file. A bad one is reported, kept aside as ``state.toml.bad``, and started afresh.
+
+        With ``look_only`` it is left where it is.
+        """
+        values = _values_of(self._document(look_only=look_only))
+        with self._memory:
+            self._values = values
+
+    def last_success(self, job_id: str) -> float | None:
+        """Return when the job last succeeded, None where that is not known."""
+        return self._values.get(_place_of(job_id))
+
+    def succeeded(self, job_id: str, at: float) -> None:
+        """Note a success, in memory; ``save`` takes it to the disk."""
+        self._set(_place_of(job_id), math.floor(at))
+
+    def load_pause(self) -> float | None:
+        """Return until when ip-api must not be asked, None where it may be."""
+        return self._values.get(PAUSE)
+
+    async def save_pause(self, until: float | None) -> None:
+        """Note until when ip-api must not be asked; on the disk when this returns. Raises OSError where it is not."""
+        self._set(PAUSE, None if until is None else math.ceil(until))  # whole seconds, and never too short
+        await self.save()
+        if PAUSE in self._unsaved and self._reported:  # not merely changed again by now
+            raise OSError(errno.EIO, "the state file can't be written")
+
+    async def save(self) -> None:
+        """Write what has changed without stalling the event loop. A cancelled save is completed all the same."""
+        await asyncio.to_thread(self.save_now)
+
+    def save_now(self) -> None:
+        """Write what has changed, in this thread: some tens of milliseconds, for the fsyncs."""
+        with self._saving:
+            with self._memory:
+                changes = dict(self._unsaved)
+            if not changes:  # an earlier save took them along
+                return
+            try:
+                self._write(changes)
+            except OSError as error:
+                self._report(error)
+                return
+            self._reported = False
+            with self._memory:
+                self._unsaved = dict(self._unsaved.items() - changes.items())
+
+    def _set(self, place: Place, at: float | None) -> None:
+        at = None if at is None else _within(at)
+        with self._memory:
+            self._unsaved[place] = at
+            if at is None:
+                self._values.pop(place, None)
+            else:
+                self._values[place] = at
+
+    def _write(self, changes: dict[Place, float | None]) -> None:
+        with locked(self._path.parent) as directory:
+            document = self._document()
+            if not document:  # gone or set aside: write all that is known
+                with self._memory:
+                    changes = {**self._values, **changes}
+            for place, at in changes.items():
+                _put(document, place, at)
+            directory.replace(self._path.name, tomli_w.dumps(document).encode())
+
+    def _document(self, *, look_only: bool = False) -> dict[str, Any]:
+        try:
+            return _parse(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            problem = str(error) or type(error).__name__
+        kept_as = str(self._path) if look_only else set_aside(self._path)
+        log.warning("state_unreadable", path=str(self._path), problem=problem, kept_as=kept_as)
+        return {}
+
+    def _report(self, error: OSError) -> None:
+        if not self._reported:
+            self._reported = True
+            log.warning(
+                "state_unwritable",
+                path=str(self._path),
+                problem=error.strerror or str(error),
+                advice="make the directory writable for bangeod's user; until then a restart forgets "
+                "when jobs last ran",
+            )
+
+
+def _place_of(job_id: str) -> Place:
+    return ("jobs", job_id, "last_success")
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    """Read the document. Raises ValueError, and RecursionError where tables are nested absurdly deep."""
+    document = tomllib.loads(content.decode())
+    _values_of(document)
+    tomli_w.dumps(document)  # what can't be written again can't be kept
+    return document
+
+
+def _values_of(document: dict[str, Any]) -> dict[Place, float]:
+    known = msgspec.convert(document, Document, builtin_types=(datetime, date, time))
+    times = {_place_of(job_id): record.last_success for job_id, record in known.jobs.items()}
+    times[PAUSE] = known.ip_api.paused_until
+    return {place: _epoch(at) for place, at in times.items() if at is not None}
+
+
+def _epoch(at: datetime) -> float:
+    return _within((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+
+
+def _within(epoch: float) -> float:
+    return min(max(epoch, 0.0), LATEST)
+
+
+def _put(document: dict[str, Any], place: Place, at: float | None) -> None:
+    *tables, key = place
+    for name in tables:
+        document = document.setdefault(name, {})
+    if at is None:
+        document.pop(key, None)
+    else:
+        document[key] = datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,96 @@
+"""Entries that could not be written at the stop, kept in a file until the next start. Blocks for the disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import structlog
+
+from bangeod.geo.model import Entry, Geo
+from bangeod.service.state_files import locked, set_aside
+
+log = structlog.get_logger(__name__)
+
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]  # since the epoch, until the year 10000
+
+
+class KeptEntry(msgspec.Struct, omit_defaults=True):
+    """An entry as the file has it: by names, so that a later version with more of them reads it too."""
+
+    ip: str
+    last_seen: Seconds
+    resolved_at: Seconds
+    country_code: str | None = None
+    country_name: str | None = None
+    asn: str | None = None
+    org: str | None = None
+    replaces: str | None = None
+
+
+class Leftover(msgspec.Struct):
+    """The file."""
+
+    entries: list[KeptEntry]
+
+
+def save(path: Path, entries: Sequence[Entry]) -> bool:
+    """Write the file anew, whole; with no entries, remove it. False where that fails: it has been reported."""
+    if not entries:
+        return discard(path)
+    content = msgspec.json.encode(Leftover([_kept(entry) for entry in entries]))
+    try:
+        with locked(path.parent) as directory:
+            directory.replace(path.name, content)
+    except OSError as error:
+        problem = error.strerror
+    else:
+        return True
+    log.error("leftover_unwritable", path=str(path), problem=problem, entries=len(entries))
+    return False
+
+
+def load(path: Path, *, look_only: bool = False) -> list[Entry]:
+    """Read the file; none where there is none. A bad one is reported and kept aside as ``<path>.bad``.
+
+    With ``look_only`` it is left where it is.
+    """
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=Leftover)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        problem = str(error) or type(error).__name__
+        kept_as = str(path) if look_only else set_aside(path)
+        log.warning("leftover_unreadable", path=str(path), problem=problem, kept_as=kept_as)
+        return []
+    return [_entry(entry) for entry in kept.entries]
+
+
+def discard(path: Path) -> bool:
+    """Remove the file once its entries are in the database. False where that fails: it has been reported."""
+    try:
+        if not path.exists():
+            return True
+        with locked(path.parent) as directory:
+            directory.remove(path.name)
+    except OSError as error:
+        log.warning("leftover_not_removed", path=str(path), problem=error.strerror)
+        return False
+    return True
+
+
+def _kept(entry: Entry) -> KeptEntry:
+    return KeptEntry(
+        ip=entry.ip,
+        last_seen=entry.last_seen,
+        resolved_at=entry.resolved_at,
+        replaces=entry.replaces,
+        **entry.geo._asdict(),
+    )
+
+
+def _entry(kept: KeptEntry) -> Entry:
+    geo = Geo(kept.country_code, kept.country_name, kept.asn, kept.org)
+    return Entry(kept.ip, geo, kept.last_seen, kept.resolved_at, kept.replaces)

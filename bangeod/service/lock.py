@@ -1,0 +1,129 @@
+"""One daemon a database: an flock on a file beside it."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bangeod.errors import (
+    AlreadyServedError,
+    StoreError,
+    StoreFullError,
+    StoreMissingError,
+    StoreReadOnlyError,
+)
+
+SUFFIX = ".bangeod-lock"
+MODE = 0o644  # to flock a file one must be able to open it: one made by root is the service's as well
+ATTEMPTS = 10  # while the file is replaced under our hands
+
+
+class DatabaseLock:
+    """The right to serve a database, held until ``release`` or the end of the process.
+
+    The file is never removed: whoever waits for it, or has just opened it, would hold a lock that nobody
+    sees. The path of the database is resolved first, so that two paths to one database share one lock; the
+    database itself is not opened and need not exist.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor is not None
+
+    def acquire(self) -> None:
+        """Take the lock, without waiting. Taking it twice is taking it once.
+
+        Raises AlreadyServedError where another holds it, a StoreError where the file can't be made.
+        """
+        if self.held:
+            return
+        path = Path(os.path.realpath(self._database) + SUFFIX)  # the database may be a link, also to nowhere
+        for _ in range(ATTEMPTS):
+            self._descriptor = self._lock(path)
+            if self._descriptor is not None:
+                return
+        raise StoreError(str(self._database), f"its lock file {path} keeps being replaced", "find out what does that")
+
+    def release(self) -> None:
+        """Let go of the lock, where it is held."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # closing would do, but for a copy in a child just forked
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _lock(self, path: Path) -> int | None:
+        """Open and lock the file; None where it was replaced in between, so that the lock is worth nothing."""
+        try:
+            descriptor = _open(path)
+        except OSError as error:
+            raise _explain(error, str(self._database), path) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, descriptor):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise AlreadyServedError(str(self._database)) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise _explain(error, str(self._database), path) from error
+        os.close(descriptor)
+        return None
+
+
+def _open(path: Path) -> int:
+    # O_NONBLOCK: should somebody have put a named pipe there, opening it must not wait for a writer.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        # Not with O_CREAT at once: in a sticky directory the kernel then refuses another user's file.
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        descriptor = os.open(path, flags | os.O_CREAT, MODE)
+    with contextlib.suppress(OSError):  # another user's; readable, as it seems
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) & MODE != MODE:  # for the umask
+            os.fchmod(descriptor, MODE)
+    return descriptor
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _explain(error: OSError, database: str, path: Path) -> StoreError:
+    reason = error.strerror or str(error)
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR:
+            return StoreMissingError(
+                database,
+                f"there is no directory {path.parent}",
+                "create it, or correct the path of the database in the config",
+            )
+        case errno.ENOSPC | errno.EDQUOT:
+            return StoreFullError(database, f"its lock file {path} can't be made ({reason})", "free some room")
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            advice = f"let bangeod's user write in {path.parent}"
+        case _:
+            advice = f"move away what is at {path}"
+    return StoreReadOnlyError(database, f"its lock file {path} can't be made ({reason})", advice)
