@@ -1,0 +1,289 @@
+"""The running process, wired together: two threads, the schedule, signals, systemd, start and stop."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from bangeod.clock import Clock
+from bangeod.config import Settings, load
+from bangeod.errors import ConfigError, StoreError
+from bangeod.jobs.job import JobId
+from bangeod.service import logs, plan, reload, status
+from bangeod.service.core import Core
+from bangeod.service.lock import DatabaseLock
+from bangeod.service.loop import LoopThread
+from bangeod.service.notify import Notifier, watchdog_interval
+from bangeod.service.scheduler import JobScheduler
+from bangeod.service.shift import Shift
+
+log = structlog.get_logger(__name__)
+
+HEALTH: Final = "health_ping"
+CLOCK_EVERY: Final = 5.0  # seconds between two looks at the clocks
+SOURCES_EVERY: Final = 30.0  # seconds between two looks at the MMDBs on disk
+GRACE: Final = 5.0  # seconds that running jobs get at the stop
+EXTEND_EVERY: Final = 10.0  # seconds between two requests for more time to stop
+FINAL_FLUSH: Final = 60.0  # seconds that the final flush may take; the rest is kept in a file
+
+
+def serve(settings: Settings, config: Path, clock: Clock) -> None:
+    """Run the daemon in this thread until SIGTERM or SIGINT.
+
+    Raises AlreadyServedError where another one serves the database.
+    """
+    lock = DatabaseLock(settings.database.path)
+    try:
+        lock.acquire()
+    except StoreError as error:
+        log.warning("lock_not_taken", problem=error.problem, advice=error.advice, **error.fields())
+    with contextlib.closing(_Closing(lock)), LoopThread() as loop:
+        Daemon(settings, config, clock, lock, loop).run()
+
+
+class _Closing:
+    """Releases the lock last of all."""
+
+    def __init__(self, lock: DatabaseLock) -> None:
+        self.close = lock.release
+
+
+class Daemon:
+    """Everything of one running daemon. What isn't said to be the main thread's belongs to the loop."""
+
+    def __init__(self, settings: Settings, config: Path, clock: Clock, lock: DatabaseLock, loop: LoopThread) -> None:
+        self._settings = settings
+        self._config = config
+        self._clock = clock
+        self._lock = lock
+        self._loop = loop
+        self._scheduler = JobScheduler(loop)
+        self._watchdog = watchdog_interval(os.environ, os.getpid())
+        self._notifier = Notifier.from_environment(os.environ, clock, unset=True)
+        self._core: Core  # made on the loop
+        self._shift: Shift  # as above
+        self._refused_config = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: asyncio.Task[None] | None = None
+        self._served = False  # whether a database has been opened
+        self._opening = asyncio.Lock()
+        self._database_problem: str | None = None
+        self._stopping = False
+
+    # --- the main thread ---
+
+    def run(self) -> None:
+        """Start, work until asked to stop, stop. The main thread's."""
+        handlers = {
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGTERM, self._on_stop_signal),
+                (signal.SIGINT, self._on_stop_signal),
+                (signal.SIGHUP, self._on_reload_signal),
+            )
+        }
+        self._loop.finished.add_done_callback(lambda _: self._scheduler.shutdown())
+        try:
+            with contextlib.suppress(CancelledError):  # asked to stop while starting
+                self._loop.submit(self._start()).result()
+                self._scheduler.run_forever(self._on_started)
+            self._loop.submit(self._finish()).result()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
+        # Nothing else here: a lock taken in a handler can be the one that the interrupted code holds.
+        self._loop.call_soon(self._request_stop, number)
+
+    def _on_reload_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._loop.call_soon(self._request_reload)
+
+    def _on_started(self) -> None:
+        self._loop.submit(self._announce()).result()
+
+    # --- the start ---
+
+    async def _start(self) -> None:
+        self._starting = asyncio.current_task()
+        log.info("starting", database=str(self._settings.database.path), pid=os.getpid())
+        self._notifier.status("starting: reading the database")
+        self._core = Core(self._settings, self._clock, self._lock)
+        self._shift = Shift(self._core, self._scheduler, self._tell_status)
+        self._core.cache.on_full = lambda: self._shift.bring_forward(JobId.GEO_CACHE_FLUSH)
+        self._core.take_up_leftover()
+        await self._core.sources.refresh()
+        try:
+            await self._open()
+        except StoreError as error:
+            log.error("database_unavailable", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+        self._core.ready = self._open  # type: ignore[method-assign]
+        self._shift.plan()
+        if self._watchdog is not None:
+            self._scheduler.plan(HEALTH, self._ping, interval=self._watchdog, first_run=self._clock.now())
+        self._starting = None
+
+    async def _open(self) -> None:
+        """Make sure of lock, database and cache; awaited before each job."""
+        async with self._opening:  # jobs that are due together find a new file together
+            try:
+                self._lock.acquire()
+                if await self._core.store.prepare():
+                    if self._served:
+                        log.warning("database_replaced", database=str(self._settings.database.path))
+                        self._core.cache.clear()
+                    self._served = True
+                if not self._core.cache.loaded:
+                    await self._core.load()
+            except StoreError as error:
+                self._database_problem = str(error)
+                raise
+            self._database_problem = self._core.load_problem
+
+    async def _announce(self) -> None:
+        self._notifier.ready(self._status())
+        log.info("ready", cached=self._core.cache.entries, dirty=self._core.cache.dirty)
+        self._keep_running(self._watch_clock)
+        self._keep_running(self._watch_sources)
+
+    # --- what systemd is told ---
+
+    async def _ping(self) -> None:
+        """Prove that both threads live: the scheduler's sent this here."""
+        self._notifier.watchdog()
+
+    def _status(self) -> str:
+        cache, shift = self._core.cache, self._shift
+        facts = status.Facts(
+            shift.enabled,
+            cache.entries,
+            cache.dirty,
+            shift.reports,
+            shift.failing_since,
+            self._refused_config,
+            self._database_problem,
+        )
+        return status.line(facts, self._clock.now())
+
+    def _tell_status(self) -> None:
+        self._notifier.status(self._status())
+
+    # --- what goes on beside the jobs ---
+
+    def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
+        async def body() -> None:
+            try:
+                await work()
+            except Exception:
+                log.exception("background_work_failed", work=work.__name__)
+
+        task = asyncio.get_running_loop().create_task(body(), name=work.__name__)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watch_clock(self) -> None:
+        """Plan anew when the wall clock steps: APScheduler waits for times of day."""
+        watch = plan.ClockWatch()
+        while True:
+            step = watch.observe(self._clock.now(), self._clock.monotonic())
+            if step:
+                log.warning("clock_stepped", seconds=round(step, 1))
+                self._scheduler.clock_stepped(step, first=HEALTH)
+            self._tell_status()
+            await asyncio.sleep(CLOCK_EVERY)
+
+    async def _watch_sources(self) -> None:
+        """Take up MMDBs that change on disk, and ask them about what is unresolved."""
+        while True:
+            await asyncio.sleep(SOURCES_EVERY)
+            if await self._core.sources.refresh():
+                self._sources_changed()
+
+    def _sources_changed(self) -> None:
+        self._core.cache.clear_neg_cache()
+        self._core.resolver.sources_changed()
+        self._shift.bring_forward(JobId.GEO_RE_RESOLVE)
+
+    # --- reload and stop ---
+
+    def _request_reload(self) -> None:
+        if not self._stopping and self._starting is None:
+            self._keep_running(self._reload)
+
+    async def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            wanted = await asyncio.to_thread(load, self._config, os.environ)
+        except ConfigError as error:
+            log.error("config_refused", **error.fields())  # noqa: TRY400 - the findings say it all
+            self._refused_config = True
+        else:
+            await self._take_up(wanted)
+            self._refused_config = False
+        self._notifier.ready(self._status())
+
+    async def _take_up(self, wanted: Settings) -> None:
+        change = reload.between(self._settings, wanted)
+        if change.held_back:
+            log.warning("config_needs_restart", keys=change.held_back)
+        self._settings = change.settings
+        logs.configure(self._settings.log.level, self._settings.log.format, environ=os.environ)
+        self._core.apply(self._settings)
+        if await self._core.sources.refresh():
+            self._sources_changed()
+        self._shift.plan(change.jobs)
+        log.info("config_reloaded", changed=change.taken_up)
+
+    def _request_stop(self, number: int) -> None:
+        if not self._stopping:
+            self._stopping = True
+            log.info("stopping", signal=signal.Signals(number).name)
+            self._notifier.stopping("stopping: writing what is left")
+            if self._starting is not None:
+                self._starting.cancel()
+            self._scheduler.shutdown()
+
+    async def _finish(self) -> None:
+        """End running jobs, write the dirty set, let go of everything."""
+        extending = asyncio.create_task(self._ask_for_time())
+        try:
+            for task in self._tasks:
+                task.cancel()
+            cancelled = await self._scheduler.drain(GRACE)
+            if cancelled:
+                log.warning("jobs_cut_short", jobs=cancelled)
+            if hasattr(self, "_core"):
+                await self._flush_finally()
+                await self._core.close()
+            log.info("stopped")
+        finally:
+            extending.cancel()
+
+    async def _flush_finally(self) -> None:
+        """Write the dirty set, while there is time; what is left goes to a file, whatever happens here."""
+        cache = self._core.cache
+        waiting = cache.dirty
+        try:
+            async with asyncio.timeout(FINAL_FLUSH):
+                await self._core.store.prepare()
+                await cache.flush_dirty()
+        except StoreError as error:
+            log.error("final_flush_failed", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+        except TimeoutError:
+            log.error("final_flush_failed", problem=f"not done within {FINAL_FLUSH:g} s")  # noqa: TRY400 - no bug
+        finally:
+            log.info("final_flush", flushed=waiting - cache.dirty, left=cache.dirty)
+            await asyncio.to_thread(self._core.keep_leftover)
+            await self._core.history.save()
+
+    async def _ask_for_time(self) -> None:
+        while True:
+            self._notifier.extend_timeout(2 * EXTEND_EVERY)
+            await asyncio.sleep(EXTEND_EVERY)

@@ -1,0 +1,32 @@
+"""What a changed config may change in the running daemon: pure policy."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from bangeod.config import RESTART_ONLY, Settings, differences
+from bangeod.jobs.job import JobId
+
+
+class Change(NamedTuple):
+    """The way from one config to another."""
+
+    settings: Settings  # what is in force from now on
+    taken_up: list[str]  # dotted keys
+    held_back: list[str]  # dotted keys that need a restart
+    jobs: frozenset[JobId]  # whose schedule has changed
+
+
+def between(old: Settings, wanted: Settings) -> Change:
+    """Say what to take up; keys of RESTART_ONLY keep their old values."""
+    changed = differences(old, wanted)
+    held_back = [key for key in changed if key in RESTART_ONLY]
+    settings = wanted
+    for key in held_back:
+        table, _, name = key.rpartition(".")
+        kept = msgspec.structs.replace(getattr(settings, table), **{name: getattr(getattr(old, table), name)})
+        settings = msgspec.structs.replace(settings, **{table: kept})
+    taken_up = [key for key in changed if key not in RESTART_ONLY]
+    scheduling = ("enabled", "interval", "retention_days")
+    jobs = frozenset(job for job in JobId for name in scheduling if f"jobs.{job}.{name}" in taken_up)
+    return Change(settings, taken_up, held_back, jobs)

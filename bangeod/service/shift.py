@@ -1,0 +1,92 @@
+"""The jobs at work in the daemon: planned from the settings, run, tried again, and what became of each."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from bangeod.config import Job, Settings
+from bangeod.jobs import registry
+from bangeod.jobs.job import JobId, Report
+from bangeod.service import plan
+from bangeod.service.core import Core
+from bangeod.service.scheduler import JobScheduler
+
+log = structlog.get_logger(__name__)
+
+
+class Shift:
+    """Puts the jobs on the schedule and remembers their last reports; ``on_report`` hears of each. The loop's."""
+
+    def __init__(self, core: Core, scheduler: JobScheduler, on_report: Callable[[], None]) -> None:
+        self._core = core
+        self._scheduler = scheduler
+        self._on_report = on_report
+        self.reports: dict[JobId, Report] = {}  # the last of each job
+        self.failing_since: dict[JobId, float] = {}  # seconds since the epoch
+
+    @property
+    def enabled(self) -> int:
+        """Return how many jobs are on the schedule by the settings."""
+        return sum(_settings_of(self._core.settings, job_id).enabled for job_id in JobId)
+
+    def plan(self, only: frozenset[JobId] = frozenset(JobId)) -> None:
+        """Plan the jobs by the settings in force; replaces what was planned for them."""
+        for place, job_id in enumerate(JobId):
+            if job_id in only:
+                self._plan(job_id, place)
+
+    def _plan(self, job_id: JobId, place: int) -> None:
+        job = _settings_of(self._core.settings, job_id)
+        if not job.enabled:
+            self._scheduler.drop(job_id)
+            log.info("job_disabled", job_id=str(job_id))
+            return
+        first = plan.first_run(
+            self._core.clock.now(),
+            interval=job.interval,
+            last_success=self._core.history.last_success(job_id),
+            waits_without_record=job_id in registry.WAITING,
+            place=place,
+        )
+        self._scheduler.plan(job_id, self._body(job_id), interval=job.interval, first_run=first)
+        event = f"{job_id}_scheduled"
+        fields = {"retention_days": self._core.settings.jobs.geo_cache_cleanup.retention_days}
+        log.info(
+            event,
+            job_id=str(job_id),
+            interval_seconds=_plain(job.interval),
+            **(fields if job_id is JobId.GEO_CACHE_CLEANUP else {}),
+        )
+
+    def bring_forward(self, job_id: JobId) -> None:
+        """Run a job now, if it is planned at all."""
+        self._scheduler.bring_forward(job_id, self._core.clock.now())
+
+    def _body(self, job_id: JobId) -> Callable[[], Awaitable[None]]:
+        async def body() -> None:
+            self._note(await self._core.run_job(job_id))
+
+        return body
+
+    def _note(self, report: Report) -> None:
+        """Remember a report; what failed or did not finish is tried again soon."""
+        self.reports[report.job_id] = report
+        if report.problem is None:
+            self.failing_since.pop(report.job_id, None)
+        else:
+            self.failing_since.setdefault(report.job_id, report.started_at)
+        planned = self._scheduler.next_run(report.job_id)
+        if not report.succeeded and planned is not None:
+            interval = _settings_of(self._core.settings, report.job_id).interval
+            again = plan.retry_run(self._core.clock.now(), interval=interval, planned=planned)
+            self._scheduler.bring_forward(report.job_id, again)
+        self._on_report()
+
+
+def _settings_of(settings: Settings, job_id: JobId) -> Job:
+    job: Job = getattr(settings.jobs, job_id)
+    return job
+
+
+def _plain(seconds: float) -> float | int:
+    return int(seconds) if seconds == int(seconds) else seconds

@@ -1,0 +1,62 @@
+"""The one line that `systemctl status` shows."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from bangeod.jobs.job import JobId, Report
+
+
+class Facts(NamedTuple):
+    """What the line is made of."""
+
+    jobs: int
+    cached: int
+    dirty: int
+    reports: Mapping[JobId, Report]  # the last of each job
+    failing_since: Mapping[JobId, float]  # seconds since the epoch
+    refused_config: bool = False
+    database: str | None = None  # what is wrong with it, where no job has met that yet
+
+
+def line(facts: Facts, now: float) -> str:
+    """Write the line: how things are, and what is wrong first, where something is."""
+    parts = [f"{facts.jobs} jobs", f"{facts.cached:,} cached", f"{facts.dirty:,} to write"]
+    flush = facts.reports.get(JobId.GEO_CACHE_FLUSH)
+    if flush is not None:
+        parts.append(f"last flush {ago(now - flush.started_at)} ago")
+    wrong = _failures(facts)
+    if facts.database is not None and not wrong:
+        wrong.append(f"the database can't be used: {_one_line(facts.database)}")
+    if facts.refused_config:
+        wrong.insert(0, "the changed config was refused, the old one is in force")
+    return "; ".join([*wrong, ", ".join(parts)])
+
+
+def ago(seconds: float) -> str:
+    """Give a span of time the unit that a person would use."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _failures(facts: Facts) -> list[str]:
+    """Say what keeps jobs from their work, each problem once."""
+    jobs: dict[str, list[JobId]] = {}
+    for job_id in sorted(facts.failing_since):
+        jobs.setdefault(_one_line(facts.reports[job_id].problem or ""), []).append(job_id)
+    return [_failure(failing, facts, problem) for problem, failing in jobs.items()]
+
+
+def _failure(failing: Sequence[JobId], facts: Facts, problem: str) -> str:
+    since = _date(min(facts.failing_since[job_id] for job_id in failing))
+    return f"{', '.join(failing)} {'fails' if len(failing) == 1 else 'fail'} since {since}: {problem}"
+
+
+def _date(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
