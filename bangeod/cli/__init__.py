@@ -1,0 +1,83 @@
+"""The command line: one group, whose commands are imported when they are called."""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from bangeod import __version__
+from bangeod.errors import BangeodError
+
+# Each command is the object of that name in the module of that name here. The line of help stands here too,
+# so that ``bangeod --help`` imports none of them.
+COMMANDS = {
+    "init": "Make a config and an empty database, to try bangeod or to use it without BanGUI.",
+    "run": "Run the daemon, in the foreground.",
+    "check": "Check config, database, permissions and geo databases.",
+    "job": "List the jobs, or run one by hand.",
+    "lookup": "Say where addresses are.",
+    "config": "Show the settings in force.",
+}
+
+INTERRUPTED = 130  # what a shell reports of a command that SIGINT ended
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and maps what goes wrong in it to an exit status."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table, which is the order in which one meets them."""
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table."""
+        names = self.list_commands(ctx)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._lazy.get(name, "")) for name in names])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it raises on purpose becomes one message and its exit status."""
+        try:
+            return super().invoke(ctx)
+        except BangeodError as error:
+            click.echo(_for_stderr(str(error)), err=True)
+            ctx.exit(error.exit_status)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+def _for_stderr(text: str) -> str:
+    """Mark each line as an error where the journal reads standard error, so that ``journalctl -p err`` has it."""
+    from bangeod.service.journal import is_journal  # noqa: PLC0415 - next to never needed
+
+    try:
+        journal = is_journal(sys.stderr.fileno(), os.environ)
+    except (OSError, ValueError):  # closed, or no file at all
+        journal = False
+    if not journal:
+        return text
+    return "\n".join(f"<3>{line}" for line in text.splitlines())  # sd-daemon(3)
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bangeod")
+def cli() -> None:
+    """Keep BanGUI's database in order and put a country beside fail2ban's bans.
+
+    Each command takes --config FILE after its name, where it needs one. The file is looked for
+    there, then in $BANGEOD_CONFIG, then at /etc/bangeod/bangeod.toml.
+    """

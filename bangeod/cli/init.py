@@ -1,0 +1,110 @@
+"""``bangeod init``: a config and an empty database in a directory of one's own."""
+
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import click
+import tomli_w
+
+from bangeod.config import load
+from bangeod.errors import ConfigError
+from bangeod.store import schema
+
+_TEMPLATE = """\
+# bangeod's configuration. What is not named here has its default: `bangeod config show --config FILE` prints
+# every key that there is with its value, and bangeod.toml.example says what each is for.
+
+[database]
+# The SQLite database with the tables geo_cache and sessions; BanGUI's, where BanGUI is installed.
+{database}
+[api]
+# Where the daemon listens for lookups of the web app and of the command line.
+{socket}
+[state]
+# What bangeod remembers between two starts.
+{state}"""
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def init(directory: Path) -> None:
+    """Make DIRECTORY with a config and an empty database in it.
+
+    This is the way to try bangeod, or to use it without BanGUI. Nothing that is there already is
+    overwritten.
+    """
+    home = Path(os.path.abspath(directory))  # noqa: PTH100  resolve() would follow symbolic links
+    config = home / "bangeod.toml"
+    content = _config_text(home)
+    _refuse_to_overwrite(config, home / "bangui.db")
+    try:
+        with contextlib.ExitStack() as undo:
+            _make_directory(home, undo)
+            _make_directory(home / "state", undo)
+            schema.create(home / "bangui.db")
+            undo.callback((home / "bangui.db").unlink)
+            _write_new(config, content, undo)
+            load(config, {})
+            undo.pop_all()
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or home} can't be made: {error.strerror}. Nothing was left behind; "
+            "choose a directory that this user may write to."
+        ) from None
+    except ConfigError as error:
+        problems = "; ".join(finding.problem for finding in error.findings)
+        raise click.ClickException(f"{home} is no place for bangeod: {problems}. Choose another.") from None
+    click.echo(f"Made {config} and an empty database beside it. Now start the daemon:\n")
+    click.echo(f"    {_own_command()} run --config {shlex.quote(str(config))}")
+
+
+def _config_text(home: Path) -> bytes:
+    def line(key: str, path: Path) -> str:
+        return tomli_w.dumps({key: str(path)})
+
+    text = _TEMPLATE.format(
+        database=line("path", home / "bangui.db"),
+        socket=line("socket", home / "bangeod.sock"),
+        state=line("directory", home / "state"),
+    )
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise click.ClickException("the path is not UTF-8, as TOML has to be: choose another") from None
+
+
+def _refuse_to_overwrite(*files: Path) -> None:
+    there = [str(file) for file in files if os.path.lexists(file)]
+    if there:
+        raise click.ClickException(
+            f"already there: {' and '.join(there)}. Nothing was changed; choose another directory, "
+            "or move what is there away."
+        )
+
+
+def _make_directory(directory: Path, undo: contextlib.ExitStack) -> None:
+    for path in [*reversed(directory.parents), directory]:
+        if not path.is_dir():
+            path.mkdir()
+            undo.callback(path.rmdir)
+
+
+def _write_new(file: Path, content: bytes, undo: contextlib.ExitStack) -> None:
+    # Not for all to read: a key may be put into it later.
+    with open(file, "xb", opener=lambda name, flags: os.open(name, flags, 0o640)) as config:
+        undo.callback(file.unlink)
+        config.write(content)
+
+
+def _own_command() -> str:
+    """Say how this program was called, so that the next command can be pasted."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m bangeod"
+    if program.name == "bangeod" and not shutil.which("bangeod"):
+        return shlex.quote(sys.argv[0])
+    return "bangeod"

@@ -1,0 +1,87 @@
+"""`bangeod job`: list the jobs, or run one by hand."""
+
+import sys
+
+import click
+import msgspec
+
+from bangeod.cli import oneshot
+from bangeod.cli.options import config_option, load_settings
+from bangeod.cli.tables import table
+from bangeod.clock import to_text
+from bangeod.config import duration_text
+from bangeod.errors import UsageError
+from bangeod.jobs.job import JobId, Report
+from bangeod.jobs.registry import DESCRIPTIONS, WITHOUT_RECORD
+from bangeod.service.history import STATE_FILE, History
+
+
+@click.group()
+def job() -> None:
+    """List the jobs, or run one by hand."""
+
+
+@job.command("list")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_jobs(config: str | None, as_json: bool) -> None:
+    """List the jobs: how often each runs, how long it may take, when it last succeeded."""
+    settings = load_settings(config)
+    history = History(settings.state.directory / STATE_FILE)
+    history.load(look_only=True)
+    rows = []
+    for job_id in JobId:
+        own = getattr(settings.jobs, job_id)
+        last = history.last_success(job_id)
+        rows.append(
+            {
+                "id": str(job_id),
+                "enabled": own.enabled,
+                "interval": duration_text(own.interval),
+                "timeout": duration_text(own.timeout),
+                "last_success": None if last is None else to_text(last),
+                "description": DESCRIPTIONS[job_id],
+            }
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(rows).decode())
+        return
+    shown = [
+        [
+            row["id"],
+            row["interval"] if row["enabled"] else "off",
+            row["last_success"] or _no_record(row["id"]),
+            row["description"],
+        ]
+        for row in rows
+    ]
+    click.echo(table(["JOB", "EVERY", "LAST SUCCESS", "WHAT IT DOES"], shown))
+
+
+def _no_record(job_id: object) -> str:
+    return "not kept" if job_id in WITHOUT_RECORD else "-"
+
+
+@job.command("run")
+@click.argument("job_id", metavar="ID")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@config_option
+def run_job(job_id: str, dry_run: bool, as_json: bool, config: str | None) -> None:
+    """Run the job ID once, now, and print its report."""
+    if job_id not in list(JobId):
+        raise UsageError(f"there is no job {job_id!r}: the jobs are {', '.join(JobId)}")
+    settings = load_settings(config)
+    report = oneshot.work(settings, lambda core: core.run_job(JobId(job_id), dry=dry_run), look_only=dry_run)
+    click.echo(_as_json(report) if as_json else _as_text(report))
+    sys.exit(0 if report.problem is None else 1)
+
+
+def _as_json(report: Report) -> str:
+    return msgspec.json.encode({**msgspec.to_builtins(report), "started_at": to_text(report.started_at)}).decode()
+
+
+def _as_text(report: Report) -> str:
+    figures = ", ".join(f"{name} {value}" for name, value in report.figures.items())
+    head = f"{report.job_id}: {report.outcome}{' (dry run)' if report.dry else ''} in {report.duration:.2f} s"
+    return ": ".join(filter(None, (head, figures or report.problem)))

@@ -1,0 +1,51 @@
+"""`bangeod lookup`: say where addresses are, and who says so."""
+
+import click
+import msgspec
+
+from bangeod.cli import oneshot
+from bangeod.cli.options import config_option, load_settings
+from bangeod.cli.tables import table
+from bangeod.errors import StoreError
+from bangeod.geo.model import Answer
+from bangeod.service.core import Core
+
+
+@click.command()
+@click.argument("ips", metavar="IP...", nargs=-1, required=True)
+@click.option("--cached-only", is_flag=True, help="Ask the database only, no source.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def lookup(ips: tuple[str, ...], cached_only: bool, as_json: bool, config: str | None) -> None:
+    """Say where each address IP is, and where the answer comes from."""
+    settings = load_settings(config)
+    answers = oneshot.work(settings, lambda core: _answers(core, ips, cached_only=cached_only))
+    click.echo(_as_json(answers) if as_json else _as_text(answers))
+
+
+async def _answers(core: Core, ips: tuple[str, ...], *, cached_only: bool) -> list[Answer]:
+    """Look up; what is new (if only when it was asked for) goes to the database at once, and not to a daemon."""
+    try:
+        await core.store.prepare()
+    except StoreError as error:
+        click.echo(f"warning: {error}", err=True)
+    answers = await (core.cache.lookup_stored(ips) if cached_only else core.cache.lookup_batch(ips))
+    try:
+        await core.cache.flush_dirty()
+    except StoreError as error:
+        click.echo(f"warning: not stored: {error}", err=True)
+    return answers
+
+
+def _as_json(answers: list[Answer]) -> str:
+    return msgspec.json.encode(
+        [{"ip": a.ip, "status": a.status, **a.geo._asdict(), "origin": a.origin} for a in answers]
+    ).decode()
+
+
+def _as_text(answers: list[Answer]) -> str:
+
+    return table(
+        ["ADDRESS", "STATUS", "COUNTRY", "NAME", "ASN", "ORGANISATION", "FROM"],
+        [[a.ip, a.status, a.geo.country_code, a.geo.country_name, a.geo.asn, a.geo.org, a.origin] for a in answers],
+    )

@@ -1,0 +1,25 @@
+"""What commands share: the option that names the config, and the loading of it."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from bangeod.config import Settings, find_file, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_option(command: F) -> F:
+    """Give a command ``--config FILE``; it arrives as ``config``, None where it is not given."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        help="The config file.  [default: $BANGEOD_CONFIG, else /etc/bangeod/bangeod.toml]",
+    )(command)
+
+
+def load_settings(option: str | None) -> Settings:
+    """Load the config that the option, or else the environment, names. Raises ConfigError."""
+    return load(find_file(option, os.environ), os.environ)

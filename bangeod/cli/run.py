@@ -1,0 +1,22 @@
+"""`bangeod run`: the daemon, in the foreground."""
+
+import os
+from pathlib import Path
+
+import click
+
+from bangeod.cli.options import config_option
+from bangeod.clock import SystemClock
+from bangeod.config import find_file, load
+from bangeod.service import logs
+from bangeod.service.daemon import serve
+
+
+@click.command()
+@config_option
+def run(config: str | None) -> None:
+    """Run the daemon, in the foreground, until SIGTERM or Ctrl-C; SIGHUP reads the config again."""
+    file = Path(find_file(config, os.environ)).absolute()
+    settings = load(file, os.environ)
+    logs.configure(settings.log.level, settings.log.format, environ=os.environ)
+    serve(settings, file, SystemClock())

@@ -1,0 +1,167 @@
+"""The database: whether SQLite can work with it, whether its tables fit, and the clock that its rows age by."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bangeod.clock import SECONDS_A_DAY, to_text
+from bangeod.config import Settings
+from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreReadOnlyError
+from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
+from bangeod.store import faults
+from bangeod.store.columns import GEO_COLUMNS, Table, UnfitError
+from bangeod.store.engine import IS_SAFE, engine
+from bangeod.store.inspection import WAL, Look, inspect
+
+DATABASE: Final = "database"
+SCHEMA: Final = "schema"
+EARLIEST: Final = 1_704_067_200  # 2024-01-01: the machine's clock can't be right before that
+
+
+def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Finding]:
+    """Look at the file at the path, and at what is in it where it may be read."""
+    path = settings.database.path
+    yield library(engine.__name__, engine.sqlite_version, is_safe=IS_SAFE)
+    yield from clock(now)
+    problem = _wrong_file(path)
+    if problem:
+        yield problem
+        return
+    if not may_read:
+        yield warning(DATABASE, path, "was not looked into, as it may not be read", "mend its permissions, check again")
+        return
+    try:
+        look = inspect(path, now=now, busy_timeout=settings.database.busy_timeout)
+    except StoreError as error:
+        yield _explain(path, error)
+    else:
+        yield from contents(path, look, now, settings.jobs.geo_cache_cleanup.retention_days)
+
+
+def library(module: str, version: str, *, is_safe: bool) -> Finding:
+    """Judge the SQLite that is in use."""
+    name = module.partition(".")[0]
+    if is_safe:
+        return ok("sqlite", name, f"SQLite {version}")
+    return warning(
+        "sqlite",
+        name,
+        f"SQLite {version} has a bug by which two programs that write one database at the same instant can "
+        "damage it (sqlite.org/wal.html, the WAL-reset bug)",
+        f"{sys.executable} -m pip install 'pysqlite3>=0.6.1'   # wheels for x86-64; else a Python with SQLite 3.51.3",
+    )
+
+
+def clock(now: float) -> Iterator[Finding]:
+    """Judge the machine's clock, by which rows and sessions expire."""
+    if now < EARLIEST:
+        problem = f"the machine's clock says {to_text(max(now, 0))}, so nothing expires and new rows look old"
+        yield fault("clock", "", problem, "timedatectl set-ntp true   # or set the clock by hand")
+
+
+def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterator[Finding]:
+    """Judge what was seen in the database."""
+    if look.journal_mode != WAL:
+        yield warning(
+            DATABASE,
+            path,
+            f"journal mode is {look.journal_mode}, not wal: bangeod and the web app wait for each other's reads",
+            f"stop the web app and bangeod, then: sqlite3 {quoted(path)} 'PRAGMA journal_mode = WAL'",
+        )
+    else:
+        yield ok(DATABASE, path, "a SQLite database in WAL mode")
+    for name, table in look.tables.items():
+        yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
+    yield from _ages(path, look, now, retention_days)
+
+
+def _unfit(path: Path, name: str, problem: UnfitError) -> Iterator[Finding]:
+    what = "nothing is cached or cleaned up" if name == "geo_cache" else "expired sessions stay"
+    yield fault(
+        SCHEMA,
+        path,
+        f"{problem}; {what}",
+        "start the web app once so that it makes or migrates its tables, or set [database] path to its database",
+    )
+
+
+def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
+    yield ok(SCHEMA, path, f"table {table.name}{_census(table.name, look)}")
+    if table.name != "geo_cache":
+        return
+    missing = [column for column in GEO_COLUMNS if column not in table.columns]
+    if missing:
+        problem = f"table geo_cache has no column {' and no column '.join(missing)}: that is not stored"
+        yield warning(SCHEMA, path, problem, "update the web app, which makes the columns")
+    if table.time is None:
+        problem = "table geo_cache has neither a column last_seen nor cached_at: job geo_cache_cleanup can't run"
+        yield fault(SCHEMA, path, problem, "update the web app, which makes the columns")
+    elif table.time != "last_seen":
+        problem = "table geo_cache has no column last_seen: rows go by cached_at, however lately they were looked up"
+        yield warning(SCHEMA, path, problem, "update the web app, which makes the column")
+
+
+def _census(name: str, look: Look) -> str:
+    if name == "geo_cache" and look.rows is not None:
+        return f": {_rows(look.rows)}, {look.unresolved:,} without a country"
+    if name == "sessions" and look.sessions is not None:
+        return f": {_rows(look.sessions)}, {look.expired:,} expired"
+    return ""
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _ages(path: Path, look: Look, now: float, retention_days: int) -> Iterator[Finding]:
+    if look.newest is None:
+        return
+    if look.newest > now + SECONDS_A_DAY:
+        yield warning(
+            "clock",
+            path,
+            f"an address was last seen on {to_text(look.newest)}, which is yet to come: this machine's clock "
+            f"({to_text(now)}) or the web app's is wrong, or was",
+            "timedatectl   # where the clock is right, such rows merely stay longer",
+        )
+    if look.newest < now - retention_days * SECONDS_A_DAY:
+        yield warning(
+            "clock",
+            path,
+            f"no address was seen after {to_text(look.newest)}: the next geo_cache_cleanup deletes all that were "
+            f"not seen for {retention_days} days",
+            "see whether the clock is right (timedatectl) and whether the web app uses this database",
+        )
+
+
+def _wrong_file(path: Path) -> Finding | None:
+    """Say what stat() says already: SQLite's own message would be about something else."""
+    try:
+        if path.is_dir():
+            advice = "set [database] path to the database file itself"
+            return fault(DATABASE, path, "is a directory", advice)
+        if not path.exists():
+            error = faults.missing(path)
+            return fault(DATABASE, path, error.problem, error.advice)
+        if path.is_file() and not path.stat().st_size:
+            advice = "start the web app once so that it makes its tables, or restore the database from a backup"
+            return fault(DATABASE, path, "is empty (0 bytes)", advice)
+        if not path.is_file():
+            return fault(DATABASE, path, "is no regular file", "set [database] path to the web app's database")
+    except OSError:  # a directory on the way is closed, and judged elsewhere
+        return None
+    return None
+
+
+def _explain(path: Path, error: StoreError) -> Finding:
+    advice = error.advice
+    if isinstance(error, StoreLockedError):
+        advice = f"look for a program that keeps a transaction open: fuser -v {quoted(path)}"
+    elif isinstance(error, StoreDamagedError):
+        advice = f"{error.advice}; leave nothing of its -wal and -shm beside a file that is put back"
+    elif isinstance(error, StoreReadOnlyError):
+        return fault(
+            DATABASE, path, "SQLite can't open it", f"ls -la {quoted(path.parent)}   # and mend what is said of it"
+        )
+    return fault(DATABASE, path, error.problem, advice)

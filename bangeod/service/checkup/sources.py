@@ -1,0 +1,127 @@
+"""Where countries come from: the geo databases, the embedded default, ip-api; and who is banned, from fail2ban."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import bangeod
+from bangeod.clock import SECONDS_A_DAY, to_text
+from bangeod.config import Settings
+from bangeod.config.values import goes_in_clear
+from bangeod.errors import StoreError
+from bangeod.geo.sources.mmdb import MmdbFiles
+from bangeod.geo.sources.mmdb_slot import FileState, FileStatus
+from bangeod.service.checkup.finding import Finding, fault, ok, warning
+from bangeod.service.checkup.identity import Identity
+from bangeod.store.fail2ban import Fail2banReader
+
+MMDB: Final = "mmdb"
+IP_API: Final = "ip-api"
+MAX_AGE: Final = 60  # days; the free ones come out monthly
+
+
+def program(who: Identity) -> Finding | None:
+    """Say where this Python is out of the user's reach: the geo databases are read by a process of its own."""
+    package = Path(bangeod.__file__).parent
+    if os.access(sys.executable, os.X_OK) and os.access(package, os.R_OK | os.X_OK):
+        return None
+    return warning(
+        "program",
+        sys.executable,
+        f"user {who.name} can't run this bangeod, so it can't be the service's, and geo databases were not looked into",
+        "install it outside of home directories, with the distribution's Python: python3 -m venv /opt/bangeod",
+    )
+
+
+def mmdbs(settings: Settings, who: Identity, closed: Collection[Path], now: float) -> Iterator[Finding]:
+    """Open every geo database as the daemon would, but for those in ``closed``, which may not be read."""
+    paths = [path for path in settings.geo.mmdb if path not in closed]
+    unable = program(who)
+    if unable:
+        yield unable
+    elif paths:
+        for state in asyncio.run(_states(paths)):
+            yield _of_file(state, now)
+
+
+async def _states(paths: Collection[Path]) -> Sequence[FileState]:
+    files = MmdbFiles(paths)
+    try:
+        await files.refresh()
+        return files.states()
+    finally:
+        files.close()
+
+
+def _of_file(state: FileState, now: float) -> Finding:
+    if state.status is FileStatus.MISSING:
+        return fault(MMDB, state.path, "there is no such file", "put it there, or take it off [geo] mmdb")
+    if state.status is not FileStatus.LOADED or state.build_epoch is None:
+        advice = "put a good one in its place; the daemon takes it up within a minute, and does without until then"
+        return fault(MMDB, state.path, state.problem or "can't be used", advice)
+    text = f"{state.database_type} of {to_text(state.build_epoch)[:10]}, {state.records:,} distinct records"
+    days = int(now - state.build_epoch) // SECONDS_A_DAY
+    if days > MAX_AGE:
+        return warning(
+            MMDB, state.path, f"{text}: {days} days old, networks have moved since", "fetch a newer one, each month"
+        )
+    return ok(MMDB, state.path, text)
+
+
+def fallback(settings: Settings) -> Iterator[Finding]:
+    """Say what answers where no geo database does."""
+    geo = settings.geo
+    if geo.mmdb or geo.ip_api.enabled:
+        return
+    if geo.embedded:
+        text = "countries come from the embedded default (IPv4 only); good for a first run, an MMDB is better"
+        yield ok("geo", "geo.mmdb", text)
+        return
+    yield warning(
+        "geo",
+        "geo.mmdb",
+        "no geo database is listed, ip-api and the embedded default are off: no address gets a country",
+        "list one under [geo] mmdb, or set embedded = true",
+    )
+
+
+def ip_api(settings: Settings, paused_until: float | None, now: float) -> Iterator[Finding]:
+    """Say what asking ip-api means, and whether it is asked at the moment."""
+    wanted = settings.geo.ip_api
+    if not wanted.enabled:
+        return
+    key = "with a key" if wanted.key else "without a key (one that systemd gives the service can't be seen from here)"
+    if goes_in_clear(wanted.url):
+        yield warning(
+            IP_API,
+            wanted.url,
+            f"addresses of visitors are sent there in clear text, {key}; it is free for non-commercial use only",
+            "list an MMDB and set enabled = false, or get a key: with one it is asked over https",
+        )
+    else:
+        yield ok(IP_API, wanted.url, f"addresses of visitors are sent there, {key}")
+    if paused_until is not None and paused_until > now:
+        yield warning(
+            IP_API,
+            wanted.url,
+            f"it is not asked before {to_text(paused_until)}, because of a limit or a refusal",
+            "wait; where that comes back, see whether others on this network ask it too",
+        )
+
+
+def fail2ban(settings: Settings, closed: Collection[Path], now: float) -> Iterator[Finding]:
+    """Read who is banned, as the jobs do; not where the file is in ``closed``, which may not be read."""
+    path = settings.fail2ban.database
+    if path is None or path in closed:
+        return
+    reader = Fail2banReader(path, busy_timeout=settings.database.busy_timeout)
+    try:
+        banned = asyncio.run(reader.banned(int(now)))
+    except StoreError as error:
+        yield fault("fail2ban", path, error.problem, error.advice)
+    else:
+        count = "1 address is" if len(banned) == 1 else f"{len(banned):,} addresses are"
+        yield ok("fail2ban", path, f"{count} banned now")
