@@ -1,0 +1,173 @@
+"""The layout that the code keeps: imports point down, each library has its one place, and nothing grows too long."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import bangeod
+
+ROOT = Path(bangeod.__file__).parent
+LONGEST_MODULE = 300  # lines
+LONGEST_FUNCTION = 60  # lines
+
+# What each part may import of the others; its own part always. `errors` and `clock` are everybody's.
+EVERYBODY = {"errors", "clock", "__init__"}
+JOBS = {"jobs", "geo", "store.port"}
+BELOW_SERVICE = {"jobs", "api", "geo", "store", "config"}
+MAY_IMPORT = {
+    "__main__": {"cli"},
+    "cli": {"service", "client", *BELOW_SERVICE},
+    "service": BELOW_SERVICE,
+    "api": JOBS,
+    "jobs": JOBS,
+    "geo": {"store.port"},
+    "store": {"geo.model", "geo.addresses"},
+    "config": set(),
+    "client": set(),
+    "errors": set(),
+    "clock": set(),
+    "__init__": set(),
+}
+# Libraries with one place each; whoever else needs what they do asks that place.
+PLACES = {
+    "sqlite3": {"store.engine"},
+    "pysqlite3": {"store.engine"},
+    "aiosqlite": {"store.connection"},
+    "httpx": {"geo.sources", "client"},
+    "maxminddb": {"geo.sources"},
+    "geoip2": {"geo.sources"},
+    "ip3country": {"geo.sources"},
+    "iso3166": {"geo.countries"},
+    "apscheduler": {"service.scheduler"},
+    "click": {"cli"},
+    "aiohttp": {"api"},
+    "prometheus_client": {"api"},
+}
+
+
+class Import(NamedTuple):
+    """One import, where it stands and what it names (dotted; within bangeod without that name)."""
+
+    module: str
+    line: int
+    target: str
+    at_run_time: bool  # and not for the type checker only
+
+    def __str__(self) -> str:
+        return f"{self.module}, line {self.line}: {self.target}"
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    return {_name(path): ast.parse(path.read_text(), str(path)) for path in sorted(ROOT.rglob("*.py"))}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def _imports(module: str, tree: ast.Module) -> Iterator[Import]:
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for statement in block.body
+        for node in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: relative imports hide where things come from"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            yield Import(module, node.lineno, name, id(node) not in for_types)
+
+
+def _of_bangeod(found: Import) -> str | None:
+    """Return the module of bangeod that is imported: ``from package import name`` may mean either."""
+    if found.target.split(".")[0] != "bangeod":
+        return None
+    dotted = found.target.partition(".")[2] or "__init__"
+    while dotted not in modules():
+        dotted = dotted.rpartition(".")[0] or "__init__"
+    return dotted
+
+
+def imports() -> Iterator[tuple[Import, str]]:
+    """Hand out the imports of bangeod's own modules, each with the module that it means."""
+    for module, tree in modules().items():
+        for found in _imports(module, tree):
+            target = _of_bangeod(found)
+            if target is not None:
+                yield found, target
+
+
+def _within(module: str, places: set[str]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for found, target in imports():
+        part = found.module.split(".")[0]
+        if not _within(target, {part, *EVERYBODY, *MAY_IMPORT[part]}):
+            wrong.append(str(found))
+    assert wrong == []
+
+
+def test_jobs_and_geo_know_the_stores_protocol_and_not_sqlite() -> None:
+    wrong = [
+        str(found)
+        for found, target in imports()
+        if _within(found.module, {"jobs", "geo", "api"}) and _within(target, {"store"}) and target != "store.port"
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", PLACES)
+def test_a_library_is_imported_in_its_place_only(library: str) -> None:
+    wrong = [
+        str(found)
+        for module, tree in modules().items()
+        for found in _imports(module, tree)
+        if found.at_run_time and found.target.split(".")[0] == library and not _within(module, PLACES[library])
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    edges: dict[str, set[str]] = {module: set() for module in modules()}
+    for found, target in imports():
+        if found.at_run_time and target != found.module:
+            edges[found.module].add(target)
+    settled: set[str] = set()
+    while free := {module for module, targets in edges.items() if module not in settled and targets <= settled}:
+        settled |= free
+    assert sorted(edges.keys() - settled) == []
+
+
+def test_no_module_is_too_long() -> None:
+    lengths = {module: max(node.end_lineno or 0 for node in tree.body) for module, tree in modules().items()}
+    assert {module: length for module, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_no_function_is_too_long() -> None:
+    functions = [
+        (f"{module}.{node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert [(name, length) for name, length in functions if length > LONGEST_FUNCTION] == []
+
+
+def test_each_module_says_in_its_first_line_what_it_is_about() -> None:
+    assert [module for module, tree in modules().items() if not ast.get_docstring(tree)] == []
