@@ -1,0 +1,141 @@
+"""Which sources are in force as the settings change, and what the parts of a core do about it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from bangeod.config import Settings
+from bangeod.geo.model import Geo, Origin, Status
+from bangeod.jobs.job import JobId
+from bangeod.service.core import Core
+from bangeod.service.lock import DatabaseLock
+from bangeod.store import schema
+from tests.manual_clock import ManualClock
+from tests.mmdb_files import nested, write_mmdb
+
+IP = "8.8.8.8"
+replace = msgspec.structs.replace
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    path = tmp_path / "bangui.db"
+    schema.create(path)
+    old = Settings()
+    return replace(
+        old, database=replace(old.database, path=path), state=replace(old.state, directory=tmp_path / "state")
+    )
+
+
+@pytest.fixture
+async def core(settings: Settings) -> AsyncIterator[Core]:
+    lock = DatabaseLock(settings.database.path)
+    lock.acquire()
+    core = Core(settings, ManualClock(), lock)
+    await core.sources.refresh()
+    yield core
+    await core.close()
+    lock.release()
+
+
+def with_geo(settings: Settings, **changes: object) -> Settings:
+    return replace(settings, geo=replace(settings.geo, **changes))
+
+
+def with_ip_api(settings: Settings, **changes: object) -> Settings:
+    return with_geo(settings, ip_api=replace(settings.geo.ip_api, **changes))
+
+
+async def take_up(core: Core, settings: Settings) -> bool:
+    core.apply(settings)
+    return await core.sources.refresh()
+
+
+async def test_the_embedded_default_is_read_before_the_first_lookup(core: Core) -> None:
+    assert core.sources.embedded._source._table is not None
+    assert (await core.cache.lookup(IP)).origin is Origin.EMBEDDED
+
+
+async def test_an_mmdb_takes_the_place_of_the_embedded_default(core: Core, settings: Settings, tmp_path: Path) -> None:
+    file = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("SE")})
+    assert await take_up(core, with_geo(settings, mmdb=(file,)))
+    assert not core.sources.embedded.in_force
+    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE")
+    assert (await core.cache.lookup("9.9.9.9")).status is Status.UNRESOLVED
+
+
+async def test_the_embedded_default_answers_again_when_the_mmdb_is_gone(
+    core: Core, settings: Settings, tmp_path: Path
+) -> None:
+    file = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("SE")})
+    await take_up(core, with_geo(settings, mmdb=(file,)))
+    assert await take_up(core, settings)
+    assert (await core.cache.lookup(IP)).origin is Origin.EMBEDDED
+
+
+async def test_nothing_new_is_nothing_new(core: Core, settings: Settings) -> None:
+    assert not await core.sources.refresh()
+    assert not await take_up(core, settings)
+    assert not await take_up(core, with_geo(settings, embedded=False))
+    assert (await core.cache.lookup(IP)).status is Status.UNRESOLVED
+
+
+async def test_ip_api_that_is_switched_on_is_asked_about_what_was_put_off(core: Core, settings: Settings) -> None:
+    core.resolver.put_off([IP])
+    assert await take_up(core, with_ip_api(settings, enabled=True))
+    assert core.resolver.remote is core.sources.ip_api is not None
+    assert core.resolver.due([IP]) == [IP]
+    assert not core.sources.embedded.in_force
+
+
+async def test_ip_api_with_other_settings_is_another_client_and_the_backoff_stays(
+    core: Core, settings: Settings
+) -> None:
+    await take_up(core, with_ip_api(settings, enabled=True))
+    before = core.sources.ip_api
+    core.resolver.put_off([IP])
+    await take_up(core, with_ip_api(settings, enabled=True, timeout=3.0))
+    assert core.sources.ip_api is not before
+    assert core.resolver.remote is core.sources.ip_api
+    assert core.resolver.due([IP]) == []
+    assert before is not None
+    assert before._closed
+
+
+async def test_ip_api_that_is_switched_off_is_asked_no_more(core: Core, settings: Settings) -> None:
+    await take_up(core, with_ip_api(settings, enabled=True))
+    await take_up(core, settings)
+    assert (core.resolver.remote, core.sources.ip_api) == (None, None)
+
+
+async def test_fail2ban_is_read_where_it_is_named(core: Core, settings: Settings, tmp_path: Path) -> None:
+    wanted = replace(settings, fail2ban=replace(settings.fail2ban, database=tmp_path / "fail2ban.sqlite3"))
+    await take_up(core, wanted)
+    assert core.sources.bans is not None
+    with capture_logs() as lines:
+        report = await core.run_job(JobId.GEO_RE_RESOLVE)
+    assert report.succeeded
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["fail2ban_unreadable"]
+
+
+async def test_what_makes_sure_of_the_database_can_be_put_in_another_place(core: Core) -> None:
+    made_sure = []
+
+    async def ready() -> None:
+        made_sure.append(True)
+        await core.store.prepare()
+
+    core.ready = ready  # type: ignore[method-assign]
+    assert (await core.run_job(JobId.SESSION_CLEANUP)).succeeded
+    assert made_sure == [True]
+
+
+async def test_the_database_is_loaded_once_however_many_ask_for_it(core: Core) -> None:
+    await core.store.prepare()
+    with capture_logs() as lines:
+        await core.load()
+        await core.load()
+    assert [line["event"] for line in lines] == ["geo_cache_loaded"]
