@@ -203,7 +203,10 @@ def test_auto_is_the_journal_where_systemd_connected_the_stream_to_it(tmp_path: 
 
 @pytest.fixture
 def terminal() -> Iterator[io.TextIOWrapper]:
-    leader, follower = os.openpty()
+    try:
+        leader, follower = os.openpty()
+    except OSError:  # a chroot without /dev/pts
+        pytest.skip("there are no pseudo-terminals here")
     with open(follower, "w") as stream:  # noqa: PTH123 - a descriptor, not a path
         yield stream
     os.close(leader)
