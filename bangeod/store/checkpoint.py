@@ -13,9 +13,11 @@ from bangeod.store import queries
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-# SQLite fsyncs the database only in a checkpoint that nobody has written beside. Without one before FULL the lock would
-# be held for the fsync of all the pages; the second or third has so little to do that it nearly always is one.
+# SQLite fsyncs the database only in a checkpoint that nobody has written beside; without one before FULL the lock would
+# be held for the fsync of all the pages. It doesn't say whether it did. But the second or third has so little to move
+# that it nearly always does, and where the second took this long it surely has.
 WITHOUT_LOCK = 3
+TIME_OF_FSYNC = 0.002  # seconds
 FEW_FRAMES = 50  # so many may be moved with the lock held
 
 
@@ -36,18 +38,20 @@ class _Log(NamedTuple):
 
 def checkpoint(connection: "Connection") -> Outcome:
     """Move all frames, unless others are in the way: a reader of old frames, a checkpoint, a great writer."""
-    first = log = _look(connection, queries.CHECKPOINT)
-    for attempt in range(WITHOUT_LOCK):
-        if attempt:
-            log = _look(connection, queries.CHECKPOINT)
+    lengths = []
+    for _ in range(WITHOUT_LOCK):
+        began = time.perf_counter()
+        log = _look(connection, queries.CHECKPOINT)
+        spent = time.perf_counter() - began
+        lengths.append(log.frames)
         added = _look(connection, queries.LENGTH_OF_LOG).left
         if log.left or added > FEW_FRAMES:
-            return Outcome(first.frames, emptied=False, held=0.0)
-        if not added:
+            return Outcome(lengths[0], emptied=False, held=0.0)
+        if not added or (len(lengths) > 1 and spent > TIME_OF_FSYNC):
             break
     began = time.perf_counter()
     log = _look(connection, queries.CHECKPOINT_ALL)
-    return Outcome(first.frames, emptied=not log.left, held=time.perf_counter() - began)
+    return Outcome(lengths[0], emptied=not log.left, held=time.perf_counter() - began)
 
 
 def _look(connection: "Connection", statement: str) -> _Log:

@@ -17,7 +17,7 @@ STEP_SHARE = 0.999
 MIB = 1 << 20
 
 
-async def beside_web_app(path: Path, work: Callable[[], Awaitable[None]]) -> dict[str, float]:
+async def beside_web_app(path: Path, work: Callable[[], Awaitable[object]]) -> dict[str, float]:
     """Do work beside a writing web app; return what both saw.
 
     ``longest``, ``usual`` (the 99th percentile) and ``median`` are the web app's waits, ``time`` the work's, ``step``

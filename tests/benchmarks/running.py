@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bangeod.clock import SystemClock
 from bangeod.config.settings import Database, Geo, Settings, State
-from bangeod.jobs.job import JobId, Outcome
+from bangeod.jobs.job import JobId, Report
 from bangeod.service.core import Core
 from bangeod.service.lock import DatabaseLock
 
@@ -31,8 +31,9 @@ async def running(chosen: Settings) -> AsyncGenerator[Core, None]:
         lock.release()
 
 
-async def done(core: Core, job_id: JobId) -> None:
-    """Run a job; a RuntimeError where it did not do all there was to do."""
+async def done(core: Core, job_id: JobId) -> Report:
+    """Run a job; a RuntimeError where it failed. One that ran out of its time is the caller's to notice."""
     report = await core.run_job(job_id)
-    if report.outcome is not Outcome.DONE:
+    if report.problem is not None:
         raise RuntimeError(f"{job_id} ended {report.outcome}: {report.problem}")
+    return report
