@@ -72,9 +72,10 @@ GEO_HAVE = "SELECT ip FROM geo_cache WHERE ip IN (SELECT value FROM json_each(:k
 
 # --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
 
-DUE_PAGE = (
-    "SELECT {key}, {label}, {micros} AS t, {time} FROM {table}"
-    " WHERE {after} AND {key} <= :upto AND coalesce(t, -9223372036854775808) < :before"
+DUE_PAGE = (  # materialized, or the time would be worked out twice
+    "WITH page (key, label, t, raw) AS MATERIALIZED"
+    " (SELECT {key}, {label}, {micros}, {time} FROM {table} WHERE {after} AND {key} <= :upto)"
+    " SELECT key, label, t, raw FROM page WHERE coalesce(t, -9223372036854775808) < :before"
 )
 DELETE_ALL_DUE = "DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:keys)) AND {micros} < :before"
 DELETE_DUE = "DELETE FROM {table} WHERE {key} = :key AND {micros} < :before"
