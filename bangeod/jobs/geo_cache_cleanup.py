@@ -10,9 +10,10 @@ from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import SchemaError, StoreLockedError, StoreRefusedError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.cache import GeoCache
-from bangeod.jobs.bans import BanSource, banned_now
+from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.deletion import Tally, carry_out
 from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.turns import in_turns
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -23,9 +24,7 @@ class GeoCacheCleanup:
 
     id = JobId.GEO_CACHE_CLEANUP
 
-    def __init__(
-        self, store: Store, cache: GeoCache, bans: BanSource | None, *, retention_days: int, max_rows: int
-    ) -> None:
+    def __init__(self, store: Store, cache: GeoCache, bans: BanWatch, *, retention_days: int, max_rows: int) -> None:
         self._store = store
         self._cache = cache
         self._bans = bans
@@ -36,13 +35,14 @@ class GeoCacheCleanup:
         """Delete what is stale; rows of addresses that are banned now stay, and count as seen."""
         now = int(run.clock.now())
         before = now - self._retention_days * SECONDS_A_DAY
-        banned = await banned_now(self._bans, now)
+        banned = await self._bans.banned_now(run)
         keep = _holder(banned)
         tally = Tally("geo_cache", "last_seen")
         if run.dry:
             tally.count(await self._store.count_stale(before, keep=keep, max_rows=self._max_rows))
             return Result(self._figures(would_delete=tally.matching, unreadable=tally.unreadable))
-        self._cache.see(banned)
+        async for ips in in_turns(banned):
+            self._cache.see(ips)
         with contextlib.suppress(StoreRefusedError, SchemaError):  # what can't be written is no reason not to clean up
             await self._cache.flush_dirty(run.time_left)  # what was looked up since the last flush is no longer stale
         deletion = self._store.delete_stale(before, keep=keep, max_rows=self._max_rows)

@@ -1,15 +1,16 @@
 """The job geo_re_resolve: addresses without a country are tried again, and banned ones that have no row yet."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
 
 from bangeod.geo.cache import LOCAL_BATCH, GeoCache
 from bangeod.geo.resolver import Found
-from bangeod.jobs.bans import BanSource
+from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.turns import in_turns
 from bangeod.jobs.unresolved import Candidates, find_candidates
 from bangeod.store.port import Store
 
@@ -39,7 +40,7 @@ class GeoReResolve:
         self,
         store: Store,
         cache: GeoCache,
-        bans: BanSource | None,
+        bans: BanWatch,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -50,18 +51,17 @@ class GeoReResolve:
 
     async def run(self, run: Run) -> Result:
         """Try every address that is due; what was found is committed batch by batch."""
-        candidates = await find_candidates(self._store, self._bans, int(run.clock.now()))
+        candidates = await find_candidates(self._store, self._bans, run)
         if run.dry:
             return await self._foretell(candidates)
         if candidates.invalid:
             log.warning("invalid_addresses_kept", rows=candidates.invalid, example=candidates.example)
-        self._cache.take_rows(candidates.banned)
+        async for rows in in_turns(candidates.banned.items()):
+            self._cache.take_rows(dict(rows))
         self._cache.clear_neg_cache()
-        # What memory knows, another row of the address has, or it is not written yet: no source need be asked.
-        recalled = self._cache.recall(candidates.seen)
-        self._cache.adopt(recalled, candidates.seen)
-        due = self._due(candidates, recalled)
-        self._cache.add_rows(candidates.rowless.difference(recalled, due), rowless=candidates.rowless)
+        changes = self._cache.resolver.changes
+        recalled, due = await self._sort_out(candidates)
+        await self._take_in(candidates, recalled, due)
         if self._cache.dirty:  # who is banned has been seen; and what memory knew is written
             await self._cache.flush_dirty(run.time_left)
         if not recalled and not due:
@@ -70,25 +70,42 @@ class GeoReResolve:
             return Result({"skipped": reason, "unresolved": len(candidates.seen), "invalid": candidates.invalid})
         log.info("geo_re_resolve_start", unresolved=len(candidates.seen))
         tally = Tally(len(recalled), len(recalled))
-        finished = await self._resolve(candidates, due, run, tally)
+        finished = await self._resolve(candidates, list(due), run, tally)
+        if finished:
+            self._cache.resolver.asked_locally(changes)  # a source that came meanwhile is asked by the next run
         log.info("geo_re_resolve_complete", **asdict(tally))
         figures = {"unresolved": len(candidates.seen), **asdict(tally), "invalid": candidates.invalid}
         return Result(figures, finished)
 
-    def _due(self, candidates: Candidates, recalled: Container[str]) -> list[str]:
-        """Return what is to be asked about: all of it where a local source is new, since that costs nothing."""
+    async def _sort_out(self, candidates: Candidates) -> tuple[dict[str, Found], dict[str, None]]:
+        """Return what memory knows, and what is to be asked about: all of it where a local source is new.
+
+        What memory knows, another row of the address has, or it is not written yet: no source need be asked.
+        """
         resolver = self._cache.resolver
-        unknown = [ip for ip in candidates.newest_first() if ip not in recalled]
-        return unknown if resolver.local_changed else resolver.due(unknown)
+        recalled: dict[str, Found] = {}
+        due: dict[str, None] = {}
+        async for ips in in_turns(await candidates.newest_first()):
+            known = self._cache.recall(ips)
+            recalled |= known
+            unknown = [ip for ip in ips if ip not in known]
+            due |= dict.fromkeys(unknown if resolver.local_changed else resolver.due(unknown))
+        return recalled, due
+
+    async def _take_in(self, candidates: Candidates, recalled: Mapping[str, Found], due: Mapping[str, None]) -> None:
+        """Let memory's answers be written, and let banned addresses that need not be asked about have a row."""
+        async for found in in_turns(recalled.items()):
+            self._cache.adopt(dict(found), candidates.seen)
+        async for ips in in_turns(candidates.rowless):
+            rest = [ip for ip in ips if ip not in recalled and ip not in due]
+            self._cache.add_rows(rest, rowless=candidates.rowless)
 
     async def _foretell(self, candidates: Candidates) -> Result:
         """Say what would be done, as far as that can be known without asking the network."""
-        recalled = self._cache.recall(candidates.seen)
-        due = self._due(candidates, recalled)
+        recalled, due = await self._sort_out(candidates)
         found = 0
-        for start in range(0, len(due), LOCAL_BATCH):
-            found += len(self._cache.resolver.ask_local(due[start : start + LOCAL_BATCH]))
-            await asyncio.sleep(0)
+        async for ips in in_turns(due):
+            found += len(self._cache.resolver.ask_local(ips))
         known = len(recalled)
         return Result(
             {
@@ -110,9 +127,9 @@ class GeoReResolve:
             if run.time_left() <= 0:
                 return False
             left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, tally)
-        resolver.local_changed = False
         if resolver.remote is not None:
-            tally.left_for_ip_api = await self._remotely(candidates, resolver.due(left), run, tally)
+            due = [ip async for ips in in_turns(left) for ip in resolver.due(ips)]
+            tally.left_for_ip_api = await self._remotely(candidates, due, run, tally)
         return True
 
     async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, tally: Tally) -> list[str]:

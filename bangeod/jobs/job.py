@@ -69,6 +69,7 @@ class Report:
     dry: bool = False
     figures: Mapping[str, object] = field(default_factory=dict)
     problem: str | None = None
+    condition: str | None = None  # the problem in two words, where these say it all
 
     @property
     def succeeded(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bangeod.geo.cache import GeoCache
-from bangeod.jobs.bans import BanSource
+from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.geo_cache_flush import GeoCacheFlush
 from bangeod.jobs.geo_re_resolve import GeoReResolve
@@ -25,9 +25,7 @@ WITHOUT_RECORD: Final = frozenset({JobId.GEO_CACHE_FLUSH})
 WAITING: Final = frozenset({JobId.GEO_CACHE_FLUSH, JobId.GEO_RE_RESOLVE})
 
 
-def build(
-    store: Store, cache: GeoCache, bans: BanSource | None, *, retention_days: int, max_rows: int
-) -> Mapping[JobId, Job]:
+def build(store: Store, cache: GeoCache, bans: BanWatch, *, retention_days: int, max_rows: int) -> Mapping[JobId, Job]:
     """Make the jobs."""
     jobs: tuple[Job, ...] = (
         GeoCacheFlush(cache),

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -11,6 +12,15 @@ from bangeod.errors import BangeodError
 from bangeod.jobs.job import Job, JobId, Outcome, Report, Result, Run
 
 log = structlog.get_logger(__name__)
+
+
+class _Attempt(NamedTuple):
+    """How a run ended, what it did, and what was wrong."""
+
+    outcome: Outcome
+    result: Result = Result()
+    problem: str | None = None
+    condition: str | None = None
 
 
 class Runner:
@@ -29,7 +39,7 @@ class Runner:
         correlation_id = str(uuid.uuid4())
         started_at, began = self._clock.now(), self._clock.monotonic()
         with structlog.contextvars.bound_contextvars(job_id=str(job.id), correlation_id=correlation_id):
-            outcome, result, problem = await self._attempt(job, timeout, dry=dry)
+            outcome, result, problem, condition = await self._attempt(job, timeout, dry=dry)
             if not dry:  # a dry run proves nothing
                 self._tell_recovery(job.id, outcome)
         return Report(
@@ -41,9 +51,10 @@ class Runner:
             dry,
             result.figures,
             problem,
+            condition,
         )
 
-    async def _attempt(self, job: Job, timeout: float, *, dry: bool) -> tuple[Outcome, Result, str | None]:  # noqa: ASYNC109 - as above
+    async def _attempt(self, job: Job, timeout: float, *, dry: bool) -> _Attempt:  # noqa: ASYNC109 - as above
         limit = asyncio.timeout(timeout)
         run = Run.within(timeout, self._clock, dry=dry)
         try:
@@ -55,19 +66,20 @@ class Runner:
                 return self._failed(job.id, error)
             problem = f"timed out after {timeout:g} s"
             self._tell(job.id, problem, "job_timed_out", exc_info=error, timeout_seconds=timeout)
-            return Outcome.TIMED_OUT, Result(), problem
+            return _Attempt(Outcome.TIMED_OUT, problem=problem)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next run starts clean
             return self._failed(job.id, error)
         if not result.finished:
             log.info("job_unfinished", **result.figures)
-            return Outcome.UNFINISHED, result, None
-        return Outcome.DONE, result, None
+            return _Attempt(Outcome.UNFINISHED, result)
+        return _Attempt(Outcome.DONE, result)
 
-    def _failed(self, job_id: JobId, error: Exception) -> tuple[Outcome, Result, str]:
+    def _failed(self, job_id: JobId, error: Exception) -> _Attempt:
         problem = str(error) or type(error).__name__
         fields = error.fields() if isinstance(error, BangeodError) else {}
         self._tell(job_id, problem, "job_failed", exc_info=error, error=problem, **fields)
-        return Outcome.FAILED, Result(), problem
+        condition = error.condition if isinstance(error, BangeodError) else None
+        return _Attempt(Outcome.FAILED, problem=problem, condition=condition)
 
     def _tell(self, job_id: JobId, problem: str, event: str, **fields: object) -> None:
         """Log a failure whole the first time; while it stays the same, quietly."""

@@ -1,14 +1,20 @@
 """What geo_re_resolve works on: rows without a country, and banned addresses that have no row yet."""
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Final
 
 from bangeod.geo.addresses import Kind
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Row
-from bangeod.jobs.bans import BanSource, banned_now
+from bangeod.jobs.bans import BanWatch
+from bangeod.jobs.job import Run
+from bangeod.jobs.turns import in_turns
 from bangeod.store.port import Store
+
+SORTED_AT_ONCE: Final = 5_000  # addresses; a few milliseconds
 
 
 @dataclass
@@ -16,14 +22,16 @@ class Candidates:
     """The routable addresses without a country, canonical, by when they were seen last."""
 
     seen: dict[str, int] = field(default_factory=dict)  # seconds since the epoch; 0 where that can't be read
-    banned: Mapping[str, Row] = field(default_factory=dict)  # rows of addresses that are banned now
-    rowless: frozenset[str] = frozenset()  # banned addresses that are not in the table yet
+    banned: dict[str, Row] = field(default_factory=dict)  # rows of addresses that are banned now
+    rowless: set[str] = field(default_factory=set)  # banned addresses that are not in the table yet
     invalid: int = 0  # rows whose address is none
     example: str | None = None
 
-    def newest_first(self) -> list[str]:
-        """Return the addresses, what was seen last first."""
-        return sorted(self.seen, key=self.seen.__getitem__, reverse=True)
+    async def newest_first(self) -> Iterable[str]:
+        """Return the addresses, what was seen last first; many are sorted in turns, and merged as they are taken."""
+        when = self.seen.__getitem__
+        parts = [sorted(part, key=when, reverse=True) async for part in in_turns(self.seen, SORTED_AT_ONCE)]
+        return heapq.merge(*parts, key=when, reverse=True)
 
     def consider(self, row: Row) -> None:
         """Take in a row without a country."""
@@ -34,17 +42,23 @@ class Candidates:
         elif kind is Kind.GLOBAL:
             self.seen[ip] = max(row.last_seen or 0, self.seen.get(ip, 0))
 
+    def consider_banned(self, ips: Iterable[str], rows: Mapping[str, Row], now: int) -> None:
+        """Take in routable addresses that are banned at ``now``, with the rows that there are of them."""
+        rowless = [ip for ip in ips if ip not in rows]
+        self.banned |= rows
+        self.rowless.update(rowless)
+        self.seen |= dict.fromkeys(rowless, now)
 
-async def find_candidates(store: Store, bans: BanSource | None, now: int) -> Candidates:
+
+async def find_candidates(store: Store, bans: BanWatch, run: Run) -> Candidates:
     """Look through the table and at who is banned."""
     candidates = Candidates()
     async with aclosing(store.unresolved()) as pages:
         async for page in pages:
             for row in page:
                 candidates.consider(row)
-    banned = [ip for ip in await banned_now(bans, now) if read_address(ip)[0] is Kind.GLOBAL]
-    if banned:
-        candidates.banned = await store.find(banned)
-        candidates.rowless = frozenset(banned) - candidates.banned.keys()
-        candidates.seen |= dict.fromkeys(candidates.rowless, now)
+    now = int(run.clock.now())
+    async for ips in in_turns(await bans.banned_now(run)):
+        banned = [ip for ip in ips if read_address(ip)[0] is Kind.GLOBAL]
+        candidates.consider_banned(banned, await store.find(banned), now)
     return candidates

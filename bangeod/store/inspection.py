@@ -1,19 +1,13 @@
-"""A look at the database that leaves nothing behind: no row, no file, no lock that lasts.
+"""A look at the database that leaves nothing behind: no row, no file, no lock that lasts."""
 
-SQLite makes ``-wal`` and ``-shm`` for whoever opens a database in WAL mode, readers too, and a reader can't
-remove them again. So where nobody has the file open it is read as immutable, which makes none.
-"""
-
-import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote
 
 from bangeod.errors import StoreError
-from bangeod.store import faults, queries, times
+from bangeod.store import faults, glance, queries, times
 from bangeod.store.columns import Table, UnfitError
 from bangeod.store.engine import engine
 from bangeod.store.sqlite import look_at_tables
@@ -24,9 +18,6 @@ if TYPE_CHECKING:
 WAL: Final = "wal"
 CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
 STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the time
-
-# Extended result codes: what a read-only connection can't do is left to the next one that may write.
-NEEDS_A_WRITER: Final = frozenset({264, 520, 776})  # READONLY_RECOVERY, READONLY_CANTINIT, READONLY_ROLLBACK
 
 
 class Look(NamedTuple):
@@ -56,7 +47,7 @@ def inspect(path: Path, *, now: float, busy_timeout: float, census_seconds: floa
         return _inspect(Wish(path, now, busy_timeout, census_seconds))
     except engine.Error as error:
         code = getattr(error, "sqlite_errorcode", None) or 0
-        if code in NEEDS_A_WRITER:
+        if code in glance.NEEDS_A_WRITER:
             problem = "was not closed cleanly, and can't be read before that has been put right"
             advice = "start the web app or bangeod: the first that opens it to write puts it right"
             raise StoreError(str(path), problem, advice) from error
@@ -64,44 +55,24 @@ def inspect(path: Path, *, now: float, busy_timeout: float, census_seconds: floa
 
 
 def _inspect(wish: Wish) -> Look:
-    if _is_open_somewhere(wish.path) or not _is_in_wal_mode(wish.path):
-        return _look(wish, "mode=ro")
+    parameters = glance.manner(wish.path)
+    if parameters == glance.WITH_OTHERS:
+        return _look(wish, parameters)
     try:
-        return _look(wish, "mode=ro&immutable=1")._replace(journal_mode=WAL)
+        return _look(wish, parameters)._replace(journal_mode=WAL)
     except engine.DatabaseError:
-        if not _is_open_somewhere(wish.path):
+        if not glance.is_open_somewhere(wish.path):
             raise
-    return _look(wish, "mode=ro")  # another one has opened it meanwhile
-
-
-def _is_open_somewhere(path: Path) -> bool:
-    return any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-shm"))
-
-
-def _is_in_wal_mode(path: Path) -> bool:
-    """Find out without making a file: a WAL can't be worked with unless there are locks."""
-    try:
-        with _open(path, "mode=ro&nolock=1", 0) as connection:
-            connection.execute(queries.SCHEMA_VERSION).fetchall()
-    except engine.OperationalError as error:
-        return getattr(error, "sqlite_errorcode", 0) == faults.CANTOPEN and path.exists()
-    return False
-
-
-@contextlib.contextmanager
-def _open(path: Path, parameters: str, busy_timeout: float) -> "Iterator[Connection]":
-    uri = f"file:{quote(str(path))}?{parameters}"
-    with contextlib.closing(engine.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None)) as connection:
-        yield connection
+    return _look(wish, glance.WITH_OTHERS)  # another one has opened it meanwhile
 
 
 def _look(wish: Wish, parameters: str) -> Look:
-    with _open(wish.path, parameters, wish.busy_timeout) as connection:
+    with glance.opened(wish.path, parameters, wish.busy_timeout) as connection:
         _, seen = look_at_tables(connection, None)
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
         mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
         look = Look(mode, tables)
-        if mode != WAL and "immutable" not in parameters:  # a reader would make writers wait
+        if mode != WAL and parameters != glance.ALONE:  # a reader would make writers wait
             return look
         geo = _count(connection, tables["geo_cache"], queries.GEO_CENSUS, wish)
         sessions = _count(connection, tables["sessions"], queries.SESSIONS_CENSUS, wish)

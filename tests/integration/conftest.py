@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests import real_fail2ban
 from tests.daemon_process import DaemonProcess, bangeod
 from tests.installation import Installation, every, text
 from tests.mmdb_files import nested, write_mmdb
 from tests.notify_socket import NotifySocket
+from tests.real_mmdb import NotToBeHadError, default_cache
 
 Start = Callable[..., DaemonProcess]
 
@@ -124,3 +126,12 @@ def late_mmdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LateMmdb]:
         daemon.wait_for("geo_re_resolve_complete", resolved=0)
         write_mmdb(mmdb, {"2001:4860::/32": nested("US")})
         yield LateMmdb(daemon, place, mmdb)
+
+
+@pytest.fixture(scope="session")
+def fail2bans_modules() -> Path:
+    """Give the directory of fail2ban's own modules, for real_fail2ban.Fail2ban."""
+    try:
+        return real_fail2ban.find(default_cache())
+    except NotToBeHadError as error:
+        pytest.skip(str(error))

@@ -110,7 +110,7 @@ def fill(place: Installation, now: datetime) -> Contents:
     dice = random.Random(SEED)
     contents = Contents()
     place.insert(rows=_rows(dice, now, contents), sessions=_sessions(dice, now, contents))
-    contents.left_over = [_address(dice) for _ in range(LEFT_OVER)]
+    contents.left_over = [random_address(dice) for _ in range(LEFT_OVER)]
     place.leave_unwritten(*contents.left_over, country=OWN_COUNTRY)
     return contents
 
@@ -133,7 +133,7 @@ def _rows(dice: random.Random, now: datetime, contents: Contents) -> Iterator[Ge
     ]
     for count, keys, country, last_seen in kinds:
         for _ in range(count):
-            key = _address(dice)
+            key = random_address(dice)
             if key not in seen:
                 seen.add(key)
                 keys.append(key)
@@ -159,7 +159,7 @@ def _sessions(dice: random.Random, now: datetime, contents: Contents) -> Iterato
                 yield token, dice.choice(FORMS)(now - away)
 
 
-def _address(dice: random.Random) -> str:
+def random_address(dice: random.Random) -> str:
     """Return a routable address, one in ten of them IPv6."""
     if dice.random() < 0.1:
         return str(IPv6Address(0x2000 << 112 | dice.getrandbits(125)).compressed.replace("2002:", "2003:"))

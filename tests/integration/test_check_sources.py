@@ -1,6 +1,7 @@
 """``bangeod check`` over the sources of countries and fail2ban."""
 
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 
 from bangeod.service.checkup import sources
 from bangeod.service.checkup.identity import Identity
-from tests.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, only, run
+from bangeod.store.engine import engine
+from tests.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, only, run, wrong
 from tests.installation import Installation, make_fail2ban
-from tests.mmdb_files import nested, write_mmdb
+from tests.mmdb_files import GOOGLE, nested, write_mmdb
 
 
 def test_a_good_mmdb_is_named_with_its_date(place: Installation, tmp_path: Path) -> None:
@@ -44,6 +46,45 @@ def test_an_mmdb_that_can_not_be_used_is_a_fault(
     findings = check(place, status=BAD)
     assert problem in only(findings, "mmdb")["problem"]
     assert only(findings, "mmdb", "ok")["where"] == str(good)
+
+
+def fetched(place: Installation, name: str = "dbip-country-lite") -> Path:
+    return place.state / f"{name}.mmdb"
+
+
+def test_without_a_fetched_mmdb_the_embedded_default_comes_with_the_command(place: Installation) -> None:
+    finding = only(check(place, status=GOOD), "geo", "ok")
+    assert finding["problem"].endswith("good for a first run, bangeod geodb update fetches better")
+
+
+def test_a_fetched_mmdb_is_looked_at_and_takes_the_place_of_the_embedded_default(place: Installation) -> None:
+    write_mmdb(fetched(place), {"8.8.8.0/24": nested("US")})
+    findings = check(place, status=GOOD)
+    assert only(findings, "mmdb", "ok")["where"] == str(fetched(place))
+    assert [finding for finding in findings if finding["subject"] == "geo"] == []
+
+
+def test_a_fetched_mmdb_that_is_damaged_or_old_or_not_there_yet_comes_with_the_command(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.configure({"geo.update.source": ["dbip-country-lite", "dbip-asn-lite"]})
+    fetched(place).write_bytes(b"no mmdb" * 1000)
+    findings = check(place, status=BAD)
+    assert only(findings, "mmdb")["mend"] == "bangeod geodb update"
+    assert "was not fetched yet" in only(findings, "mmdb", "warning")["problem"]
+    write_mmdb(fetched(place), {"8.8.8.0/24": nested("US")})
+    write_mmdb(fetched(place, "dbip-asn-lite"), {"8.8.8.0/24": GOOGLE})
+    monkeypatch.setattr(sources, "MAX_AGE", -1)
+    for finding in check(place, status=GOOD):
+        if finding["subject"] == "mmdb":
+            assert finding["mend"].startswith("bangeod geodb update   # each month: systemctl enable --now ")
+
+
+def test_a_licence_key_of_the_environment_is_not_said_to_lie_in_the_config(place: Installation) -> None:
+    place.config.chmod(0o644)
+    assert "holds a key" not in run(place, BANGEOD_LICENSE_KEY="sesame").stdout
+    place.configure({"geo.update.license_key": "sesame"})
+    assert "holds a key, and every user may read it" in run(place).stdout
 
 
 def test_an_mmdb_that_may_not_be_read_is_one_fault(place_of_nobody: Installation) -> None:
@@ -89,7 +130,35 @@ def test_a_pause_of_ip_api_is_named(place: Installation) -> None:
 def test_fail2bans_bans_are_counted(place: Installation, tmp_path: Path) -> None:
     path = make_fail2ban(tmp_path / "fail2ban.sqlite3", "192.0.2.1", "192.0.2.2")
     place.configure({"fail2ban.database": str(path)})
-    assert only(check(place, status=GOOD), "fail2ban", "ok")["problem"] == "2 addresses are banned now"
+    assert only(check(place, status=GOOD), "fail2ban", "ok")["problem"] == "2 addresses banned now"
+
+
+def test_bans_of_an_old_fail2ban_are_said_to_have_no_known_end(place: Installation, tmp_path: Path) -> None:
+    path = tmp_path / "fail2ban.sqlite3"
+    with closing(engine.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE bans (jail TEXT NOT NULL, ip TEXT, timeofban INTEGER NOT NULL, data JSON)")
+        connection.execute("INSERT INTO bans VALUES ('sshd', '8.8.8.8', unixepoch(), '{}')")
+    place.configure({"fail2ban.database": str(path)})
+    problem = only(check(place, status=GOOD), "fail2ban", "ok")["problem"]
+    assert problem.startswith("1 address banned in the last 30 days")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "mend"),
+    [
+        (b"", "is empty: it has no table bans", "systemctl restart fail2ban"),
+        (b"no database" * 1_000, "is no SQLite database", "fail2ban-client get dbfile"),
+    ],
+)
+def test_a_file_that_is_no_database_of_fail2bans_is_a_fault(
+    place: Installation, content: bytes, problem: str, mend: str
+) -> None:
+    path = place.home / "fail2ban.sqlite3"
+    path.write_bytes(content)
+    place.configure({"fail2ban.database": str(path)})
+    finding = only(check(place, status=BAD), "fail2ban")
+    assert problem in finding["problem"]
+    assert mend in finding["mend"]
 
 
 def test_a_missing_fail2ban_database_is_a_fault(place: Installation) -> None:
@@ -106,3 +175,31 @@ def test_a_fail2ban_database_that_may_not_be_read_comes_with_the_access_list(pla
     place_of_nobody.configure({"fail2ban.database": str(path)})
     finding = only(check(place_of_nobody, *as_nobody(), status=BAD), "permissions")
     assert finding["mend"] == f"setfacl -m u:{as_nobody()[1]}:r {path}"
+
+
+def test_a_directory_of_fail2bans_that_may_not_be_entered_comes_with_all_access_lists(
+    place_of_nobody: Installation,
+) -> None:
+    if not IS_ROOT:
+        pytest.skip("only root can make a file that is somebody else's")
+    directory = place_of_nobody.home / "fail2ban"
+    directory.mkdir(mode=0o700)
+    path = make_fail2ban(directory / "fail2ban.sqlite3", "192.0.2.1")
+    path.chmod(0o600)
+    place_of_nobody.configure({"fail2ban.database": str(path)})
+    user = as_nobody()[1]
+    found = [
+        finding for finding in wrong(check(place_of_nobody, *as_nobody(), status=BAD)) if "fail2ban" in finding["where"]
+    ]
+    assert [finding["mend"] for finding in found] == [
+        f"setfacl -m u:{user}:x {directory}",
+        f"setfacl -m u:{user}:r {path}",
+    ]
+
+
+def test_a_fail2ban_database_that_is_locked_is_a_fault(place: Installation) -> None:
+    path = make_fail2ban(place.home / "fail2ban.sqlite3", "192.0.2.1")
+    place.configure({"fail2ban.database": str(path), "database.busy_timeout": "100ms"})
+    with closing(engine.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        assert "is locked" in only(check(place, status=BAD), "fail2ban")["problem"]

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreError, StoreFullError
 from bangeod.geo.model import Geo
+from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.geo_re_resolve import GeoReResolve
 from bangeod.jobs.job import Result, Run
 from tests.fakes import FRANCE, GERMANY, Bans, World
@@ -32,7 +33,7 @@ def run(world: World) -> Callable[..., Awaitable[Result]]:
         await asyncio.sleep(0)
 
     async def run(bans: Bans | None = None, *, dry: bool = False, within: float = TIMEOUT) -> Result:
-        job = GeoReResolve(world.store, world.cache, bans, sleep=sleep)
+        job = GeoReResolve(world.store, world.cache, BanWatch(bans), sleep=sleep)
         return await job.run(Run.within(within, world.clock, dry=dry))
 
     return run
@@ -238,7 +239,7 @@ async def test_lookups_are_answered_while_the_job_waits_for_the_quota(world: Wor
             waiting.set()
             await asyncio.Event().wait()
 
-    job = GeoReResolve(world.store, world.cache, None, sleep=sleep)
+    job = GeoReResolve(world.store, world.cache, BanWatch(None), sleep=sleep)
     running = asyncio.create_task(job.run(Run.within(TIMEOUT, world.clock)))
     await waiting.wait()
     world.local.places[OTHER] = GERMANY
@@ -321,6 +322,25 @@ async def test_a_new_local_source_is_asked_about_what_is_not_due_for_the_remote_
     assert countries(world) == {IP: "DE", OTHER: None}
     assert len(remote.requests) == 1
     assert not world.resolver.local_changed
+
+
+async def test_a_local_source_that_comes_during_a_run_is_asked_by_the_next(
+    world: World, run: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store.put_geo(IP)
+    world.with_remote({IP: None})
+    find = world.local.find
+
+    def find_and_change(ip: str) -> Geo | None:
+        monkeypatch.setattr(world.local, "find", find)
+        world.resolver.sources_changed()
+        return find(ip)
+
+    monkeypatch.setattr(world.local, "find", find_and_change)
+    await run()
+    world.local.places[IP] = GERMANY
+    await run()
+    assert countries(world) == {IP: "DE"}
 
 
 # --- bans ---

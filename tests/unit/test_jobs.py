@@ -6,6 +6,7 @@ from structlog.testing import capture_logs
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreError, StoreFullError, StoreLockedError
 from bangeod.jobs import registry
+from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.geo_cache_flush import GeoCacheFlush
 from bangeod.jobs.job import Job, JobId, Result, Run
@@ -27,7 +28,7 @@ def run_of(world: World, *, dry: bool = False, timeout: float = 60.0) -> Run:
 
 
 def test_the_registry_makes_each_job_under_its_id(world: World) -> None:
-    jobs = registry.build(world.store, world.cache, None, retention_days=90, max_rows=0)
+    jobs = registry.build(world.store, world.cache, BanWatch(), retention_days=90, max_rows=0)
     assert set(jobs) == set(JobId) == set(registry.DESCRIPTIONS)
     assert all(job.id is job_id for job_id, job in jobs.items())
 
@@ -83,7 +84,7 @@ async def test_a_dry_flush_changes_nothing(world: World) -> None:
 
 
 def cleanup(world: World, bans: Bans | None = None, *, max_rows: int = 0) -> GeoCacheCleanup:
-    return GeoCacheCleanup(world.store, world.cache, bans, retention_days=90, max_rows=max_rows)
+    return GeoCacheCleanup(world.store, world.cache, BanWatch(bans), retention_days=90, max_rows=max_rows)
 
 
 def put(world: World, key: str, days: float) -> None:

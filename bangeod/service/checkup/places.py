@@ -12,6 +12,7 @@ from bangeod.service.checkup.identity import Identity, group_name, of_user
 from bangeod.service.checkup.permissions import SUBJECT, Access, Facts, Place, Remedy
 from bangeod.service.history import STATE_FILE
 from bangeod.service.lock import SUFFIX
+from bangeod.service.sources import mmdb_paths
 
 WORK = Access.READ | Access.WRITE
 WORK_IN = WORK | Access.SEARCH
@@ -95,15 +96,15 @@ def _work_places(settings: Settings, config: Path, database: Path) -> Iterator[P
     yield Place(settings.state.directory / STATE_FILE, "the state file", Access.READ, Remedy.OWN)
     if settings.api.enabled:
         yield Place(settings.api.socket.parent, "the socket's directory", WORK_IN, Remedy.OWN)
-    for mmdb in settings.geo.mmdb:
+    for mmdb in mmdb_paths(settings):
         yield Place(mmdb, "the geo database", Access.READ, Remedy.PUBLISH)
     if settings.fail2ban.database:
         yield Place(settings.fail2ban.database, "fail2ban's database", Access.READ, Remedy.GRANT)
 
 
 def _holds_key(settings: Settings) -> bool:
-    elsewhere = {"BANGEOD_IP_API_KEY", "CREDENTIALS_DIRECTORY"} & os.environ.keys()
-    return bool(settings.geo.update.license_key or (settings.geo.ip_api.key and not elsewhere))
+    keys = {"BANGEOD_IP_API_KEY": settings.geo.ip_api.key, "BANGEOD_LICENSE_KEY": settings.geo.update.license_key}
+    return any(key and not {variable, "CREDENTIALS_DIRECTORY"} & os.environ.keys() for variable, key in keys.items())
 
 
 def _there(found: Survey) -> dict[Path, tuple[Place, Facts]]:

@@ -16,10 +16,13 @@ from bangeod.geo.sources.mmdb import MmdbFiles
 from bangeod.geo.sources.mmdb_slot import FileState, FileStatus
 from bangeod.service.checkup.finding import Finding, fault, ok, warning
 from bangeod.service.checkup.identity import Identity
-from bangeod.store.fail2ban import Fail2banReader
+from bangeod.service.sources import mmdb_paths
+from bangeod.store.fail2ban import LATELY, Fail2banReader
 
 MMDB: Final = "mmdb"
 IP_API: Final = "ip-api"
+FETCH: Final = "bangeod geodb update"
+TIMER: Final = "systemctl enable --now bangeod-geodb-update.timer"
 MAX_AGE: Final = 60  # days; the free ones come out monthly
 
 
@@ -38,13 +41,20 @@ def program(who: Identity) -> Finding | None:
 
 def mmdbs(settings: Settings, who: Identity, closed: Collection[Path], now: float) -> Iterator[Finding]:
     """Open every geo database as the daemon would, but for those in ``closed``, which may not be read."""
-    paths = [path for path in settings.geo.mmdb if path not in closed]
+    listed = bool(settings.geo.mmdb)
+    paths = [path for path in _followed(settings) if path not in closed]
     unable = program(who)
     if unable:
         yield unable
     elif paths:
         for state in asyncio.run(_states(paths)):
-            yield _of_file(state, now)
+            yield _of_file(state, now, listed=listed)
+
+
+def _followed(settings: Settings) -> Sequence[Path]:
+    """Return the geo databases that the daemon follows: of those that can be fetched none, until one was."""
+    paths = mmdb_paths(settings)
+    return paths if settings.geo.mmdb or any(os.path.exists(path) for path in paths) else []  # noqa: PTH110  False, not an error, where a directory is closed
 
 
 async def _states(paths: Collection[Path]) -> Sequence[FileState]:
@@ -56,35 +66,36 @@ async def _states(paths: Collection[Path]) -> Sequence[FileState]:
         files.close()
 
 
-def _of_file(state: FileState, now: float) -> Finding:
+def _of_file(state: FileState, now: float, *, listed: bool) -> Finding:
+    if state.status is FileStatus.MISSING and not listed:
+        return warning(MMDB, state.path, "is named in [geo.update] source, and was not fetched yet", FETCH)
     if state.status is FileStatus.MISSING:
         return fault(MMDB, state.path, "there is no such file", "put it there, or take it off [geo] mmdb")
     if state.status is not FileStatus.LOADED or state.build_epoch is None:
         advice = "put a good one in its place; the daemon takes it up within a minute, and does without until then"
-        return fault(MMDB, state.path, state.problem or "can't be used", advice)
+        return fault(MMDB, state.path, state.problem or "can't be used", advice if listed else FETCH)
     text = f"{state.database_type} of {to_text(state.build_epoch)[:10]}, {state.records:,} distinct records"
     days = int(now - state.build_epoch) // SECONDS_A_DAY
     if days > MAX_AGE:
-        return warning(
-            MMDB, state.path, f"{text}: {days} days old, networks have moved since", "fetch a newer one, each month"
-        )
+        advice = "fetch a newer one, each month" if listed else f"{FETCH}   # each month: {TIMER}"
+        return warning(MMDB, state.path, f"{text}: {days} days old, networks have moved since", advice)
     return ok(MMDB, state.path, text)
 
 
 def fallback(settings: Settings) -> Iterator[Finding]:
     """Say what answers where no geo database does."""
     geo = settings.geo
-    if geo.mmdb or geo.ip_api.enabled:
+    if geo.ip_api.enabled or _followed(settings):
         return
     if geo.embedded:
-        text = "countries come from the embedded default (IPv4 only); good for a first run, an MMDB is better"
+        text = f"countries come from the embedded default (IPv4 only); good for a first run, {FETCH} fetches better"
         yield ok("geo", "geo.mmdb", text)
         return
     yield warning(
         "geo",
         "geo.mmdb",
-        "no geo database is listed, ip-api and the embedded default are off: no address gets a country",
-        "list one under [geo] mmdb, or set embedded = true",
+        "there is no geo database, ip-api and the embedded default are off: no address gets a country",
+        f"{FETCH}   # or list one under [geo] mmdb, or set embedded = true",
     )
 
 
@@ -119,9 +130,10 @@ def fail2ban(settings: Settings, closed: Collection[Path], now: float) -> Iterat
         return
     reader = Fail2banReader(path, busy_timeout=settings.database.busy_timeout)
     try:
-        banned = asyncio.run(reader.banned(int(now)))
+        bans = asyncio.run(reader.read(int(now)))
     except StoreError as error:
         yield fault("fail2ban", path, error.problem, error.advice)
     else:
-        count = "1 address is" if len(banned) == 1 else f"{len(banned):,} addresses are"
-        yield ok("fail2ban", path, f"{count} banned now")
+        count = "1 address" if len(bans.ips) == 1 else f"{len(bans.ips):,} addresses"
+        lately = f"banned in the last {LATELY} days, which counts as banned now: before 0.11 fail2ban notes no end"
+        yield ok("fail2ban", path, f"{count} banned now" if bans.ends_are_known else f"{count} {lately}")

@@ -1,0 +1,114 @@
+"""fail2ban's database as fail2ban makes it: its own modules write it, in a process of their own (fail2ban_writer.py).
+
+Debian's package holds them. Where it is not installed it is fetched with apt-get and only unpacked, into a cache.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from tests.real_mmdb import NotToBeHadError
+
+PYTHON = Path("/usr/bin/python3")  # the one that Debian's package is for
+MODULES = Path("usr/lib/python3/dist-packages")
+WRITER = Path(__file__).with_name("fail2ban_writer.py")
+FETCH_SECONDS = 60
+
+
+class Ban(NamedTuple):
+    """One ban: ``at`` in seconds since the epoch, ``bantime`` in seconds, -1 for good."""
+
+    ip: str
+    at: float
+    bantime: int = 600
+    nth: int = 1
+    jail: str = "sshd"
+
+
+def find(cache: Path) -> Path:
+    """Return where fail2ban's modules are: the system's, those in the cache, or else apt's. Raises NotToBeHadError."""
+    if not PYTHON.exists():
+        raise NotToBeHadError(f"there is no {PYTHON} to run fail2ban's modules")
+    for root in (Path("/"), cache / "fail2ban"):
+        if (root / MODULES / "fail2ban" / "server" / "database.py").exists():
+            return root / MODULES
+    return _fetch(cache) / MODULES
+
+
+def _fetch(cache: Path) -> Path:
+    programs = [shutil.which(name) for name in ("apt-get", "dpkg-deb")]
+    if not all(programs):
+        raise NotToBeHadError("fail2ban is not installed, and there is no apt-get and dpkg-deb to fetch it with")
+    apt_get, dpkg_deb = map(str, programs)
+    unpacked, part = cache / "fail2ban", cache / "fail2ban.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    options = ["Acquire::Retries=0", "Acquire::http::Timeout=20", "APT::Sandbox::User=root"]
+    download = [apt_get, "--quiet", *(f"--option={option}" for option in options), "download", "fail2ban"]
+    try:
+        _run(download, part)
+        (package,) = part.glob("fail2ban_*.deb")
+        _run([dpkg_deb, "--extract", str(package), str(part)], part)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        why = getattr(error, "stderr", None) or error
+        raise NotToBeHadError(f"fail2ban is not installed, and apt-get can't fetch it: {why}") from error
+    package.unlink()
+    part.rename(unpacked)
+    return unpacked
+
+
+def _run(command: list[str], directory: Path) -> None:
+    subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=FETCH_SECONDS, check=True)
+
+
+class Fail2ban:
+    """fail2ban's hand in its database, for as long as the ``with`` block lasts."""
+
+    def __init__(self, path: Path, modules: Path) -> None:
+        self.path = path
+        self._process = subprocess.Popen(
+            [str(PYTHON), "-s", "-B", "-W", "ignore", str(WRITER), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(modules)},
+        )
+        self._answer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()  # no error where it has ended
+        self._process.communicate()
+
+    def tell(self, order: str, **arguments: object) -> Any:
+        """Have one of fail2ban_writer's orders carried out; return its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([order, arguments]) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def ban(self, *bans: Ban) -> None:
+        """Ban addresses."""
+        self.tell("ban", bans=bans)
+
+    def ban_quickly(self, ips: Iterable[str], at: float, bantime: int) -> None:
+        """Ban many addresses, in one transaction."""
+        self.tell("ban_quickly", bans=[(ip, at, bantime) for ip in ips])
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            _, why = self._process.communicate()
+            raise AssertionError(f"fail2ban's modules gave up:\n{why}")
+        return json.loads(line)
