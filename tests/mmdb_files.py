@@ -1,7 +1,9 @@
 """MMDBs for tests: whole ones made with mmdb-writer, and small ones whose data section is laid by hand."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 from mmdb_writer import METADATA_MAGIC, Encoder, MMDBWriter
@@ -29,6 +31,7 @@ def write_mmdb(
     *,
     ip_version: Literal[4, 6] = 6,
     database_type: str = "Test-Country",
+    build_epoch: int | None = None,
 ) -> Path:
     """Write an MMDB that says this of these networks, in one step as an updater would (write, rename)."""
     writer = MMDBWriter(
@@ -42,6 +45,9 @@ def write_mmdb(
         writer.insert_network(IPSet([network]), dict(record))
     unfinished = path.with_suffix(".part")
     writer.to_db_file(str(unfinished))
+    if build_epoch is not None:  # in place of the writer's own: four octets after the key and the type
+        before, key, after = unfinished.read_bytes().rpartition(b"build_epoch")
+        unfinished.write_bytes(before + key + after[:2] + build_epoch.to_bytes(4, "big") + after[6:])
     unfinished.rename(path)
     return path
 
@@ -87,3 +93,27 @@ def remove(path: Path) -> None:
 
 
 US = encoded({"country_code": "US"})  # a record to be laid by hand
+
+
+def write_realistic_mmdb(path: Path, networks: int, *, seed: int = 1) -> Path:
+    """Write an MMDB like those that are sold: networks of all sizes, a third IPv6, and 500 distinct records."""
+    chance = Random(seed)
+    codes = ("US", "CN", "DE", "NL", "RU", "IN", "BR", "VN", "FR", "GB", "SG", "KR", "HK", "ID", "TW", "JP", "UA")
+    places = [
+        nested(*chance.choices(codes, k=2))
+        | {"autonomous_system_number": 1 + number, "autonomous_system_organization": f"Network {number}"}
+        for number in range(500)
+    ]
+    contents = {}
+    four, six = 1 << 24, 0x2A << 120
+    for number in range(networks):
+        is_six = number % 3 == 0
+        length = chance.randrange(29, 49) if is_six else chance.randrange(13, 25)
+        size = 1 << ((128 if is_six else 32) - length)
+        start = -(-(six if is_six else four) // size) * size
+        contents[str(ip_network((start, length)))] = chance.choice(places)
+        if is_six:
+            six = start + size
+        else:
+            four = start + size
+    return write_mmdb(path, contents, database_type="Test-City")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from structlog.testing import capture_logs
 
 from bangeod.errors import SourceError
 from bangeod.geo.model import Geo
+from bangeod.geo.sources import mmdb
 from bangeod.geo.sources.mmdb import MmdbFiles
-from bangeod.geo.sources.mmdb_file import ProbeError, UnusableFileError
+from bangeod.geo.sources.mmdb_file import MmdbSource, ProbeError, UnusableFileError, open_file
 from bangeod.geo.sources.mmdb_slot import FileStatus, Slot
 from bangeod.geo.sources.snapshot import Signature
 from tests.mmdb_files import FATAL_RECORD, GOOGLE, US, by_hand, nested, put, remove, write_mmdb
@@ -73,6 +75,72 @@ async def test_a_replaced_file_is_taken_up_even_with_an_older_time(path: Path) -
     files.close()
 
 
+def replaced_by_one_of_the_same_size_and_time(path: Path) -> None:
+    before = path.stat()
+    other = write_mmdb(path.with_name("other.mmdb"), {"1.0.0.0/8": nested("FR")})
+    assert other.stat().st_size == before.st_size
+    os.utime(other, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+def overwritten_by_a_longer_one_of_the_same_time(path: Path) -> None:
+    before = path.stat()
+    other = write_mmdb(path.with_name("other.mmdb"), {"1.0.0.0/8": nested("FR"), "2.0.0.0/8": nested("DE")})
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
+
+
+def overwritten_by_one_of_the_same_size_and_an_older_time(path: Path) -> None:
+    other = write_mmdb(path.with_name("other.mmdb"), {"1.0.0.0/8": nested("FR")})
+    path.write_bytes(other.read_bytes())
+    os.utime(path, (0, 0))
+
+
+def put_behind_a_link_to_another_one(path: Path) -> None:
+    other = write_mmdb(path.with_name("other.mmdb"), {"1.0.0.0/8": nested("FR")})
+    remove(path)
+    path.symlink_to(other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        replaced_by_one_of_the_same_size_and_time,
+        overwritten_by_a_longer_one_of_the_same_time,
+        overwritten_by_one_of_the_same_size_and_an_older_time,
+        put_behind_a_link_to_another_one,
+    ],
+)
+async def test_any_sign_of_a_change_is_enough(path: Path, change: Callable[[Path], None]) -> None:
+    write_mmdb(path, {"1.0.0.0/8": nested("DE")})
+    files = await opened(path)
+    change(path)
+    assert len(await files.refresh()) == 1
+    assert files.find("1.1.1.1") == Geo("FR", "Land FR")
+    files.close()
+
+
+async def test_several_new_files_come_into_use_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    country = write_mmdb(tmp_path / "country.mmdb", {"1.0.0.0/8": nested("DE")})
+    networks = write_mmdb(tmp_path / "asn.mmdb", {"1.0.0.0/8": {"asn": 1, "as_name": "Old"}})
+    files = await opened(country, networks)
+    old, new = files.find("1.1.1.1"), Geo("FR", "Land FR", "AS2", "New")
+    write_mmdb(country, {"1.0.0.0/8": nested("FR")})
+    write_mmdb(networks, {"1.0.0.0/8": {"asn": 2, "as_name": "New"}})
+    seen = []
+
+    async def open_and_look(path: Path, *, time_limit: float) -> MmdbSource:
+        source = await open_file(path, time_limit=time_limit)
+        seen.append(files.find("1.1.1.1"))
+        return source
+
+    monkeypatch.setattr(mmdb, "open_file", open_and_look)
+    await files.refresh()
+    assert seen == [old, old]
+    assert files.find("1.1.1.1") == new
+    files.close()
+
+
 async def test_a_file_that_was_truncated_in_place_stays_in_use(path: Path) -> None:
     write_mmdb(path, {f"{octet}.0.0.0/8": nested("DE") for octet in range(1, 100)})
     files = await opened(path)
@@ -107,6 +175,23 @@ async def test_a_bad_file_is_refused_once_with_the_reason_and_the_old_one_stays(
     with capture_logs() as logs:
         await files.refresh()
     assert len(logs) == 1
+    files.close()
+
+
+async def test_a_good_file_after_a_bad_one_is_taken_up(path: Path) -> None:
+    write_mmdb(path, {"1.0.0.0/8": nested("DE")})
+    files = await opened(path)
+    put(path, b"no database")
+    await files.refresh()
+    write_mmdb(path, {"1.0.0.0/8": nested("FR")})
+    assert len(await files.refresh()) == 1
+    assert files.find("1.1.1.1") == Geo("FR", "Land FR")
+    (state,) = files.states()
+    assert (state.status, state.problem) == (FileStatus.LOADED, None)
+    put(path, b"no database")
+    with capture_logs() as logs:
+        await files.refresh()
+    assert [line["event"] for line in logs] == ["mmdb_refused"]  # said again: it is another time
     files.close()
 
 

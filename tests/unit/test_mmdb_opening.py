@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from bangeod.errors import SourceError
 from bangeod.geo.model import Geo
-from bangeod.geo.sources import mmdb_file
+from bangeod.geo.sources import mmdb_file, snapshot
 from bangeod.geo.sources.mmdb_file import ProbeError, UnusableFileError, open_file, read_answer
 from bangeod.geo.sources.probe import Findings
 from bangeod.geo.sources.snapshot import Snapshot
@@ -111,12 +111,29 @@ def test_how_a_probe_ended(answer: bytes, status: int, error: type[SourceError])
 
 def test_a_copy_can_t_be_changed_and_outlives_the_file(path: Path) -> None:
     put(path, b"content")
-    with Snapshot(path) as snapshot:
+    with Snapshot(path) as copy:
         remove(path)
-        assert Path(snapshot.path).read_bytes() == b"content"
+        assert Path(copy.path).read_bytes() == b"content"
         with pytest.raises(PermissionError):
-            os.write(snapshot.fd, b"x")
-    snapshot.close()
+            os.write(copy.fd, b"x")
+    copy.close()
+
+
+@pytest.mark.parametrize("change", [lambda path: os.truncate(path, 1), lambda path: os.truncate(path, 9), os.utime])
+def test_a_file_that_changes_while_it_is_copied_is_not_used(
+    path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    put(path, b"content")
+    fill = snapshot._fill
+
+    def fill_and_change(copy: int, source: int, path: Path) -> None:
+        fill(copy, source, path)
+        change(path)
+
+    os.utime(path, (0, 0))
+    monkeypatch.setattr(snapshot, "_fill", fill_and_change)
+    with pytest.raises(SourceError, match="changed while it was being read"):
+        Snapshot(path)
 
 
 def test_a_file_that_grows_without_end_is_not_copied_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

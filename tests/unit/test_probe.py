@@ -1,6 +1,8 @@
 """The probe: it reaches every record of a file, once, and judges what it finds."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import maxminddb
 import pytest
 
 from bangeod.geo.sources import reader
-from bangeod.geo.sources.probe import addresses_of_records, examine, tree_values
+from bangeod.geo.sources.mmdb_tree import DamagedError, addresses_of_records, tree_values
+from bangeod.geo.sources.probe import examine
 from tests.mmdb_files import GOOGLE, nested, write_mmdb
 
 
@@ -42,9 +45,48 @@ def test_each_record_is_reached_by_one_address() -> None:
     assert sorted(addresses_of_records(values, 4)) == ["0.0.0.0", "128.0.0.0"]  # noqa: S104 - nothing is bound
 
 
-def test_a_tree_that_leads_back_to_itself_ends() -> None:
-    values = tree_values(nodes([0, 1, 1, 0], 24), 24)
-    assert list(addresses_of_records(values, 6)) == []
+@pytest.mark.parametrize("values", [[0, 1, 1, 0], [1, 2, 0, 2], [1, 3, 2, 3, 1, 3], [1, 2, 2, 1]])
+def test_a_tree_that_leads_back_to_itself_is_damaged(values: list[int]) -> None:
+    with pytest.raises(DamagedError, match="leads back to itself"):
+        list(addresses_of_records(tree_values(nodes(values, 24), 24), 6))
+
+
+def chain(length: int, last: int) -> list[int]:
+    """Return a tree of so many nodes, one below the other on the left, and nothing on the right."""
+    return [value for node in range(1, length + 1) for value in (node if node < length else last, length)]
+
+
+def test_a_tree_is_as_deep_as_an_address_has_bits() -> None:
+    assert list(addresses_of_records(tree_values(nodes(chain(32, 40), 24), 24), 4)) == ["0.0.0.0"]  # noqa: S104
+    for last in (33, 40):  # nothing, a record
+        with pytest.raises(DamagedError, match="damaged search tree"):
+            list(addresses_of_records(tree_values(nodes(chain(33, last), 24), 24), 4))
+
+
+def test_ipv4_may_be_at_several_places_of_an_ipv6_tree() -> None:
+    # The right side of the root leads to where 100 zeros lead, too: a shorter way to the same 28 nodes.
+    values = chain(128, 200)
+    values[1] = 100
+    assert list(addresses_of_records(tree_values(nodes(values, 24), 24), 6)) == ["8000::"]
+
+
+def test_a_way_around_may_not_be_longer_than_an_address_either() -> None:
+    values = chain(33, 40)
+    values[1] = 2  # right at the root skips a node: the shortest way to the last one is just short enough
+    with pytest.raises(DamagedError, match="damaged search tree"):
+        list(addresses_of_records(tree_values(nodes(values, 24), 24), 4))
+
+
+def test_a_machine_short_of_memory_ends_the_probe_before_the_daemon(tmp_path: Path) -> None:
+    program = (
+        "import sys, bangeod.geo.sources.probe as probe; probe.main(); print(open('/proc/self/oom_score_adj').read())"
+    )
+    with write_mmdb(tmp_path / "test.mmdb", {"1.0.0.0/8": nested("DE")}).open("rb") as file:
+        command = [sys.executable, "-c", program, str(file.fileno())]
+        done = subprocess.run(command, pass_fds=[file.fileno()], capture_output=True, text=True, check=True)
+    findings, _, score = done.stdout.partition("}")
+    assert '"records": 1' in findings
+    assert int(score) == 1000
 
 
 @pytest.mark.usefixtures("either_reader")
