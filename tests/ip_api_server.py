@@ -1,12 +1,11 @@
 """A strict stand-in for ip-api.com's batch endpoint, on loopback: it keeps its own books and notes every offence.
 
 Its limits are those of ip-api.com's documentation: 15 requests in a window of 60 s, counted from the first; 429
-above, and the one who goes on is banned. It trusts nothing of bangeod's own: addresses are judged by ``ipaddress``.
+above, and the one who goes on is banned.
 """
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -15,10 +14,10 @@ from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
 from bangeod.clock import Clock
+from tests.ip_api_rules import judge_addresses
 
 WINDOW: Final = 60.0
 BAN: Final = 3600.0
-MOST: Final = 100
 FIELDS: Final = {"status", "message", "country", "countryCode", "as", "org", "query"}
 
 
@@ -68,7 +67,10 @@ class IpApiServer:
         self.known: dict[str, dict[str, str]] = {}  # what it answers, by address; "fail" for the others
         self.script: deque[Reply] = deque()
         self.offences: list[str] = []
+        self.offending = 0  # requests that were an offence
         self.requests: list[Request] = []
+        self.times: list[float] = []  # monotonic, when each request was there
+        self.connections = 0  # ever made
         self._arrived = asyncio.Event()
         self._clock = clock
         self._limit = limit
@@ -111,6 +113,7 @@ class IpApiServer:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
+        self.connections += 1
         self._connections.add(task)
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -124,11 +127,14 @@ class IpApiServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await _read(reader)
         self.requests.append(request)
+        self.times.append(self._clock.monotonic())
         self._in_flight += 1
+        offences = len(self.offences)
         try:
             self._judge(request)
             self._arrived.set()
             over = self._count()
+            self.offending += len(self.offences) > offences
             reply = self.script.popleft() if self.script else self._limited if over else self._answer
             await _until_hangup(asyncio.create_task(reply(request, writer)), reader)
         finally:
@@ -199,28 +205,6 @@ class IpApiServer:
         return reply
 
 
-def judge_addresses(body: bytes) -> list[str]:
-    """Return what is wrong with a batch."""
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        return ["the content is not JSON"]
-    if not isinstance(asked, list) or not all(isinstance(ip, str) for ip in asked):
-        return ["the content is not an array of strings"]
-    offences = [] if 0 < len(asked) <= MOST else [f"{len(asked)} addresses"]
-    if len(set(asked)) < len(asked):
-        offences.append("an address twice")
-    for text in asked:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            offences.append(f"{text!r} is no address")
-            continue
-        if not address.is_global or address.is_multicast:
-            offences.append(f"{text} is not routable")
-    return offences
-
-
 def respond(status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Reply:
     """Reply with this, whatever was asked."""
 
@@ -263,15 +247,15 @@ def when(event: asyncio.Event, then: Reply) -> Reply:
     return reply
 
 
-def endless(head: bytes = b"HTTP/1.1 200 OK\r\n\r\n", piece: bytes = b"[" * 65536) -> Reply:
-    """Send without end, until the other side hangs up."""
+def endless(head: bytes = b"HTTP/1.1 200 OK\r\n\r\n", piece: bytes = b"[" * 65536, *, pause: float = 0.0) -> Reply:
+    """Send without end, until the other side hangs up; a piece every so many seconds."""
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
         while True:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0)  # drain alone may never let others run
+            await asyncio.sleep(pause)  # drain alone may never let others run
 
     return reply
 

@@ -32,8 +32,9 @@ def asked(limit: Limit, now: float, verdict: Verdict, quota: Quota = NOTHING) ->
         (LIMITED, NOTHING, 60, Reason.LIMITED),
         (REFUSED, NOTHING, 3600, Reason.REFUSED),
         (REFUSED, Quota(14, 60), 3600, Reason.REFUSED),
-        (Verdict.BROKEN, NOTHING, 10, Reason.FAILED),
-        (Verdict.TOO_LARGE, NOTHING, 10, Reason.FAILED),
+        (Verdict.BROKEN, NOTHING, 60, Reason.FAILED),
+        (Verdict.TOO_LARGE, NOTHING, 60, Reason.FAILED),
+        (Verdict.BROKEN, Quota(14, 60), 10, Reason.FAILED),
         (Verdict.BROKEN, Quota(0, 30), 31, Reason.QUOTA),
     ],
 )
@@ -81,9 +82,24 @@ def test_a_refusal_doubles_up_to_a_day_and_an_answer_starts_it_afresh() -> None:
     assert asked(limit, now, REFUSED) == 3600
 
 
+def test_before_the_first_answer_a_request_that_came_to_nothing_may_have_been_the_last_of_its_window() -> None:
+    limit = Limit()
+    limit.sent(0)
+    limit.broken_off(0)
+    assert limit.wait(0) == 60
+    limit.sent(60)
+    limit.failed(60)
+    assert limit.wait(60) == 60
+    asked(limit, 120, ANSWERED, Quota(14, 60))
+    limit.sent(120)
+    limit.broken_off(120)
+    assert limit.wait(120) == 0
+
+
 def test_failures_double_up_to_ten_minutes_and_an_answer_starts_them_afresh() -> None:
     limit = Limit()
     now = 0.0
+    asked(limit, now, ANSWERED)
     waits = []
     for _ in range(8):
         limit.sent(now)

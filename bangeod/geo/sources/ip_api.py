@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote, quote_plus
 
 import httpx
@@ -49,6 +49,15 @@ class PauseStore(Protocol):
         """Record it, durably when this returns. Raises OSError where it can't."""
 
 
+class Standing(NamedTuple):
+    """How a client of ip-api stands: requests since it was made, those left, and what it waits for."""
+
+    requests: int
+    remaining: int | None  # None where ip-api has not said
+    wait: float  # seconds
+    reason: str | None  # of the wait
+
+
 class IpApi:
     """ip-api.com as a source. The event loop's thread owns it.
 
@@ -68,6 +77,7 @@ class IpApi:
         self._one_in_flight = asyncio.Lock()
         self._client: httpx.AsyncClient | None = None
         self._closed = False
+        self._requests = 0
         self._restored_until = self._restore()
 
     @property
@@ -86,6 +96,12 @@ class IpApi:
             self._limit.lift(Reason.RESTART)
         return self._limit.wait(self._clock.monotonic())
 
+    def standing(self) -> Standing:
+        """Say how it stands."""
+        now, wait = self._clock.monotonic(), self.wait()
+        reason = self._limit.reason(now).value if wait > 0 else None
+        return Standing(self._requests, self._limit.left(now), wait, reason)
+
     async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
         """Ask about canonical, globally routable addresses; what is none, or beyond one batch, is left out.
 
@@ -99,7 +115,12 @@ class IpApi:
             self._check_may_send()
             await self._record(self._clock.now() + WINDOW)
             self._limit.sent(self._clock.monotonic())
-            outcome = await self._ask(asked)
+            self._requests += 1
+            try:
+                outcome = await self._ask(asked)
+            except asyncio.CancelledError:
+                self._limit.broken_off(self._clock.monotonic())
+                raise
             return await self._conclude(outcome)
 
     def _restore(self) -> float:
@@ -160,7 +181,9 @@ class IpApi:
             await self._save_wait(at_least=WINDOW)  # it may have been counted
             raise self._paused(outcome)
         self._limit.answered(now, outcome.verdict, outcome.quota)
-        await self._save_wait()
+        # What is left that only this process has counted, the next one can't know.
+        counted_here = outcome.quota.left is None and outcome.verdict is not Verdict.LIMITED
+        await self._save_wait(at_least=WINDOW if counted_here else 0.0)
         if outcome.verdict is Verdict.ANSWERED:
             return outcome.found
         if outcome.verdict is Verdict.TOO_LARGE:

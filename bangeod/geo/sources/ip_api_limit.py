@@ -2,7 +2,8 @@
 
 X-Rl and X-Ttl alone decide: at none left nothing goes until the window begins anew. Where they are missing, it is
 the 15 requests a minute of ip-api's documentation. A request that was not answered may have been counted, so it
-is. 429 waits for the window, 403 an hour and doubling, anything that failed 10 seconds and doubling.
+is. 429 waits for the window, 403 an hour and doubling, anything that failed 10 seconds and doubling; before the first
+answer a whole window at least, since nobody knows what the process before this one has left of it.
 """
 
 from collections import deque
@@ -40,6 +41,7 @@ class Limit:
         self._left: int | None = None  # requests left until ``_window_end``; None: the server has not said
         self._window_end = float("-inf")
         self._sent: deque[float] = deque(maxlen=_A_WINDOW)
+        self._knows = False  # what is left: it was told, or every request of a window has been counted
         self._refusals = 0  # in a row
         self._failures = 0  # in a row
 
@@ -50,6 +52,10 @@ class Limit:
     def reason(self, now: float) -> Reason:
         """Return why nothing may go now, the longest wait counting."""
         return self._reason if self._not_before >= max(self._quota_end(), now) else Reason.QUOTA
+
+    def left(self, now: float) -> int | None:
+        """Return how many requests the server has left us for this minute; None where it has not said."""
+        return None if self._left is None or now >= self._window_end else max(0, self._left)
 
     def _quota_end(self) -> float:
         if self._left is not None:
@@ -96,8 +102,15 @@ class Limit:
         """Note a request that came to nothing: no answer, or none that makes sense."""
         self.pause(now, _doubled(_FIRST_BACKOFF, self._failures, _LONGEST_BACKOFF), Reason.FAILED)
         self._failures += 1
+        self.broken_off(now)
+
+    def broken_off(self, now: float) -> None:
+        """Note a request whose answer nobody waits for any more: it may have been the last one of the window."""
+        if not self._knows:
+            self.pause(now, WINDOW, Reason.FAILED)
 
     def _take(self, now: float, quota: Quota, *, counted: bool) -> None:
+        self._knows = self._knows or counted or quota.left is not None
         if quota.left is not None:
             self._left = quota.left
             seconds = WINDOW if quota.seconds is None else quota.seconds
