@@ -90,7 +90,7 @@ class Bans:
         self.ips = frozenset(ips)
         self.error = error
 
-    async def banned(self, now: int) -> frozenset[str]:
+    async def banned(self, now: int, within: float) -> frozenset[str]:
         if self.error is not None:
             raise self.error
         return self.ips

@@ -13,19 +13,18 @@ import structlog
 
 from bangeod.clock import Clock
 from bangeod.errors import StoreError
-from bangeod.geo.addresses import Kind
-from bangeod.geo.addresses import read as read_address
+from bangeod.geo import answering, verification
 from bangeod.geo.dirty import flush
 from bangeod.geo.memory import Memory
-from bangeod.geo.model import Answer, Entry, Geo, Origin, Row, Status
+from bangeod.geo.model import Answer, Entry, Geo, Origin, Row
 from bangeod.geo.resolver import Found, Resolver
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
 
 LOCAL_BATCH: Final = 500  # addresses that the local sources are asked about between two turns of the event loop
+LOOKED_UP: Final = 2_000  # addresses that are looked up together: the database is asked once about all of them
 _NOW: Final[Mapping[str, int]] = {}
-_LOCALLY_KNOWN: Final = {Kind.PRIVATE: Status.PRIVATE, Kind.INVALID: Status.INVALID}
 
 
 class GeoCache:
@@ -53,6 +52,7 @@ class GeoCache:
         self._flushing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self.loaded = False
+        self.loads = 0  # how often the table was filled from the database
 
     def _tell_full(self) -> None:
         self.on_full()
@@ -71,76 +71,81 @@ class GeoCache:
 
     async def lookup_batch(self, ips: Sequence[str]) -> list[Answer]:
         """Say where each address is, in the order asked: memory, negative cache, the row, MMDB, ip-api."""
-        answers = self.lookup_cached_only(ips)
-        wanted = self._to_be_resolved(answers)
-        if not wanted:
-            return answers
-        found = await self._from_rows(wanted)
-        found |= await self._from_sources([ip for ip in wanted if ip not in found])
-        return self._completed(answers, found)
+        answers: list[Answer] = []
+        for start in range(0, len(ips), LOOKED_UP):
+            part, unresolved = answering.look(self._memory, self._clock, ips[start : start + LOOKED_UP])
+            if unresolved:
+                found = await self._resolve(answering.unasked(self._memory, self._clock, unresolved))
+                answering.complete(self._memory, part, unresolved, found)
+            answers += part
+            await asyncio.sleep(0)
+        return answers
 
     def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
         """Say of each address what memory knows, in the order asked; asks nobody."""
-        now = int(self._clock.now())
-        get = self._memory.table.get
-        answers = []
-        for ip in ips:
-            kind, canonical = read_address(ip)
-            if kind is not Kind.GLOBAL:
-                answers.append(Answer(ip, _LOCALLY_KNOWN[kind]))
-                continue
-            geo = get(canonical)
-            if geo is None or geo.country_code is None:
-                answers.append(Answer(ip, Status.UNRESOLVED))
-            else:
-                answers.append(Answer(ip, Status.RESOLVED, geo, Origin.MEMORY))
-            if geo is not None:
-                self._memory.seen(canonical, geo, now)
-        return answers
+        return answering.look(self._memory, self._clock, ips)[0]
 
     async def lookup_stored(self, ips: Sequence[str]) -> list[Answer]:
         """Say of each address what memory or its row knows, in the order asked; asks no source."""
-        answers = self.lookup_cached_only(ips)
-        return self._completed(answers, await self._from_rows(self._to_be_resolved(answers)))
+        answers, unresolved = answering.look(self._memory, self._clock, ips)
+        found = await self._take_rows(await self._rows_of(answering.unasked(self._memory, self._clock, unresolved)))
+        answering.complete(self._memory, answers, unresolved, found)
+        return answers
 
-    def _to_be_resolved(self, answers: Iterable[Answer]) -> list[str]:
-        """Return the canonical addresses worth asking about, each once."""
-        now = self._clock.monotonic()
-        wanted = (read_address(answer.ip)[1] for answer in answers if answer.status is Status.UNRESOLVED)
-        return [ip for ip in dict.fromkeys(wanted) if not self._memory.negative.holds(ip, now)]
+    async def _resolve(self, ips: Sequence[str]) -> dict[str, Found]:
+        """Ask the database and the sources; what stays unknown gets a row without a country.
 
-    def _completed(self, answers: Iterable[Answer], found: Mapping[str, Found]) -> list[Answer]:
-        """Fill in what was found, or what memory has learned meanwhile from others who asked."""
-        completed = []
-        for answer in answers:
-            known = None
-            if answer.status is Status.UNRESOLVED:
-                ip = read_address(answer.ip)[1]
-                known = found.get(ip) or self.recall([ip]).get(ip)
-            completed.append(Answer(answer.ip, Status.RESOLVED, *known) if known else answer)
-        return completed
+        The local sources are asked while the database looks: what a row has a country for is not taken from them.
+        """
+        if not ips:
+            return {}
+        due = self.resolver.due(ips)
+        batches = [due[start : start + LOCAL_BATCH] for start in range(0, len(due), LOCAL_BATCH)]
+        local, changes = [], self.resolver.changes
+        async with asyncio.TaskGroup() as group:  # where this is cancelled, the database does not go on looking
+            reading = group.create_task(self._rows_of(ips))
+            for batch in batches:
+                await asyncio.sleep(0)
+                local.append(self.resolver.ask_local(batch))
+        found = await self._take_rows(reading.result())
+        for number, batch in enumerate(batches):
+            if number:
+                await asyncio.sleep(0)
+            # What other files said may have been verified by now: it must not come after that.
+            said = local[number] if self.resolver.changes == changes else self.resolver.ask_local(batch)
+            known = {ip: place for ip, place in said.items() if ip not in found}
+            self.adopt(known)
+            found |= known
+        missing = [ip for ip in ips if ip not in found]
+        if missing:
+            found |= await self._from_afar(missing, [ip for ip in due if ip not in found])
+        return found
 
-    async def _from_rows(self, ips: Sequence[str]) -> dict[str, Found]:
+    async def _rows_of(self, ips: Sequence[str]) -> Mapping[str, Row]:
         """Ask the database; one that can't answer now is no reason not to ask the sources."""
         try:
-            rows = await self._store.find(ips) if ips else {}
+            return await self._store.find(ips) if ips else {}
         except StoreError as error:
             log.debug("lookup_without_database", problem=error.problem)
             return {}
-        self.take_rows(rows)
+
+    async def _take_rows(self, rows: Mapping[str, Row]) -> dict[str, Found]:
+        pairs = list(rows.items())
+        for start in range(0, len(pairs), LOCAL_BATCH):  # where the table is full, others have to go first
+            if start:
+                await asyncio.sleep(0)
+            self.take_rows(dict(pairs[start : start + LOCAL_BATCH]))
         return {ip: Found(row.geo, Origin.DATABASE) for ip, row in rows.items() if row.geo.country_code is not None}
 
-    async def _from_sources(self, ips: Sequence[str]) -> dict[str, Found]:
-        """Ask the sources about what is due; what stays unknown gets a row without a country."""
-        due = self.resolver.due(ips)
-        found = await self.ask_local(due)
+    async def _from_afar(self, ips: Sequence[str], due: Sequence[str]) -> dict[str, Found]:
+        """Ask the remote source about what is due; what stays unknown gets a row without a country."""
+        found: dict[str, Found] = {}
         # Before the network is asked: should that be cut short, the rows are there to be resolved later.
-        self.add_rows(ip for ip in ips if ip not in found)
-        rest = [ip for ip in due if ip not in found]
+        self.add_rows(ips)
         if self.resolver.remote is None:
-            self.resolver.put_off(rest)
+            self.resolver.put_off(self.resolver.due(due))  # another who asked may have done so
         else:
-            found |= await self._from_remote(rest)
+            found = await self._from_remote(due)
         self._memory.not_found(ip for ip in ips if ip not in found)
         return found
 
@@ -220,6 +225,10 @@ class GeoCache:
         """Drop entries whose rows were deleted; what is waiting to be written for them stays."""
         self._memory.forget(keys)
 
+    async def verify(self, find: verification.Find) -> verification.Verified:
+        """Hold every entry that has a country against what ``find`` says now; what changes waits to be written."""
+        return await verification.verify(self._memory, find)
+
     # --- the database ---
 
     async def load_from_db(self) -> int:
@@ -230,13 +239,9 @@ class GeoCache:
         count = 0
         async with aclosing(self._store.rows()) as pages:
             async for page in pages:
-                for row in page:
-                    kind, ip = read_address(row.key)
-                    if kind is Kind.GLOBAL:
-                        self._memory.take_row(ip, row)
-                        count += 1
-                self._memory.bound()
+                count += self._memory.load(page)
         self.loaded = True
+        self.loads += 1
         return count
 
     async def flush_dirty(self, time_left: Callable[[], float] = lambda: math.inf) -> int:

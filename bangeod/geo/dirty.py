@@ -5,11 +5,14 @@ from being written, it is singled out and set aside for a while; it stays in the
 """
 
 import asyncio
+import heapq
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
+from itertools import islice
 
 import structlog
+from msgspec.structs import replace
 
 from bangeod.errors import StoreRefusedError
 from bangeod.geo.model import Entry
@@ -48,9 +51,13 @@ class DirtySet:
     def committed(self, entries: Iterable[Entry]) -> None:
         """Let go of entries whose transaction has committed, but those that have changed since."""
         for entry in entries:
-            if self._entries.get(entry.ip) is entry:
+            waiting = self._entries.get(entry.ip)
+            if waiting is entry:
                 del self._entries[entry.ip]
                 self._refused.pop(entry.ip, None)
+            elif waiting is not None and waiting.replaces is not None and waiting.replaces == entry.replaces:
+                # Corrected once more while this was written: that is what the row holds now.
+                self._entries[entry.ip] = replace(waiting, replaces=entry.geo)
 
     def refused(self, entry: Entry, until: float) -> None:
         """Set an entry aside until then, unless it has changed since."""
@@ -111,8 +118,15 @@ async def in_key_order(entries: Sequence[Entry]) -> list[Entry]:
         await asyncio.sleep(0)
     ordered: list[Entry] = []
     for beginning in sorted(parts):
-        ordered += sorted(parts[beginning], key=_address)
-        await asyncio.sleep(0)
+        part = parts[beginning]
+        runs = []
+        for start in range(0, len(part), SORTED_AT_ONCE):
+            runs.append(sorted(part[start : start + SORTED_AT_ONCE], key=_address))
+            await asyncio.sleep(0)
+        merged = heapq.merge(*runs, key=_address)
+        while some := list(islice(merged, SORTED_AT_ONCE)):
+            ordered += some
+            await asyncio.sleep(0)
     return ordered
 
 

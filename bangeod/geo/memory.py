@@ -6,6 +6,8 @@ No I/O; one event loop's. Addresses are canonical, and what is in the dirty set 
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.addresses import Kind
 from bangeod.geo.addresses import read as read_address
@@ -15,7 +17,8 @@ from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin, Row
 from bangeod.geo.resolver import Found
 from bangeod.geo.table import EntryTable
 
-EVICTIONS: Final = 32  # at a time; each takes a millisecond or two
+_GLOBAL: Final = Kind.GLOBAL  # looked up once
+EVICTIONS: Final = 6  # at a time: some four milliseconds each at a million entries, and each makes room for 200
 
 
 class Memory:
@@ -42,12 +45,28 @@ class Memory:
         ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
         """
         now = int(self._clock.now())
-        for ip, (geo, _) in found.items():
-            self.negative.discard(ip)
-            waiting = self.dirty.get(ip)
-            last_seen = max(seen.get(ip) or now, waiting.last_seen if waiting else 0)
-            self._learn(Entry(ip, geo, last_seen, resolved_at=now))
+        negative, dirty = self.negative, self.dirty
+        for ip, known in found.items():
+            if negative:
+                negative.discard(ip)
+            last_seen = seen.get(ip) or now
+            waiting = dirty.get(ip)
+            replaces = None
+            if waiting is not None:
+                last_seen, replaces = max(last_seen, waiting.last_seen), waiting.replaces
+            self._learn(Entry(ip, known.geo, last_seen, now, replaces))
         self.bound()
+
+    def correct(self, ip: str, geo: Geo) -> None:
+        """Give an entry that has a country another place; its row follows if it still holds what memory did."""
+        held = self.table.entry(ip)
+        if held is None:
+            return
+        now = int(self._clock.now())
+        waiting = self.dirty.get(ip)
+        replaces = (waiting and waiting.replaces) or held[0]
+        # Where the row does not say when it was seen last, it counts as seen now: the cleanup would take it otherwise.
+        self._learn(Entry(ip, geo, held[1] if held[1] > 0 else now, now, replaces))
 
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
         """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
@@ -67,7 +86,11 @@ class Memory:
         """Take in rows of addresses that are in use: looked up, or banned."""
         now = int(self._clock.now())
         for ip, row in rows.items():
-            self.take_row(ip, row)
+            known = self.table.get(ip)
+            if known is None or known.country_code is None:
+                self.take_row(ip, row)
+            else:  # it may have been corrected, and that written, since the row was read
+                self.table.put(ip, known, row.last_seen or 0)
             self.seen(ip, self.table.get(ip) or row.geo, now)
         self.bound()
 
@@ -76,7 +99,18 @@ class Memory:
         geo, known = row.geo, self.table.get(ip)
         if known is not None and known.country_code is not None and (geo.country_code is None or ip in self.dirty):
             geo = known
-        self.table.put(ip, geo, max(row.last_seen or 0, self.table.last_seen(ip)))
+        self.table.put(ip, geo, row.last_seen or 0)
+
+    def load(self, rows: Iterable[Row]) -> int:
+        """Take in rows as the table has them; return how many of them are of routable addresses."""
+        count = 0
+        for row in rows:
+            kind, ip = read_address(row.key)
+            if kind is _GLOBAL:
+                self.take_row(ip, row)
+                count += 1
+        self.bound()
+        return count
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Take back what an earlier process could not write; what is no routable address is left out."""
@@ -90,11 +124,11 @@ class Memory:
         if now - self.table.last_seen(ip) < SECONDS_A_DAY:
             return
         waiting = self.dirty.get(ip)
-        entry = waiting._replace(geo=geo, last_seen=now) if waiting else Entry(ip, geo, now, resolved_at=now)
+        entry = replace(waiting, geo=geo, last_seen=now) if waiting else Entry(ip, geo, now, resolved_at=now)
         self._learn(entry)
 
     def _learn(self, entry: Entry) -> None:
-        self.table.put(entry.ip, entry.geo, max(entry.last_seen, self.table.last_seen(entry.ip)))
+        self.table.put(entry.ip, entry.geo, entry.last_seen)
         self.dirty.put(entry)
         if len(self.dirty) >= self.max_dirty and not self._told_full:
             self._told_full = True

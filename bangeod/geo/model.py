@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 
 class Geo(NamedTuple):
     """What a source says of an address; None is unknown. ``asn`` is ``AS15169``, ``org`` the name."""
@@ -35,7 +37,7 @@ class Origin(StrEnum):
     IP_API = "ip-api"
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The answer to one lookup, under the text that was asked."""
 
     ip: str
@@ -44,21 +46,21 @@ class Answer(NamedTuple):
     origin: Origin | None = None  # None where the answer needs no source, or none knows
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """An entry on its way to the table.
 
-    ``replaces`` is the country that the row may hold for this one to take its place: None (the usual)
-    fills only a row that has no country, so that what the web app resolved meanwhile stays.
+    ``replaces`` is what the row may hold for this one to take its place: None (the usual) fills only
+    a row that has no country, so that what the web app resolved meanwhile stays.
     """
 
     ip: str  # canonical
     geo: Geo
     last_seen: int  # seconds since the epoch
     resolved_at: int  # seconds since the epoch
-    replaces: str | None = None
+    replaces: Geo | None = None
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A row of the table as it stands there."""
 
     key: str  # the text that the web app gave it, canonical or not

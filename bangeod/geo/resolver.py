@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from bangeod.clock import Clock
@@ -15,7 +15,7 @@ from bangeod.geo.sources import LocalSource, RemoteSource
 log = structlog.get_logger(__name__)
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """What a source said of an address."""
 
     geo: Geo
@@ -38,7 +38,8 @@ class Resolver:
         self.local = tuple(local)
         self.remote = remote
         self.backoff = Backoff()
-        self.local_changed = False  # what is backed off has not been looked up in the local sources of now
+        self.changes = 0  # how often there was a new source
+        self._asked_after = 0  # of these changes, when all that is unresolved was last looked up in the local sources
 
     def due(self, ips: Iterable[str]) -> list[str]:
         """Return those that may be asked about now."""
@@ -48,12 +49,18 @@ class Resolver:
     def ask_local(self, ips: Iterable[str]) -> dict[str, Found]:
         """Ask the sources on this machine about each address, whatever its backoff: that costs nobody anything."""
         found: dict[str, Found] = {}
-        for ip in ips:
-            for source in self.local:
-                geo = source.find(ip)
-                if geo is not None and geo.country_code is not None:
-                    found[ip] = Found(geo, source.origin)
-                    break
+        for source in self.local:
+            find, origin = source.find, source.origin
+            unknown = []
+            for ip in ips:
+                geo = find(ip)
+                if geo is None or geo.country_code is None:
+                    unknown.append(ip)
+                else:
+                    found[ip] = Found(geo, origin)
+            if not unknown:
+                break
+            ips = unknown
         return found
 
     def remote_wait(self) -> float:
@@ -96,7 +103,16 @@ class Resolver:
         """
         if self.remote is None:
             self.start_over()
-        self.local_changed = True
+        self.changes += 1
+
+    @property
+    def local_changed(self) -> bool:
+        """Say whether what is backed off has not been looked up in the local sources of now."""
+        return self._asked_after != self.changes
+
+    def asked_locally(self, changes: int) -> None:
+        """Note that all that is unresolved has been looked up in the local sources since there were so many changes."""
+        self._asked_after = changes
 
     def start_over(self) -> None:
         """Forget the backoff: a remote source that is new may know what was asked about in vain."""

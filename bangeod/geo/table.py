@@ -6,6 +6,7 @@ a shard an entry is a slot number into two arrays; the numbers are shared object
 """
 
 import heapq
+import sys
 from array import array
 from collections.abc import Container, Iterator
 
@@ -26,12 +27,8 @@ class _Shard:
         self.seen = array("q")  # seconds since the epoch
         self.free: list[int] = []
 
-    def put(self, ip: str, geo: Geo, seen: int) -> bool:
-        """Set an entry; return whether it is a new one."""
-        slot = self.slots.get(ip)
-        if slot is not None:
-            self.geos[slot], self.seen[slot] = geo, seen
-            return False
+    def add(self, ip: str, geo: Geo, seen: int) -> None:
+        """Add an entry that is not there yet."""
         if self.free:
             slot = self.free.pop()
             self.geos[slot], self.seen[slot] = geo, seen
@@ -40,7 +37,6 @@ class _Shard:
             self.geos.append(geo)
             self.seen.append(seen)
         self.slots[ip] = _SHARED_NUMBERS[slot] if slot < len(_SHARED_NUMBERS) else slot
-        return True
 
 
 class EntryTable:
@@ -74,15 +70,30 @@ class EntryTable:
         slot = shard.slots.get(ip)
         return 0 if slot is None else shard.seen[slot]
 
-    def put(self, ip: str, geo: Geo, seen: int) -> None:
-        """Set an entry."""
-        place = self._places.setdefault(geo, geo)
-        self._length += self._shards[hash(ip) % SHARDS].put(ip, place, seen)
-
-    def touch(self, ip: str, seen: int) -> None:
-        """Move the time of an entry that is there."""
+    def entry(self, ip: str) -> tuple[Geo, int] | None:
+        """Return where an address is and when it was last seen; None where it is not in the table."""
         shard = self._shards[hash(ip) % SHARDS]
-        shard.seen[shard.slots[ip]] = seen
+        slot = shard.slots.get(ip)
+        return None if slot is None else (shard.geos[slot], shard.seen[slot])
+
+    def put(self, ip: str, geo: Geo, seen: int) -> None:
+        """Set where an address is; the time that it was last seen only moves forward."""
+        place = self._places.get(geo) or self._add_place(geo)
+        shard = self._shards[hash(ip) % SHARDS]
+        slot = shard.slots.get(ip)
+        if slot is None:
+            shard.add(ip, place, seen)
+            self._length += 1
+        else:
+            shard.geos[slot] = place
+            shard.seen[slot] = max(shard.seen[slot], seen)
+
+    def _add_place(self, geo: Geo) -> Geo:
+        """Share a place, and what many places have in common."""
+        code, name, asn, org = geo
+        place = Geo(_shared(code), _shared(name), asn, org)
+        self._places[place] = place
+        return place
 
     def remove(self, ip: str) -> None:
         """Forget an entry, if it is there."""
@@ -92,6 +103,11 @@ class EntryTable:
             shard.geos[slot] = UNKNOWN
             shard.free.append(slot)
             self._length -= 1
+
+    def addresses(self) -> Iterator[list[str]]:
+        """Walk over the addresses, a shard at a time; what is put in or removed on the way may be missed or gone."""
+        for number in range(SHARDS):
+            yield list(self._shards[number].slots)
 
     def items(self) -> Iterator[tuple[str, Geo, int]]:
         """Walk over address, place and time of every entry."""
@@ -122,3 +138,7 @@ class EntryTable:
             self._hand = (self._hand + 1) % SHARDS
             seen += [(shard.seen[slot], ip) for ip, slot in shard.slots.items()]
         return seen, True
+
+
+def _shared(text: str | None) -> str | None:
+    return sys.intern(text) if type(text) is str else text  # a row may hold what is no text at all

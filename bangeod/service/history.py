@@ -1,10 +1,11 @@
-"""What outlives a restart: when each job last succeeded, and until when ip-api must not be asked."""
+"""What outlives a restart: when jobs last succeeded, until when ip-api must not be asked, which MMDBs were taken up."""
 
 import asyncio
 import errno
 import math
 import threading
 import tomllib
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ STATE_FILE = "state.toml"  # in the state directory
 Place = tuple[str, ...]  # of a value in the document: the names of the tables, then the key
 
 PAUSE: Place = ("ip_api", "paused_until")
+MMDB = "mmdb"  # the table of tables of MMDBs
 LATEST = 253_402_214_400.0  # 9999-12-31; TOML knows no later year
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,12 @@ class JobRecord(msgspec.Struct):
     """A table ``[jobs.ID]``."""
 
     last_success: datetime | None = None
+
+
+class MmdbRecord(msgspec.Struct):
+    """A table ``[mmdb."PATH"]``."""
+
+    verified_build: datetime | None = None
 
 
 class IpApiRecord(msgspec.Struct):
@@ -41,6 +49,7 @@ class Document(msgspec.Struct):
     """What of ``state.toml`` is understood; other tables and keys are kept as they are."""
 
     jobs: dict[str, JobRecord] = {}
+    mmdb: dict[str, MmdbRecord] = {}
     ip_api: IpApiRecord = msgspec.field(default_factory=IpApiRecord)
 
 
@@ -69,6 +78,11 @@ class History:
         with self._memory:
             self._values = values
 
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing is known of an earlier run."""
+        return not self._values
+
     def last_success(self, job_id: str) -> float | None:
         """Return when the job last succeeded, None where that is not known."""
         return self._values.get(_place_of(job_id))
@@ -76,6 +90,19 @@ class History:
     def succeeded(self, job_id: str, at: float) -> None:
         """Note a success, in memory; ``save`` takes it to the disk."""
         self._set(_place_of(job_id), math.floor(at))
+
+    def verified(self) -> dict[Path, float]:
+        """Return the MMDBs that the cache was last verified against, and when each was built."""
+        with self._memory:
+            values = dict(self._values)
+        return {Path(place[1]): at for place, at in values.items() if place[0] == MMDB}
+
+    def has_verified(self, builds: Mapping[Path, float]) -> None:
+        """Note that the cache has been verified against these files, in memory; ``save`` takes it to the disk."""
+        for path in self.verified().keys() - builds.keys():
+            self._set(_place_of_file(path), None)
+        for path, build in builds.items():
+            self._set(_place_of_file(path), math.floor(build))
 
     def load_pause(self) -> float | None:
         """Return until when ip-api must not be asked, None where it may be."""
@@ -109,7 +136,7 @@ class History:
                 self._unsaved = dict(self._unsaved.items() - changes.items())
 
     def _set(self, place: Place, at: float | None) -> None:
-        at = None if at is None else _within(at)
+        at = None if at is None else within(at)
         with self._memory:
             self._unsaved[place] = at
             if at is None:
@@ -154,6 +181,10 @@ def _place_of(job_id: str) -> Place:
     return ("jobs", job_id, "last_success")
 
 
+def _place_of_file(path: Path) -> Place:
+    return (MMDB, str(path), "verified_build")
+
+
 def _parse(content: bytes) -> dict[str, Any]:
     """Read the document. Raises ValueError, and RecursionError where tables are nested absurdly deep."""
     document = tomllib.loads(content.decode())
@@ -165,15 +196,17 @@ def _parse(content: bytes) -> dict[str, Any]:
 def _values_of(document: dict[str, Any]) -> dict[Place, float]:
     known = msgspec.convert(document, Document, builtin_types=(datetime, date, time))
     times = {_place_of(job_id): record.last_success for job_id, record in known.jobs.items()}
+    times |= {_place_of_file(Path(path)): record.verified_build for path, record in known.mmdb.items()}
     times[PAUSE] = known.ip_api.paused_until
     return {place: _epoch(at) for place, at in times.items() if at is not None}
 
 
 def _epoch(at: datetime) -> float:
-    return _within((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    return within((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
-def _within(epoch: float) -> float:
+def within(epoch: float) -> float:
+    """Return the time nearest to this one that the file can hold."""
     return min(max(epoch, 0.0), LATEST)
 
 

@@ -16,17 +16,26 @@ log = structlog.get_logger(__name__)
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]  # since the epoch, until the year 10000
 
 
-class KeptEntry(msgspec.Struct, omit_defaults=True):
-    """An entry as the file has it: by names, so that a later version with more of them reads it too."""
+class KeptPlace(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A place as the file has it: by names, so that a later version with more of them reads it too."""
 
-    ip: str
-    last_seen: Seconds
-    resolved_at: Seconds
     country_code: str | None = None
     country_name: str | None = None
     asn: str | None = None
     org: str | None = None
-    replaces: str | None = None
+
+    def geo(self) -> Geo:
+        """Return it as the model has it."""
+        return Geo(self.country_code, self.country_name, self.asn, self.org)
+
+
+class KeptEntry(KeptPlace, omit_defaults=True, kw_only=True):
+    """An entry as the file has it."""
+
+    ip: str
+    last_seen: Seconds
+    resolved_at: Seconds
+    replaces: KeptPlace | None = None
 
 
 class Leftover(msgspec.Struct):
@@ -86,11 +95,17 @@ def _kept(entry: Entry) -> KeptEntry:
         ip=entry.ip,
         last_seen=entry.last_seen,
         resolved_at=entry.resolved_at,
-        replaces=entry.replaces,
-        **entry.geo._asdict(),
+        replaces=None if entry.replaces is None else KeptPlace(**_texts(entry.replaces)._asdict()),
+        **_texts(entry.geo)._asdict(),
     )
 
 
+def _texts(place: Geo) -> Geo:
+    """Leave out what is no text: a row may hold anything, and the file would be refused as a whole for it."""
+    return Geo(*(value if isinstance(value, str) else None for value in place))
+
+
 def _entry(kept: KeptEntry) -> Entry:
-    geo = Geo(kept.country_code, kept.country_name, kept.asn, kept.org)
-    return Entry(kept.ip, geo, kept.last_seen, kept.resolved_at, kept.replaces)
+    return Entry(
+        kept.ip, kept.geo(), kept.last_seen, kept.resolved_at, None if kept.replaces is None else kept.replaces.geo()
+    )

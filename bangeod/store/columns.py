@@ -15,6 +15,8 @@ _QUOTED_OR_COMMENT = re.compile(
 )
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org")
 UPSERT_COLUMNS = ("ip", *GEO_COLUMNS, "cached_at", "last_seen")
+# What a row must still hold to be replaced; the country's name follows from its code.
+HELD_COLUMNS = ("country_code", "asn", "org")
 
 
 class UnfitError(Exception):
@@ -62,7 +64,7 @@ class Table:
     def upsert(self) -> str:
         """Return the statement that inserts entries or updates their rows, over the columns that are there.
 
-        ``:rows`` is JSON, an array of arrays in the order of UPSERT_COLUMNS, ``:replaces`` one country for all.
+        ``:rows`` is JSON, an array of arrays in the order of UPSERT_COLUMNS.
         """
         names = [c for c in UPSERT_COLUMNS if c in self.columns]
         sets = [queries.SET_GEO.format(c=c, t="geo_cache") for c in GEO_COLUMNS if c in self.columns]
@@ -81,6 +83,23 @@ class Table:
             sets=", ".join(sets),
             changes=" OR ".join(changes),
         )
+
+    def replace(self) -> str:
+        """Return the statement that gives rows another place where they still hold what is to be replaced.
+
+        ``:rows`` as for ``upsert``, each array going on with what the row must hold, in the order of HELD_COLUMNS.
+        """
+        sets = [
+            queries.SET_REPLACED.format(c=name, n=UPSERT_COLUMNS.index(name))
+            for name in (*GEO_COLUMNS, "cached_at")
+            if name in self.columns
+        ]
+        holds = [
+            queries.STILL_HOLDS.format(c=name, n=len(UPSERT_COLUMNS) + position)
+            for position, name in enumerate(HELD_COLUMNS)
+            if name in self.columns
+        ]
+        return queries.REPLACE.format(key=self.key, sets=", ".join(sets), holds=" AND ".join(holds))
 
 
 def geo_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> Table:

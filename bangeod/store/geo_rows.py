@@ -11,7 +11,7 @@ from bangeod.geo.addresses import Kind, spellings
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Entry, Geo, Row
 from bangeod.store import queries
-from bangeod.store.columns import Table
+from bangeod.store.columns import HELD_COLUMNS, UPSERT_COLUMNS, Table
 from bangeod.store.connection import SharedFile
 from bangeod.store.slices import SliceWriter
 
@@ -65,27 +65,30 @@ async def write_slice(
 ) -> None:
     """Commit one slice: each entry under every key that its address has in the table, else under its own."""
     keys = await file.read(lambda connection: _keys(connection, [entry.ip for entry in entries], odd))
-    statement = table.upsert()
-    batches = [
-        {"rows": msgspec.json.encode(rows).decode(), "replaces": replaces}
-        for replaces, rows in _rows(entries, keys).items()
-    ]
+    rows = _rows(entries, keys)
+    replacing = [row for row in rows if len(row) > len(UPSERT_COLUMNS)]
+    # In this order: what is replaced must not have been filled in before.
+    statements = [(table.replace(), replacing)] if replacing else []
+    statements.append((table.upsert(), rows))
+    encoded = [(statement, {"rows": msgspec.json.encode(values).decode()}) for statement, values in statements]
 
     def work(connection: "Connection") -> None:
-        for parameters in batches:
+        for statement, parameters in encoded:
             connection.execute(statement, parameters)
 
     await writer.write(work, rows=len(entries))
 
 
-def _rows(entries: Sequence[Entry], keys: Mapping[str, Sequence[str]]) -> dict[str | None, list[list[str | None]]]:
-    """Return what is to be written under each key, in the order of UPSERT_COLUMNS, by the country it replaces."""
+def _rows(entries: Sequence[Entry], keys: Mapping[str, Sequence[str]]) -> list[list[str | None]]:
+    """Return what is to be written under each key, as Table.upsert and Table.replace want it."""
     text = functools.cache(to_text)
-    rows: dict[str | None, list[list[str | None]]] = {}
+    rows: list[list[str | None]] = []
     for entry in entries:
         values = [*entry.geo, text(entry.resolved_at), text(entry.last_seen)]
-        for key in keys.get(entry.ip, (entry.ip,)):
-            rows.setdefault(entry.replaces, []).append([key, *values])
+        held = entry.replaces
+        if held is not None and entry.geo.country_code is not None:
+            values += [getattr(held, name) for name in HELD_COLUMNS]
+        rows += [[key, *values] for key in keys.get(entry.ip, (entry.ip,))]
     return rows
 
 

@@ -34,6 +34,12 @@ async def tidy(file: SharedFile, gate: WriteGate, max_lock_time: float) -> Mappi
     return {"free_pages": free, "page_size": size, "pages_given_back": given_back}
 
 
+async def free_bytes(file: SharedFile) -> int:
+    """Return how many bytes the pages have that hold nothing."""
+    _, free, size = await file.read(_pages)
+    return free * size
+
+
 async def _give_back(writer: SliceWriter, free: int) -> None:
     given = 0
     while given < free:

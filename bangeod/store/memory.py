@@ -191,16 +191,24 @@ def _update(row: RawRow, entry: Entry) -> None:
     """Bring a row up to date with an entry, without taking away what it knows better."""
     country = row.get("country_code") or None
     if entry.geo.country_code is not None:
-        if country is None or country == entry.replaces:
-            moves = country is not None and country != entry.geo.country_code  # asn and org don't stay then
-            fields = {name: value for name, value in entry.geo._asdict().items() if moves or value is not None}
+        fields = entry.geo._asdict()
+        if entry.replaces is not None and _holds(row, entry.replaces):
             row.update(fields, cached_at=to_text(entry.resolved_at))
+        elif country is None:
+            known = {name: value for name, value in fields.items() if value is not None}
+            row.update(known, cached_at=to_text(entry.resolved_at))
         elif country == entry.geo.country_code:
-            row.update({name: value for name, value in entry.geo._asdict().items() if row.get(name) is None})
+            row.update({name: value for name, value in fields.items() if row.get(name) is None})
     seen = times.read(row.get("last_seen"))
     # What can't be read stays: it may be newer, and the web app may understand it.
     if row.get("last_seen") is None or (seen is not None and seen < entry.last_seen * times.MICROSECONDS):
         row["last_seen"] = to_text(entry.last_seen)
+
+
+def _holds(row: RawRow, held: Geo) -> bool:
+    """Say whether a row still holds what is to be replaced; the country's name follows from its code."""
+    values = {"country_code": held.country_code, "asn": held.asn, "org": held.org}
+    return all((row.get(name) or "") == (value or "") for name, value in values.items())
 
 
 def _new_row(entry: Entry) -> RawRow:

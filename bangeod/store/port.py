@@ -51,8 +51,8 @@ class Store(Protocol):
     def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed.
 
-        A country is filled in only where the row has none or holds what the entry ``replaces``; NULL never
-        overwrites (but ``asn`` and ``org`` of another country than the one that is written go with it), ``last_seen``
+        A country is filled in only where the row has none; a row that holds all that the entry ``replaces``
+        (the name of the country aside) gets all of the entry's place. NULL never overwrites a country, ``last_seen``
         never moves back. All rows of the address are updated
         under the keys they have.
         """

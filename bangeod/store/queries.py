@@ -63,12 +63,14 @@ AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
 GEO_PAGE_UNRESOLVED = GEO_PAGE + " AND coalesce(country_code, '') = ''"
-GEO_FIND = "SELECT {geo}, {seconds} FROM geo_cache WHERE ip IN (SELECT value FROM json_each(:keys))"
+# CROSS JOIN: what is sought is walked over as it comes; IN would sort it first (sqlite.org/optoverview.html, 8.2).
+_SOUGHT = " FROM json_each(:keys) AS sought CROSS JOIN geo_cache WHERE geo_cache.ip = sought.value"
+GEO_FIND = "SELECT {geo}, {seconds}" + _SOUGHT
 GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
     "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::f' AND ip < '::g')"
     " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
 )
-GEO_HAVE = "SELECT ip FROM geo_cache WHERE ip IN (SELECT value FROM json_each(:keys))"
+GEO_HAVE = "SELECT ip" + _SOUGHT
 
 # --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
 
@@ -82,9 +84,9 @@ DELETE_DUE = "DELETE FROM {table} WHERE {key} = :key AND {micros} < :before"
 AGES_PAGE = "SELECT {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
 COUNT = "SELECT count(*) FROM {table}"
 
-# --- writing: a country only where there is none (or the one to be replaced), a time only forwards ------------------
+# --- writing: a country only where there is none (or what is to be replaced), a time only forwards ------------------
 
-_TAKES = "(excluded.country_code IS NOT NULL AND coalesce(geo_cache.country_code, '') IN ('', :replaces))"
+_TAKES = "(excluded.country_code IS NOT NULL AND coalesce(geo_cache.country_code, '') = '')"
 _SAME = "(geo_cache.country_code = excluded.country_code)"
 # All rows of a slice in one statement, as an array of arrays: between two statements Python's lock has to be had, and
 # the write lock would be held for as long. `WHERE true` is for the parser (sqlite.org/lang_upsert.html, 2.2).
@@ -93,24 +95,27 @@ UPSERT = (
     " ON CONFLICT (ip) DO UPDATE SET {sets} WHERE {changes}"
 )
 TAKES_COUNTRY = _TAKES
-_MOVES = "(nullif(geo_cache.country_code, '') != excluded.country_code)"  # asn and org of another country don't stay
 SET_GEO = (
-    "{c} = CASE WHEN "
-    + _TAKES
-    + " THEN CASE WHEN "
-    + _MOVES
-    + " THEN excluded.{c} ELSE coalesce(excluded.{c}, {t}.{c}) END WHEN "
-    + _SAME
-    + " THEN coalesce({t}.{c}, excluded.{c}) ELSE {t}.{c} END"
+    "{c} = CASE WHEN " + _TAKES + " THEN coalesce(excluded.{c}, geo_cache.{c})"
+    " WHEN " + _SAME + " THEN coalesce(geo_cache.{c}, excluded.{c}) ELSE geo_cache.{c} END"
 )
 CHANGES_GEO = "(" + _SAME + " AND geo_cache.{c} IS NULL AND excluded.{c} IS NOT NULL)"
 SET_WHERE_TAKEN = "{c} = CASE WHEN " + _TAKES + " THEN excluded.{c} ELSE geo_cache.{c} END"
 SET_SEEN = "last_seen = CASE WHEN {older} THEN excluded.last_seen ELSE geo_cache.last_seen END"
 SEEN_IS_OLDER = "(geo_cache.last_seen IS NULL OR ({micros}) < unixepoch(excluded.last_seen) * 1000000)"
+# Materialized: a subquery would be merged into the update, and the whole table walked over once for each entry.
+REPLACE = (
+    "WITH found (k, v) AS MATERIALIZED (SELECT geo_cache.{key}, wanted.value"
+    " FROM json_each(:rows) AS wanted CROSS JOIN geo_cache WHERE geo_cache.ip = wanted.value ->> 0 AND {holds})"
+    " UPDATE geo_cache SET {sets} FROM found WHERE geo_cache.{key} = found.k"
+)
+SET_REPLACED = "{c} = found.v ->> {n}"
+STILL_HOLDS = "coalesce(geo_cache.{c}, '') = coalesce(wanted.value ->> {n}, '')"
 
 # --- transactions and housekeeping ----------------------------------------------------------------------------------
 
 BEGIN = "BEGIN IMMEDIATE"
+BEGIN_READING = "BEGIN"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 ON_OPEN = (
@@ -130,9 +135,10 @@ PAGE_SIZE = "PRAGMA page_size"
 AUTO_VACUUM = "PRAGMA auto_vacuum"
 GIVE_BACK = "PRAGMA incremental_vacuum({pages})"
 
-# --- fail2ban's own database: bips has one row an address (fail2ban 0.11 and newer), bans one row a ban -------------
+# --- fail2ban's own database: bips has the last ban of each address in each jail, bans has every ban ----------------
 
 FAIL2BAN_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
-_STILL = "bantime < 0 OR timeofban + bantime > :now"
+_STILL = "bantime < 0 OR timeofban + bantime > :now"  # -1 is for good; -2, after an upgrade from 0.10, nobody knows
 FAIL2BAN_BIPS = f"SELECT ip FROM bips WHERE {_STILL}"  # noqa: S608 - no input in it
 FAIL2BAN_BANS = f"SELECT DISTINCT ip FROM bans WHERE {_STILL}"  # noqa: S608 - no input in it
+FAIL2BAN_LATELY = "SELECT DISTINCT ip FROM bans WHERE timeofban > :since"

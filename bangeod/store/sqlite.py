@@ -167,6 +167,10 @@ class SqliteStore:
         """Refresh SQLite's statistics; give free pages back where the web app has set that up."""
         return await housekeeping.tidy(self._file, self._gate, self.max_lock_time)
 
+    async def free_bytes(self) -> int:
+        """Return how many bytes of the file hold nothing; SQLite uses them before the file grows."""
+        return await housekeeping.free_bytes(self._file)
+
     async def _geo_pages(self, statement: str, largest: int) -> AsyncGenerator[Sequence[Row], None]:
         table = await self._table("geo_cache")
 

@@ -16,7 +16,7 @@ GERMANY = Geo("DE", "Germany", "AS64500", "Example")
 async def test_rows_hands_out_each_row_once(harness: Harness) -> None:
     harness.put_geo("8.8.8.8", **GERMANY._asdict(), last_seen=NOW_TEXT)
     harness.put_geo("9.9.9.9", last_seen=NOW_TEXT)
-    assert sorted(await read_all(harness.store.rows())) == [
+    assert sorted(await read_all(harness.store.rows()), key=lambda row: row.key) == [
         Row("8.8.8.8", GERMANY, NOW),
         Row("9.9.9.9", Geo(), NOW),
     ]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bangeod.clock import to_text
 from bangeod.errors import StoreLockedError
@@ -180,9 +181,11 @@ web_app = st.one_of(
     st.builds(Resolve, keys_of_both, countries),
     st.builds(Drop, keys_of_both),
 )
-entries_of_one = st.builds(Entry, st.just(""), geos, st.integers(NOW - 2, NOW + 2), st.just(NOW), replaces=countries)
+entries_of_one = st.builds(
+    Entry, st.just(""), geos, st.integers(NOW - 2, NOW + 2), st.just(NOW), replaces=st.one_of(st.none(), geos)
+)
 writes = st.builds(
-    lambda ips, entries, manner: Write([e._replace(ip=ip) for ip, e in zip(ips, entries, strict=False)], manner),
+    lambda ips, entries, manner: Write([replace(e, ip=ip) for ip, e in zip(ips, entries, strict=False)], manner),
     st.lists(st.sampled_from((*ADDRESSES, "1.1.1.1", "9.9.9.9")), min_size=1, unique=True),
     st.lists(entries_of_one, min_size=4, max_size=4),
     st.sampled_from(("whole", "whole", "first slice", "locked")),
@@ -198,9 +201,11 @@ def apply(entry: Entry, table: dict[object, RawRow]) -> None:
     for key in keys:
         row, old = table[key], dict(table[key])
         known, code = old["country_code"], entry.geo.country_code
-        if code and known in (None, entry.replaces):
-            same_place = known in (None, code)
-            row |= {name: new or (old[name] if same_place else None) for name, new in entry.geo._asdict().items()}
+        held = entry.replaces and entry.replaces._asdict()
+        if code and held and all(old[name] == held[name] for name in ("country_code", "asn", "org")):
+            row |= entry.geo._asdict() | {"cached_at": to_text(entry.resolved_at)}
+        elif code and known is None:
+            row |= {name: new or old[name] for name, new in entry.geo._asdict().items()}
             row["cached_at"] = to_text(entry.resolved_at)
         elif code and code == known:
             row |= {name: old[name] or new for name, new in entry.geo._asdict().items()}

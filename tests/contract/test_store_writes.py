@@ -20,6 +20,7 @@ FULL = {
     "cached_at": "2020-01-01T00:00:00Z",
     "last_seen": NOW_TEXT,
 }
+HELD = Geo("DE", "Germany", "AS64500", "Example")  # what a row of FULL says
 
 
 def many(count: int) -> list[str]:
@@ -95,7 +96,7 @@ async def test_rows_of_other_addresses_stay_as_they_are(harness: Harness) -> Non
 
 async def test_null_never_overwrites_a_country(harness: Harness) -> None:
     harness.put_geo("8.8.8.8", **FULL)
-    await write_all(harness.store, [entry("8.8.8.8"), entry("8.8.8.8", replaces="DE")])
+    await write_all(harness.store, [entry("8.8.8.8"), entry("8.8.8.8", replaces=HELD)])
     assert harness.geo() == {"8.8.8.8": FULL}
 
 
@@ -121,7 +122,7 @@ async def test_the_same_country_fills_what_is_missing_and_only_that(harness: Har
 
 async def test_a_country_is_replaced_where_the_row_still_holds_what_was_read(harness: Harness) -> None:
     harness.put_geo("8.8.8.8", **FULL)
-    await write_all(harness.store, [entry("8.8.8.8", "FR", name="France", asn="AS64501", replaces="DE")])
+    await write_all(harness.store, [entry("8.8.8.8", "FR", name="France", asn="AS64501", replaces=HELD)])
     assert harness.geo()["8.8.8.8"] == {
         "country_code": "FR",
         "country_name": "France",
@@ -139,29 +140,53 @@ async def test_a_row_without_a_country_keeps_what_the_entry_does_not_know(harnes
     assert (row["country_code"], row["asn"], row["org"]) == ("US", "AS15169", "Google LLC")
 
 
-async def test_a_country_that_is_confirmed_keeps_what_the_entry_does_not_know(harness: Harness) -> None:
-    harness.put_geo("8.8.8.8", country_code="US", asn="AS15169", org="Google", last_seen=OLDER)
-    await write_all(harness.store, [entry("8.8.8.8", "US", org="Google LLC", replaces="US")])
-    row = harness.geo()["8.8.8.8"]
-    assert (row["country_code"], row["asn"], row["org"]) == ("US", "AS15169", "Google LLC")
-
-
-async def test_a_country_is_not_replaced_where_the_row_holds_another_by_now(harness: Harness) -> None:
+async def test_another_autonomous_system_takes_the_place_of_the_one_that_was_read(harness: Harness) -> None:
     harness.put_geo("8.8.8.8", **FULL)
-    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces="CH")])
-    assert harness.geo() == {"8.8.8.8": FULL}
+    await write_all(harness.store, [entry("8.8.8.8", "DE", name="Germany", asn="AS64501", replaces=HELD)])
+    row = harness.geo()["8.8.8.8"]
+    assert (row["country_code"], row["asn"], row["org"]) == ("DE", "AS64501", None)
+
+
+@pytest.mark.parametrize(
+    "by_now", [{"country_code": "CH"}, {"asn": "AS64999"}, {"org": "Another"}, {"asn": None}], ids=str
+)
+async def test_a_row_is_not_replaced_where_it_holds_something_else_by_now(
+    harness: Harness, by_now: dict[str, str | None]
+) -> None:
+    harness.put_geo("8.8.8.8", **{**FULL, **by_now})
+    before = harness.geo()
+    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces=HELD)])
+    assert harness.geo() == before
+
+
+async def test_the_name_of_the_country_does_not_keep_a_row_from_being_replaced(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", **{**FULL, "country_name": "Deutschland"})
+    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces=HELD)])
+    assert harness.geo()["8.8.8.8"]["country_code"] == "FR"
+
+
+async def test_an_older_last_seen_stays_out_of_a_row_that_is_replaced(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", **FULL)
+    await write_all(harness.store, [entry("8.8.8.8", "FR", seen=NOW - 86_400, replaces=HELD)])
+    assert harness.geo()["8.8.8.8"]["last_seen"] == FULL["last_seen"]
+
+
+async def test_an_empty_text_in_a_row_is_nothing_that_it_holds(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", country_code="DE", asn="", org="")
+    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces=Geo("DE"))])
+    assert harness.geo()["8.8.8.8"]["country_code"] == "FR"
 
 
 async def test_an_entry_that_replaces_fills_a_row_without_a_country_too(harness: Harness) -> None:
     harness.put_geo("8.8.8.8")
-    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces="DE")])
+    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces=Geo("DE"))])
     assert harness.geo()["8.8.8.8"]["country_code"] == "FR"
 
 
 async def test_of_two_rows_only_the_one_that_holds_what_was_read_is_replaced(harness: Harness) -> None:
     harness.put_geo("8.8.8.8", country_code="DE")
     harness.put_geo("::ffff:8.8.8.8", country_code="CH")
-    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces="DE")])
+    await write_all(harness.store, [entry("8.8.8.8", "FR", replaces=Geo("DE"))])
     assert {key: row["country_code"] for key, row in harness.geo().items()} == {
         "8.8.8.8": "FR",
         "::ffff:8.8.8.8": "CH",

@@ -23,7 +23,7 @@ def entry(
     asn: str | None = None,
     org: str | None = None,
     seen: int = NOW,
-    replaces: str | None = None,
+    replaces: Geo | None = None,
 ) -> Entry:
     """Make an entry that was resolved a minute after it was seen."""
     return Entry(ip, Geo(country_code, name, asn, org), seen, seen + 60, replaces)

@@ -91,3 +91,31 @@ def test_an_mmdb_that_comes_while_the_daemon_runs_is_taken_up_within_a_minute(la
     daemon.wait_for("mmdb_loaded", path=str(mmdb), timeout=60)
     eventually(lambda: place.countries() == {GOOGLE: "US", "2001:4860::1": "US"}, "it is asked at once")
     assert daemon.stop() == 0
+
+
+def test_an_mmdb_that_is_swapped_has_what_is_cached_verified_against_it(
+    start: Start, place: Installation, tmp_path: Path
+) -> None:
+    mmdb = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("SE"), "1.1.1.0/24": nested("AU")})
+    place.insert(rows=[(GOOGLE, None, text()), (CLOUDFLARE, "NZ", text())])
+    daemon = start(every("100ms", "geo_re_resolve", "geo_cache_flush"), {"geo.mmdb": [str(mmdb)]})
+    eventually(lambda: place.countries() == {GOOGLE: "SE", CLOUDFLARE: "NZ"}, "only what was unresolved is resolved")
+    write_mmdb(mmdb, {"8.8.8.0/24": nested("NO")})
+    daemon.reload()
+    assert daemon.wait_for("geo_cache_verified", changed=1)["checked"] == 2
+    eventually(lambda: place.countries() == {GOOGLE: "NO", CLOUDFLARE: "NZ"}, "the row follows")
+    assert daemon.stop() == 0
+
+
+def test_an_mmdb_that_was_swapped_while_the_daemon_was_down_has_it_verified_too(
+    start: Start, place: Installation, tmp_path: Path
+) -> None:
+    mmdb = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("SE")}, build_epoch=1_700_000_000)
+    place.insert(rows=[(GOOGLE, "SE", text())])
+    daemon = start({"geo.mmdb": [str(mmdb)]})
+    assert daemon.stop() == 0
+    write_mmdb(mmdb, {"8.8.8.0/24": nested("NO")}, build_epoch=1_800_000_000)
+    daemon = start(every("100ms", "geo_cache_flush"), {"geo.mmdb": [str(mmdb)]})
+    daemon.wait_for("geo_cache_verified", changed=1)
+    eventually(lambda: place.countries() == {GOOGLE: "NO"}, "the row follows")
+    assert daemon.stop() == 0

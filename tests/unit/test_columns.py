@@ -209,3 +209,16 @@ def test_a_table_without_rowid_and_with_a_key_of_several_columns_cannot_be_paged
     connection.execute("CREATE TABLE sessions (a TEXT, b TEXT, expires_at TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID")
     with pytest.raises(UnfitError, match="a primary key of 2 columns"):
         look(connection, "sessions")
+
+
+@pytest.mark.parametrize("options", ["", " WITHOUT ROWID"])
+@pytest.mark.parametrize("statistics", [False, True])
+def test_rows_that_are_replaced_are_looked_up_and_the_table_is_not_walked_over(
+    connection: "Connection", options: str, statistics: bool
+) -> None:
+    connection.execute(GEO_CACHE + options)
+    connection.executemany("INSERT INTO geo_cache (ip) VALUES (?)", [(f"8.8.8.{number}",) for number in range(200)])
+    if statistics:
+        connection.execute("ANALYZE")
+    plan = connection.execute("EXPLAIN QUERY PLAN " + look(connection, "geo_cache").replace(), {"rows": "[]"})
+    assert not [step for *_, step in plan if step.startswith("SCAN geo_cache")]

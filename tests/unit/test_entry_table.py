@@ -12,7 +12,6 @@ TIMES = st.integers(0, 2**33)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), IPS, GEOS, TIMES),
-        st.tuples(st.just("touch"), IPS, GEOS, TIMES),
         st.tuples(st.just("remove"), IPS, GEOS, TIMES),
         st.tuples(st.just("clear"), IPS, GEOS, TIMES),
     ),
@@ -28,10 +27,7 @@ def test_it_is_a_dict_of_place_and_time(steps: list[tuple[str, str, Geo, int]]) 
     for step, ip, geo, seen in steps:
         if step == "put":
             table.put(ip, geo, seen)
-            model[ip] = geo, seen
-        elif step == "touch" and ip in model:
-            table.touch(ip, seen)
-            model[ip] = model[ip][0], seen
+            model[ip] = geo, max(seen, model.get(ip, (geo, 0))[1])
         elif step == "remove":
             table.remove(ip)
             model.pop(ip, None)
@@ -39,9 +35,11 @@ def test_it_is_a_dict_of_place_and_time(steps: list[tuple[str, str, Geo, int]]) 
             table.clear()
             model.clear()
         assert len(table) == len(model)
+        assert table.entry(ip) == model.get(ip)
         assert (table.get(ip), table.last_seen(ip)) == model.get(ip, (None, 0))
         assert (ip in table) == (ip in model)
     assert {ip: (geo, seen) for ip, geo, seen in table.items()} == model
+    assert {ip for shard in table.addresses() for ip in shard} == model.keys()
 
 
 def test_entries_of_one_place_share_it() -> None:

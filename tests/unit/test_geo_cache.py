@@ -1,12 +1,14 @@
 """Lookups: the order of the sources, what is never asked, and what is remembered of what nobody knows."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreLockedError
+from bangeod.geo.backoff import FIRST_DELAY
+from bangeod.geo.cache import LOCAL_BATCH, LOOKED_UP
 from bangeod.geo.model import UNKNOWN, Answer, Geo, Origin, Status
 from bangeod.geo.resolver import Resolver
 from tests.fakes import FRANCE, GERMANY, LocalTable, World
@@ -36,7 +38,13 @@ async def test_a_row_comes_before_the_sources(world: World) -> None:
     world.store.put_geo(IP, **GERMANY._asdict())
     world.local.places[IP] = FRANCE
     assert await world.cache.lookup(IP) == Answer(IP, Status.RESOLVED, GERMANY, Origin.DATABASE)
-    assert world.local.asked == []
+    assert world.cache.known(IP) == GERMANY
+
+
+async def test_a_row_without_a_country_leaves_it_to_the_sources(world: World) -> None:
+    world.store.put_geo(IP)
+    world.local.places[IP] = FRANCE
+    assert await world.cache.lookup(IP) == Answer(IP, Status.RESOLVED, FRANCE, Origin.MMDB)
 
 
 async def test_memory_comes_before_the_row(world: World) -> None:
@@ -283,3 +291,56 @@ async def test_without_the_lock_the_remote_source_is_not_asked(world: World) -> 
     world.cache.resolver = Resolver(world.clock, [], remote, may_ask_remote=lambda: False)
     assert (await world.cache.lookup(IP)).status is Status.UNRESOLVED
     assert remote.requests == []
+
+
+async def test_a_lookup_that_is_cancelled_leaves_no_question_to_the_database_behind(world: World) -> None:
+    world.store.gate.clear()
+    others = asyncio.all_tasks()
+    addresses = [f"8.8.{number // 256}.{number % 256}" for number in range(2 * LOCAL_BATCH)]
+    lookup = asyncio.create_task(world.cache.lookup_batch(addresses))
+    await until(lambda: bool(world.local.asked))  # and the rest of them are still to be asked about
+    lookup.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await lookup
+    assert asyncio.all_tasks() == others
+
+
+@pytest.mark.parametrize("in_rows", [False, True])
+async def test_what_is_found_for_many_is_taken_in_a_slice_at_a_time(
+    world: World, in_rows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [f"8.8.{number // 256}.{number % 256}" for number in range(LOOKED_UP)]
+    world.local.places = dict.fromkeys(addresses, FRANCE)
+    for ip in addresses if in_rows else ():
+        world.store.put_geo(ip, country_code="DE")
+    memory, sizes = world.cache._memory, list[int]()
+
+    def noting(take: Callable[..., None]) -> Callable[..., None]:
+        def noted(found: Mapping[str, object], *rest: object) -> None:
+            sizes.append(len(found))
+            take(found, *rest)
+
+        return noted
+
+    monkeypatch.setattr(memory, "adopt", noting(memory.adopt))
+    monkeypatch.setattr(memory, "take_rows", noting(memory.take_rows))
+    await world.cache.lookup_batch(addresses)
+    assert (sum(sizes), max(sizes)) == (LOOKED_UP, LOCAL_BATCH)
+
+
+async def test_what_a_file_said_that_is_no_longer_in_use_is_not_taken_in(world: World) -> None:
+    world.store.gate.clear()
+    world.local.places[IP] = GERMANY
+    lookup = asyncio.create_task(world.cache.lookup(IP))
+    await until(lambda: bool(world.local.asked))
+    world.local.places[IP] = FRANCE
+    world.resolver.sources_changed()
+    world.store.gate.set()
+    assert (await lookup).geo == FRANCE
+    assert world.cache.known(IP) == FRANCE
+
+
+async def test_two_who_ask_at_once_about_what_nobody_knows_count_as_one_attempt(world: World) -> None:
+    await asyncio.gather(world.cache.lookup(IP), world.cache.lookup(IP))
+    world.clock.advance(FIRST_DELAY)
+    assert world.resolver.due([IP]) == [IP]

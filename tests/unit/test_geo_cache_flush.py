@@ -1,14 +1,17 @@
 """Nothing is lost: when an entry leaves the dirty set, and what a failing database does to it."""
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from bangeod.clock import to_text
 from bangeod.errors import StoreFullError, StoreLockedError, StoreRefusedError
+from bangeod.geo import dirty
 from bangeod.geo.dirty import MOST_REFUSED, REFUSED_RETRY
-from bangeod.geo.model import Entry, Geo
+from bangeod.geo.model import UNKNOWN, Entry, Geo
 from tests.fakes import FRANCE, GERMANY, RefusingStore, World
 
 LOCKED = StoreLockedError("memory", "locked", "wait")
@@ -221,3 +224,19 @@ async def test_a_table_that_refuses_everything_is_an_error_after_some_rows() -> 
     assert world.cache.dirty == 100
     assert world.cache.refused == MOST_REFUSED
     assert store.attempts < 4 * MOST_REFUSED
+
+
+async def test_many_addresses_that_begin_alike_are_sorted_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dirty, "SORTED_AT_ONCE", 10)
+    longest = 0
+
+    def noting(part: Iterable[Any], **how: Any) -> list[Any]:
+        nonlocal longest
+        items = list(part)
+        longest = max(longest, len(items))
+        return sorted(items, **how)
+
+    monkeypatch.setattr(dirty, "sorted", noting, raising=False)
+    entries = [Entry(f"2001:41d0::{number:x}", UNKNOWN, 1, 1) for number in (*range(1, 100, 2), *range(0, 100, 2))]
+    assert await dirty.in_key_order(entries) == sorted(entries, key=lambda entry: entry.ip)
+    assert longest == 10

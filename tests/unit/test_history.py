@@ -363,3 +363,29 @@ def test_the_file_is_on_the_disk_before_the_rename_and_the_directory_after(
     saved(path, a=AT)
 
     assert calls == ["fsync", "rename", "fsync"]
+
+
+FILE = Path("/var/lib/GeoIP/GeoLite2-Country.mmdb")
+
+
+def test_what_the_cache_was_verified_against_survives_a_restart(path: Path) -> None:
+    history = loaded(path)
+    history.has_verified({FILE: AT})
+    history.save_now()
+    assert loaded(path).verified() == {FILE: AT}
+
+
+def test_a_file_that_is_no_longer_in_use_is_forgotten(path: Path) -> None:
+    history = loaded(path)
+    history.has_verified({FILE: AT, Path("/other.mmdb"): AT})
+    history.save_now()
+    history.has_verified({FILE: AT + 1})
+    history.save_now()
+    assert loaded(path).verified() == {FILE: AT + 1}
+
+
+def test_it_is_empty_until_something_is_known(path: Path) -> None:
+    history = loaded(path)
+    assert history.is_empty
+    history.succeeded("session_cleanup", AT)
+    assert not history.is_empty

@@ -11,12 +11,13 @@ from structlog.testing import capture_logs
 from bangeod.geo.model import Entry, Geo
 from bangeod.service import leftover
 
-FULL = Entry("192.0.2.1", Geo("DE", "Germany", "AS3320", "Telekom"), 1_795_000_000, 1_795_000_001, "AT")
+FULL = Entry("192.0.2.1", Geo("DE", "Germany", "AS3320", "Telekom"), 1_795_000_000, 1_795_000_001, Geo("AT"))
 BARE = Entry("2001:db8::1", Geo(), 1, 2)
 
 text = st.none() | st.text()
 seconds = st.integers(0, 253_402_300_799)  # until the year 10000
-entries = st.builds(Entry, st.text(), st.builds(Geo, text, text, text, text), seconds, seconds, text)
+places = st.builds(Geo, text, text, text, text)
+entries = st.builds(Entry, st.text(), places, seconds, seconds, st.none() | places)
 
 
 @pytest.fixture
@@ -114,3 +115,10 @@ def test_a_save_that_fails_is_reported_and_keeps_the_old_file(path: Path, monkey
     ]
     assert leftover.load(path) == [FULL]
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_row_held_that_is_no_text_does_not_cost_the_whole_file(path: Path) -> None:
+    odd = Geo("US", None, 15169, b"Google")  # type: ignore[arg-type]
+    leftover.save(path, [FULL, Entry("8.8.8.8", odd, 1, 2, odd)])
+
+    assert leftover.load(path) == [FULL, Entry("8.8.8.8", Geo("US"), 1, 2, Geo("US"))]

@@ -12,7 +12,7 @@ from bangeod.geo.sources.mmdb import MmdbFiles, merge
 from bangeod.geo.sources.mmdb_file import MmdbSource
 from bangeod.geo.sources.probe import Findings
 from bangeod.geo.sources.snapshot import Signature
-from tests.mmdb_files import GERMANY, GOOGLE, nested, write_mmdb
+from tests.mmdb_files import FRANCE, GERMANY, GOOGLE, nested, write_mmdb
 
 
 @pytest.fixture
@@ -41,6 +41,50 @@ async def test_a_flat_file_answers(path: Path) -> None:
     write_mmdb(path, {"1.0.0.0/8": {"country_code": "DE"}})
     files = await opened(path)
     assert files.find("1.2.3.4") == Geo("DE", "Germany")
+    files.close()
+
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "MaxMind": {
+        "continent": {"code": "EU", "names": {"en": "Europe"}},
+        "country": GERMANY,
+        "registered_country": FRANCE,
+        "traits": {"autonomous_system_number": 15169, "autonomous_system_organization": "Google LLC"},
+    },
+    "DB-IP": {
+        "continent": {"code": "EU", "geoname_id": 6255148, "names": {"en": "Europe"}},
+        "country": {"geoname_id": 2921044, "is_in_european_union": True, "iso_code": "DE", "names": {"en": "Germany"}},
+        "traits": GOOGLE,
+    },
+    "IPinfo": {
+        "continent": "Europe",
+        "continent_code": "EU",
+        "country": "Germany",
+        "country_code": "DE",
+        "asn": "AS15169",
+        "as_name": "Google LLC",
+        "as_domain": "google.com",
+    },
+    "ip-location-db": {"country_code": "DE"} | GOOGLE,
+}
+
+
+@pytest.mark.parametrize("record", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize(("name", "database_type"), [("GeoLite2-ASN.mmdb", "GeoLite2-City"), ("x", "ipinfo lite.mmdb")])
+async def test_the_record_says_what_layout_it_has_not_the_file(
+    tmp_path: Path, record: dict[str, Any], name: str, database_type: str
+) -> None:
+    path = write_mmdb(tmp_path / name, {"1.0.0.0/8": record, "2a00::/16": record}, database_type=database_type)
+    files = await opened(path)
+    for ip in ("1.2.3.4", "2a00::1"):
+        assert files.find(ip) == Geo("DE", "Germany", "AS15169", "Google LLC")
+    files.close()
+
+
+async def test_layouts_may_be_mixed_in_one_file(path: Path) -> None:
+    networks = {f"{octet}.0.0.0/8": record for octet, record in enumerate(LAYOUTS.values(), start=1)}
+    files = await opened(write_mmdb(path, networks))
+    assert {files.find(f"{octet}.1.1.1") for octet in range(1, 5)} == {Geo("DE", "Germany", "AS15169", "Google LLC")}
     files.close()
 
 
@@ -97,7 +141,7 @@ def test_what_the_first_knows_stays_and_names_stay_with_what_they_name(known: Ge
 
 
 class RaisingReader:
-    def get(self, ip: str) -> dict[str, Any]:
+    def get_with_prefix_len(self, ip: str) -> tuple[Any, int]:
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, ip)
 
     def close(self) -> None:
@@ -108,8 +152,8 @@ class ConstantReader(RaisingReader):
     def __init__(self, record: object) -> None:
         self.record = record
 
-    def get(self, ip: str) -> Any:
-        return self.record
+    def get_with_prefix_len(self, ip: str) -> tuple[Any, int]:
+        return self.record, 32
 
 
 def source_on(fake: RaisingReader) -> MmdbSource:
@@ -124,6 +168,13 @@ def test_a_lookup_that_raises_is_no_answer_and_is_logged_once() -> None:
         assert source.find("1.1.1.2") is None
     assert source.lookup_errors == 2
     assert [(line["event"], line["path"]) for line in logs] == [("mmdb_lookup_failed", "/test.mmdb")]
+
+
+def test_where_a_lookup_raises_the_next_file_is_asked() -> None:
+    files = MmdbFiles([])
+    files._sources = source_on(RaisingReader()), source_on(ConstantReader({"country_code": "DE"}))
+    with capture_logs():
+        assert files.find("1.1.1.1") == Geo("DE", "Germany")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ _AS_NUMBER: Final = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE | re.ASCII
 
 def country_code(value: object) -> str | None:
     """Return an ISO 3166-1 alpha-2 code in upper case; None for anything else (``ZZ``, ``--``, ``EU``)."""
-    if not isinstance(value, str) or len(value) != _CODE_LENGTH:
+    if not isinstance(value, str) or len(value) != _CODE_LENGTH or not value.isascii():
         return None
     code = value.upper()
     return code if countries.is_code(code) else None

@@ -23,6 +23,7 @@ class MmdbFiles:
         self._probe_seconds = probe_seconds
         self._refreshing = asyncio.Lock()
         self._shared: dict[Geo, Geo] = {}
+        self.generation = 0  # counts how often other files have come into use, or files have gone
 
     @property
     def origin(self) -> Origin:
@@ -57,10 +58,15 @@ class MmdbFiles:
         """Return how each file stands, in the order of the config."""
         return [slot.state() for slot in self._slots]
 
-    def set_paths(self, paths: Iterable[Path]) -> None:
-        """Take up a changed list; files that were and still are on it stay in use. ``refresh`` loads the others."""
+    def set_paths(self, paths: Iterable[Path], *, expected: bool = True) -> None:
+        """Take up a changed list; files that were and still are on it stay in use. ``refresh`` loads the others.
+
+        One that is not there yet is worth a warning only where they are ``expected``.
+        """
         old = {slot.path: slot for slot in self._slots}
         self._slots = [old.pop(path) if path in old else Slot(path) for path in dict.fromkeys(paths)]
+        for slot in self._slots:
+            slot.expected = expected
         self._swap()
         for slot in old.values():
             if slot.source:
@@ -108,7 +114,10 @@ class MmdbFiles:
         return None
 
     def _swap(self) -> None:
-        self._sources = tuple(slot.source for slot in self._slots if slot.source)
+        sources = tuple(slot.source for slot in self._slots if slot.source)
+        if sources != self._sources:
+            self.generation += 1
+        self._sources = sources
         self._shared.clear()
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from bangeod.errors import SourceError
 from bangeod.geo import addresses
 from bangeod.geo.model import Geo, Origin
 from bangeod.geo.sources import records
+from bangeod.geo.sources.networks import Networks
 from bangeod.geo.sources.probe import Findings
 from bangeod.geo.sources.reader import open_reader
 from bangeod.geo.sources.snapshot import Signature, Snapshot
@@ -51,6 +52,7 @@ class MmdbSource:
         self.lookup_errors = 0  # how often the file's reader raised
         self._reader = reader
         self._no_ipv6 = findings.ip_version == 4  # noqa: PLR2004 - IP version 4
+        self._networks = Networks()
         self._by_essence: dict[tuple[object, ...], Geo | None] = {}
         self._shared: dict[Geo, Geo] = {}
 
@@ -68,14 +70,22 @@ class MmdbSource:
         return geo
 
     def _find(self, ip: str) -> Geo | None:
-        if self._no_ipv6 and ":" in ip:
-            return None
+        if ":" in ip:
+            return None if self._no_ipv6 else self._read(ip)[0]
+        geo = self._networks.find(ip)
+        if geo is ...:
+            geo, prefix_length = self._read(ip)
+            self._networks.remember(ip, prefix_length, geo)
+        return geo
+
+    def _read(self, ip: str) -> tuple[Geo | None, int]:
+        """Return what the file says of an address, and how many bits of it that holds for; 0 where it can't be read."""
         try:
-            record = self._reader.get(ip)
+            record, prefix_length = self._reader.get_with_prefix_len(ip)
         except Exception as error:  # noqa: BLE001 - damaged records raise all sorts: no answer from this file
             self._count(error)
-            return None
-        return self._interpret(record) if isinstance(record, dict) else None
+            return None, 0
+        return self._interpret(record) if isinstance(record, dict) else None, prefix_length
 
     def _interpret(self, record: Mapping[Any, object]) -> Geo | None:
         essence = records.essence(record)

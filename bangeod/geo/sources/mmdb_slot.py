@@ -53,6 +53,7 @@ class Slot:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.source: MmdbSource | None = None
+        self.expected = True  # whether it is worth a warning where it was never there
         self._problem: str | None = None
         self._missing = False
         self._reported: tuple[Signature | None, str] | None = None
@@ -98,7 +99,8 @@ class Slot:
         self._problem = "there is no such file; it is taken up when it comes"
         self._missing = True
         self._refused = None
-        self._report("mmdb_missing", None, self._problem)
+        if self.expected or self.source:
+            self._report("mmdb_missing", None, self._problem)
 
     def _report(self, event: str, found: Signature | None, problem: str) -> None:
         """Log a problem once for each state of the file."""

@@ -15,7 +15,7 @@ from bangeod.geo.sources import fields
 _NESTED_COUNTRIES: Final = ("country", "registered_country", "represented_country")
 _AS_NUMBERS: Final = ("autonomous_system_number", "asn")
 _AS_NAMES: Final = ("autonomous_system_organization", "as_name", "as_org", "org", "organization", "isp")
-_READ: Final = ("country_code", "country_name", *_NESTED_COUNTRIES, *_AS_NUMBERS, *_AS_NAMES, "traits")
+_READ: Final = frozenset(("country_code", "country_name", *_NESTED_COUNTRIES, *_AS_NUMBERS, *_AS_NAMES, "traits"))
 
 
 def interpret(record: object) -> Geo | None:
@@ -34,18 +34,17 @@ def essence(record: Mapping[Any, object]) -> tuple[object, ...]:
     It is the key under which an interpretation is remembered; it can't be hashed where a field is of a wrong type.
     """
     parts: list[object] = []
-    for key in _READ:
-        if key in record:
-            value = record[key]
-            parts += (key, _essence_of_map(key, value) if isinstance(value, dict) else value)
+    for key, value in record.items():
+        if key not in _READ:
+            continue
+        if type(value) is not dict:
+            parts += key, value
+        elif key == "traits":
+            parts += key, essence(value)
+        else:
+            names = value.get("names")
+            parts += key, (value.get("iso_code"), names.get("en") if type(names) is dict else None)
     return tuple(parts)
-
-
-def _essence_of_map(key: str, value: Mapping[Any, object]) -> tuple[object, ...]:
-    if key == "traits":
-        return essence(value)
-    names = value.get("names")
-    return value.get("iso_code"), names.get("en") if isinstance(names, dict) else None
 
 
 def _country(record: Mapping[Any, object]) -> tuple[str | None, str | None]:
