@@ -8,6 +8,7 @@ class BangeodError(Exception):
     """The root. ``str()`` of one says what is wrong, where, and what to do."""
 
     exit_status: ClassVar[int] = 1
+    condition: ClassVar[str | None] = None  # two words that say it all on the status line, where two do
 
     def fields(self) -> dict[str, object]:
         """Return what a log line carries beside the message."""
@@ -61,6 +62,55 @@ class NoDaemonError(BangeodError):
     exit_status = 69  # EX_UNAVAILABLE of sysexits(3)
 
 
+class SilentDaemonError(NoDaemonError):
+    """Somebody listens at the socket and does not answer in time."""
+
+
+class RefusedError(BangeodError):
+    """A daemon answers, and refuses what was asked of it: its socket may not be opened, or it answered an error.
+
+    ``status`` is that of HTTP, 0 where it did not come to that.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+        self.status = status
+        self.code = code
+        super().__init__(message)
+
+
+class JobRunningError(BangeodError):
+    """A job was asked for that is running already."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"{job_id} is running now: wait until it has ended (bangeod status shows it)")
+
+    def fields(self) -> dict[str, object]:
+        """Return the job."""
+        return {"job_id": self.job_id}
+
+
+class StoppingError(BangeodError):
+    """The daemon is about to end, and takes no more work."""
+
+    def __init__(self) -> None:
+        super().__init__("bangeod is stopping: ask again when it has started")
+
+
+class SocketError(BangeodError):
+    """The socket of the API can't be made."""
+
+    def __init__(self, path: str, problem: str, advice: str) -> None:
+        self.path = path
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"{path}: {problem}; {advice}")
+
+    def fields(self) -> dict[str, object]:
+        """Return the path of the socket."""
+        return {"socket": self.path}
+
+
 class UsageError(BangeodError):
     """The command line asks for something that is not there."""
 
@@ -88,6 +138,8 @@ class StoreMissingError(StoreError):
 class StoreLockedError(StoreError):
     """Another process held the write lock for longer than the busy timeout."""
 
+    condition = "database locked"
+
 
 class StoreReadOnlyError(StoreError):
     """The database, its directory or its file system can't be written."""
@@ -95,6 +147,8 @@ class StoreReadOnlyError(StoreError):
 
 class StoreFullError(StoreError):
     """No room is left on the device."""
+
+    condition = "disk full"
 
 
 class StoreDamagedError(StoreError):

@@ -48,6 +48,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     settings = read_table(Settings(), _parse(path), "", findings)
     refused = {finding.key for finding in findings}
     settings = _with_key(settings, environ, findings)
+    settings = _with_license_key(settings, environ, findings)
     settings = _with_state(settings, environ, findings)
     if not refused & {"geo", "geo.ip_api", "geo.ip_api.key", "geo.ip_api.url"}:
         findings += _check_ip_api(settings)
@@ -157,7 +158,7 @@ def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[Fin
     """Take ip-api's key from the config, else the environment, else systemd; a key has a url of its own."""
     ip_api = settings.geo.ip_api
     try:
-        key = ip_api.key or _key_from_outside(environ)
+        key = ip_api.key or _key_from_outside(environ, "ip_api_key")
     except (UnfitError, _UnreadableError) as error:
         findings.append(Finding("geo.ip_api.key", str(error)))
         return settings
@@ -166,12 +167,26 @@ def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[Fin
     return msgspec.structs.replace(settings, geo=msgspec.structs.replace(settings.geo, ip_api=ip_api))
 
 
-def _key_from_outside(environ: Mapping[str, str]) -> Secret:
-    if text := environ.get("BANGEOD_IP_API_KEY", "").strip():
-        return _read_key(text, "$BANGEOD_IP_API_KEY")
+def _with_license_key(settings: Settings, environ: Mapping[str, str], findings: list[Finding]) -> Settings:
+    """Take the licence key for geo databases from the config, else the environment, else systemd."""
+    update = settings.geo.update
+    try:
+        key = update.license_key or _key_from_outside(environ, "license_key")
+    except (UnfitError, _UnreadableError) as error:
+        findings.append(Finding("geo.update.license_key", str(error)))
+        return settings
+    update = msgspec.structs.replace(update, license_key=key)
+    return msgspec.structs.replace(settings, geo=msgspec.structs.replace(settings.geo, update=update))
+
+
+def _key_from_outside(environ: Mapping[str, str], name: str) -> Secret:
+    """Read the key from ``$BANGEOD_NAME``, else from the systemd credential of that name."""
+    variable = f"BANGEOD_{name.upper()}"
+    if text := environ.get(variable, "").strip():
+        return _read_key(text, f"${variable}")
     if not (directory := environ.get("CREDENTIALS_DIRECTORY")):
         return Secret()
-    path = Path(directory, "ip_api_key")
+    path = Path(directory, name)
     try:
         text = _read(path, _LARGEST_CREDENTIAL).decode().strip()
     except _MissingError:

@@ -36,8 +36,10 @@ Paths = Annotated[tuple[Path, ...], values.paths()]
 SocketPath = Annotated[Path, values.socket_path()]
 Url = Annotated[str, values.url()]
 SecretText = Annotated[Secret, values.secret()]
-Name = Annotated[str, values.text("[a-z0-9][a-z0-9-]{0,63}", 'a name such as "dbip-country-lite"')]
-Account = Annotated[str, values.text("[!-~]{0,128}", 'an account number in quotes, or "" for none')]
+Databases = Annotated[
+    tuple[str, ...], values.choices("dbip-country-lite", "dbip-asn-lite", "GeoLite2-Country", "GeoLite2-ASN")
+]
+Account = Annotated[str, values.text("[0-9]{0,20}", 'an account number in quotes, or "" for none')]
 Mode = Annotated[str, values.text("0?[0-7]{3}", 'an octal mode in quotes, such as "0660"')]
 LevelName = Literal["debug", "info", "warning", "error"]
 FormatName = Literal["auto", "journal", "json", "console"]
@@ -74,9 +76,9 @@ class IpApi(Table, frozen=True, kw_only=True):
 
 
 class Update(Table, frozen=True, kw_only=True):
-    """Where geo databases are fetched from."""
+    """Which geo databases are fetched."""
 
-    source: Name = "dbip-country-lite"
+    source: Databases = ("dbip-country-lite",)
     account_id: Account = ""
     license_key: SecretText = Secret()
 

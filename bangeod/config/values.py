@@ -166,6 +166,26 @@ def choice(*words: str) -> Kind:
     return Kind(f"{', '.join(others)} or {last}", parse)
 
 
+def choices(*words: str) -> Kind:
+    """Make the kind of one or several of a few words, a tuple in the program; TOML holds one alone without brackets."""
+
+    def parse(raw: object) -> tuple[str, ...]:
+        chosen = raw if isinstance(raw, list) else [raw]
+        unfit = [word for word in chosen if word not in words]
+        if unfit and isinstance(raw, list):
+            raise UnfitError(f"{describe(unfit[0])} in it")
+        if unfit or not chosen:
+            raise UnfitError
+        return tuple(dict.fromkeys(chosen))
+
+    def write(value: object) -> object:
+        chosen = [*value] if isinstance(value, tuple) else []
+        return chosen[0] if len(chosen) == 1 else chosen
+
+    *others, last = (f'"{word}"' for word in words)
+    return Kind(f"{', '.join(others)} or {last}, or an array of them", parse, write)
+
+
 def text(pattern: str, expected: str) -> Kind:
     """Make the kind of a text that has a form, a regular expression, as a whole."""
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
@@ -13,10 +15,17 @@ from bangeod.geo.resolver import Resolver
 from bangeod.geo.sources.embedded import EmbeddedSource
 from bangeod.geo.sources.ip_api import IpApi
 from bangeod.geo.sources.mmdb import MmdbFiles
-from bangeod.service.history import History
+from bangeod.geo.update.releases import file_name
+from bangeod.service.history import History, within
 from bangeod.store.fail2ban import Fail2banReader
 
 log = structlog.get_logger(__name__)
+
+
+def mmdb_paths(settings: Settings) -> Sequence[Path]:
+    """Return the files that are followed: those that the config lists, else those that ``geodb update`` fetches."""
+    directory = settings.state.directory
+    return settings.geo.mmdb or [directory / file_name(source) for source in settings.geo.update.source]
 
 
 class EmbeddedWhileAlone:
@@ -57,7 +66,8 @@ class Sources:
         self._clock = clock
         self._history = history
         self._resolver = resolver
-        self.mmdb = MmdbFiles(settings.geo.mmdb)
+        self.mmdb = MmdbFiles(())
+        self.mmdb_reloads = 0  # files taken into use, the first ones too
         self.embedded = EmbeddedWhileAlone(self.mmdb)
         self.ip_api: IpApi | None = None
         self.bans: Fail2banReader | None = None
@@ -70,7 +80,7 @@ class Sources:
     def apply(self, settings: Settings) -> None:
         """Take up settings; ``refresh`` then does what takes time."""
         self._settings = settings
-        self.mmdb.set_paths(settings.geo.mmdb)
+        self.mmdb.set_paths(mmdb_paths(settings), expected=bool(settings.geo.mmdb))
         self.embedded.enabled = settings.geo.embedded and not settings.geo.ip_api.enabled
         path = settings.fail2ban.database
         busy_timeout = settings.database.busy_timeout
@@ -79,11 +89,18 @@ class Sources:
     async def refresh(self) -> bool:
         """Look at the files on disk, put ip-api in force as wanted; return whether there is a new source."""
         async with self._refreshing:
-            changed = bool(await self.mmdb.refresh())
+            taken = await self.mmdb.refresh()
+            self.mmdb_reloads += len(taken)
+            changed = bool(taken)
             await self._renew_ip_api()
             await self.embedded.prepare()
             before, self._in_force = self._in_force, (self.embedded.in_force, self.ip_api is not None)
             return changed or any(now and not was for was, now in zip(before, self._in_force, strict=True))
+
+    def builds(self) -> dict[Path, float]:
+        """Return the MMDBs in use, and when each was built, in seconds since the epoch."""
+        states = self.mmdb.states()
+        return {state.path: within(state.build_epoch) for state in states if state.build_epoch is not None}
 
     async def _renew_ip_api(self) -> None:
         """Close the client in use before the next is made, so that two never send at once."""

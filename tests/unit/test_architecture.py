@@ -37,7 +37,7 @@ PLACES = {
     "sqlite3": {"store.engine"},
     "pysqlite3": {"store.engine"},
     "aiosqlite": {"store.connection"},
-    "httpx": {"geo.sources", "client"},
+    "httpx": {"geo.sources", "geo.update", "client"},
     "maxminddb": {"geo.sources"},
     "geoip2": {"geo.sources"},
     "ip3country": {"geo.sources"},

@@ -164,6 +164,28 @@ def test_the_key_of_the_file_goes_before_the_environments_and_that_before_the_cr
     assert credential.geo.ip_api.key.reveal() == "from-credential"
 
 
+def test_the_licence_key_comes_from_the_file_else_the_environment_else_the_credential(
+    file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "license_key").write_text("from-credential\n")
+    outside = {"BANGEOD_LICENSE_KEY": "from-env", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    every = load_text(file, '[geo.update]\nlicense_key = "from-file"', **outside)
+    credential = load_text(file, "", CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert every.geo.update.license_key.reveal() == "from-file"
+    assert load_text(file, "", **outside).geo.update.license_key.reveal() == "from-env"
+    assert credential.geo.update.license_key.reveal() == "from-credential"
+    assert not credential.geo.ip_api.key
+    assert "from" not in to_toml(credential).replace("from-file", "")
+
+
+def test_one_geo_database_or_several_are_fetched_and_shown_as_they_are_written(file: Path) -> None:
+    several = '[geo.update]\nsource = ["dbip-country-lite", "dbip-asn-lite", "dbip-country-lite"]'
+    assert load_text(file, several).geo.update.source == ("dbip-country-lite", "dbip-asn-lite")
+    one = load_text(file, '[geo.update]\nsource = ["GeoLite2-ASN"]')
+    assert 'source = "GeoLite2-ASN"' in to_toml(one)
+    assert load_text(file, to_toml(load_text(file, several))) == load_text(file, several)
+
+
 def test_a_credentials_directory_without_the_key_means_no_key(file: Path, tmp_path: Path) -> None:
     assert load_text(file, "", CREDENTIALS_DIRECTORY=str(tmp_path)) == Settings()
 

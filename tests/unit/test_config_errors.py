@@ -93,7 +93,11 @@ UNFIT = [
     ("geo.ip_api.key", '"s3 cret"', "at most 512 printable"),
     ("geo.ip_api.key", "1234567", "at most 512 printable"),
     ("geo.ip_api.timeout", "0", DURATION),
-    ("geo.update.source", '"../etc"', "a name"),
+    ("geo.update.source", '"../etc"', '"dbip-country-lite", "dbip-asn-lite", "GeoLite2-Country" or "GeoLite2-ASN"'),
+    ("geo.update.source", '"GeoLite2-City"', '"dbip-country-lite"'),
+    ("geo.update.source", '["dbip-asn-lite", 1]', '"dbip-country-lite"'),
+    ("geo.update.source", "[]", '"dbip-country-lite"'),
+    ("geo.update.account_id", '"12:34"', "an account number in quotes"),
     ("geo.update.account_id", "123456", "an account number in quotes"),
     ("geo.update.license_key", '"s3 cret"', "at most 512 printable"),
     ("fail2ban.database", "false", 'an absolute path, or ""'),
@@ -229,7 +233,7 @@ def test_reading_leaves_no_descriptor_open(tmp_path: Path) -> None:
     assert open_descriptors() == before
 
 
-# The key of ip-api
+# Keys
 
 
 def test_a_key_is_not_sent_in_clear_text(file: Path) -> None:
@@ -274,3 +278,9 @@ def test_a_credential_that_can_not_be_read_is_refused(file: Path, tmp_path: Path
 def test_a_state_directory_of_the_environment_that_is_relative_is_refused(file: Path) -> None:
     found = findings_of(file, "", STATE_DIRECTORY="state")
     assert found["state.directory"].startswith("$STATE_DIRECTORY: expected an absolute path")
+
+
+def test_a_licence_key_of_the_environment_is_held_to_the_same_rules(file: Path) -> None:
+    found = findings_of(file, "", BANGEOD_LICENSE_KEY="s3 cret")
+    assert found["geo.update.license_key"].startswith("$BANGEOD_LICENSE_KEY: expected ")
+    assert "s3" not in str(found)

@@ -13,8 +13,9 @@ from bangeod.jobs.job import JobId
 from bangeod.service.core import Core
 from bangeod.service.lock import DatabaseLock
 from bangeod.store import schema
+from tests.installation import make_fail2ban
 from tests.manual_clock import ManualClock
-from tests.mmdb_files import nested, write_mmdb
+from tests.mmdb_files import GOOGLE, nested, write_mmdb
 
 IP = "8.8.8.8"
 replace = msgspec.structs.replace
@@ -65,6 +66,53 @@ async def test_an_mmdb_takes_the_place_of_the_embedded_default(core: Core, setti
     assert not core.sources.embedded.in_force
     assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE")
     assert (await core.cache.lookup("9.9.9.9")).status is Status.UNRESOLVED
+
+
+def fetched(settings: Settings, name: str = "dbip-country-lite") -> Path:
+    settings.state.directory.mkdir(exist_ok=True)
+    return settings.state.directory / f"{name}.mmdb"
+
+
+async def test_a_fetched_mmdb_is_used_when_it_comes_and_not_missed_before(core: Core, settings: Settings) -> None:
+    with capture_logs() as lines:
+        assert not await core.sources.refresh()
+        assert (await core.cache.lookup("9.9.9.9")).origin is Origin.EMBEDDED
+        write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
+        assert await core.sources.refresh()
+    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE")
+    assert not core.sources.embedded.in_force
+    assert [(line["event"], line["log_level"]) for line in lines] == [("mmdb_loaded", "info")]
+
+
+async def test_a_fetched_mmdb_that_goes_away_is_missed(core: Core, settings: Settings) -> None:
+    write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
+    await core.sources.refresh()
+    fetched(settings).unlink()
+    with capture_logs() as lines:
+        await core.sources.refresh()
+    assert [(line["event"], line["old_one_in_use"]) for line in lines] == [("mmdb_missing", True)]
+
+
+async def test_fetched_mmdbs_give_way_to_those_that_are_listed(core: Core, settings: Settings, tmp_path: Path) -> None:
+    write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
+    own = write_mmdb(tmp_path / "own.mmdb", {"8.8.8.0/24": nested("NO")})
+    await core.sources.refresh()
+    assert await take_up(core, with_geo(settings, mmdb=(own,)))
+    assert (await core.cache.lookup(IP)).geo.country_code == "NO"
+
+
+async def test_several_fetched_mmdbs_are_merged(core: Core, settings: Settings) -> None:
+    write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
+    write_mmdb(fetched(settings, "dbip-asn-lite"), {"8.8.8.0/24": GOOGLE})
+    update = replace(settings.geo.update, source=("dbip-country-lite", "dbip-asn-lite"))
+    assert await take_up(core, with_geo(settings, update=update))
+    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE", "AS15169", "Google LLC")
+
+
+async def test_a_listed_mmdb_that_is_missing_is_said_to_be(core: Core, settings: Settings, tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        await take_up(core, with_geo(settings, mmdb=(tmp_path / "none.mmdb",)))
+    assert [line["event"] for line in lines] == ["mmdb_missing"]
 
 
 async def test_the_embedded_default_answers_again_when_the_mmdb_is_gone(
@@ -119,6 +167,21 @@ async def test_fail2ban_is_read_where_it_is_named(core: Core, settings: Settings
         report = await core.run_job(JobId.GEO_RE_RESOLVE)
     assert report.succeeded
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["fail2ban_unreadable"]
+
+
+async def test_what_is_wrong_with_fail2ban_is_told_once_by_all_jobs_and_after_a_reload(
+    core: Core, settings: Settings, tmp_path: Path
+) -> None:
+    wanted = replace(settings, fail2ban=replace(settings.fail2ban, database=tmp_path / "fail2ban.sqlite3"))
+    with capture_logs() as lines:
+        for _ in range(2):
+            await take_up(core, wanted)
+            for job in (JobId.GEO_RE_RESOLVE, JobId.GEO_CACHE_CLEANUP):
+                await core.run_job(job)
+        make_fail2ban(tmp_path / "fail2ban.sqlite3", IP)
+        await core.run_job(JobId.GEO_RE_RESOLVE)
+    told = [line["event"] for line in lines if line["log_level"] != "debug" and "fail2ban" in line["event"]]
+    assert told == ["fail2ban_unreadable", "fail2ban_recovered"]
 
 
 async def test_what_makes_sure_of_the_database_can_be_put_in_another_place(core: Core) -> None:

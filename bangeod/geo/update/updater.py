@@ -1,0 +1,135 @@
+"""One update from end to end: ask, download, unpack, probe, put in place; what was there stays until then."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+
+from bangeod.clock import Clock
+from bangeod.errors import SourceError
+from bangeod.geo.sources.mmdb_file import PROBE_SECONDS, open_file
+from bangeod.geo.sources.probe import Findings
+from bangeod.geo.update import answers, install, releases
+from bangeod.geo.update.answers import UpdateError, Verdict
+from bangeod.geo.update.download import Credentials, Progress, Reply, Request, download
+from bangeod.geo.update.install import Directory, Owner, Part
+from bangeod.geo.update.releases import Source
+from bangeod.geo.update.unpack import unpack
+
+DEADLINE: Final = 900.0  # seconds for one database, all in all; 10 MiB at 12 kB/s
+
+
+class Outcome(NamedTuple):
+    """What an update came to."""
+
+    source: Source
+    path: Path
+    findings: Findings  # of the file that is there now
+    is_new: bool
+
+
+class Present(NamedTuple):
+    """The file that is there and can be used."""
+
+    findings: Findings
+    modified: float  # epoch seconds; when its maker changed it last
+
+
+class Updater:
+    """Updates databases in a state directory.
+
+    ``owner`` is whom the directory is made for where root has to make it, ``base`` stands for the providers' own
+    addresses, and ``force`` fetches also what has not changed. Used on one event loop.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        client: httpx.AsyncClient,
+        clock: Clock,
+        *,
+        credentials: Credentials | None = None,
+        owner: Owner | None = None,
+        force: bool = False,
+        base: str = "",
+        deadline: float = DEADLINE,
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
+        self._path = directory
+        self._client = client
+        self._clock = clock
+        self._credentials = credentials
+        self._owner = owner
+        self._force = force
+        self._base = base
+        self._deadline = deadline
+        self._probe_seconds = probe_seconds
+
+    async def update(self, source: Source, on_progress: Progress) -> Outcome:
+        """Fetch a database where there is a newer one. Raises UpdateError; the old file is untouched then."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                with install.opened(self._path, self._owner, self._clock.now()) as directory:
+                    return await self._update(source, directory, on_progress)
+        except UpdateError as error:
+            problem = error.problem
+        except TimeoutError:
+            problem = f"not done within {self._deadline / 60:g} min: the line is slow or the server is; try again later"
+        except OSError as error:
+            problem = install.explain(error, self._path)
+        path = self._path / source.file_name
+        raise UpdateError(source.name, f"{problem}. {path} stays as it is" if path.exists() else problem)
+
+    async def _update(self, source: Source, directory: Directory, on_progress: Progress) -> Outcome:
+        path = self._path / source.file_name
+        present = await self._look_at(path)
+        with directory.part(source.file_name) as packed, directory.part(source.file_name) as unpacked:
+            reply = await self._download(source, packed, present, on_progress)
+            if reply.verdict is Verdict.UNCHANGED and present:
+                return Outcome(source, path, present.findings, is_new=False)
+            await asyncio.to_thread(unpack, source, packed, unpacked)
+            findings = await self._probe(source, unpacked, reply.host)
+            unpacked.put_in_place(source.file_name, reply.last_modified)
+        return Outcome(source, path, findings, is_new=True)
+
+    async def _look_at(self, path: Path) -> Present | None:
+        """Look at the file that is there: one that can't be used is fetched again, however new it is."""
+        if self._force:
+            return None
+        try:
+            opened = await open_file(path, time_limit=self._probe_seconds)
+        except SourceError:
+            return None
+        opened.close()
+        return Present(opened.findings, opened.signature.modified_ns / 1e9)
+
+    async def _download(self, source: Source, packed: Part, present: Present | None, on_progress: Progress) -> Reply:
+        """Try one address after the other."""
+        today = datetime.fromtimestamp(self._clock.now(), UTC).date()
+        candidates = releases.candidates(source, today, base=self._base)
+        since = present.modified if present else None
+        credentials = self._credentials if source.provider.needs_account else None
+        for candidate in candidates:
+            reply = await download(
+                self._client, Request(source, candidate.url, since, credentials), packed, on_progress
+            )
+            if reply.verdict is not Verdict.NOT_THERE:
+                return reply
+        if len(candidates) == 1:
+            raise UpdateError(source.name, answers.explain(404, reply.host, to_account=credentials is not None))
+        months = " nor for ".join(candidate.release for candidate in candidates)
+        problem = f"{reply.host} has no file for {months}: see whether the clock is right (timedatectl)"
+        raise UpdateError(source.name, f"{problem}; if it is, try again later")
+
+    async def _probe(self, source: Source, unpacked: Part, host: str) -> Findings:
+        try:
+            opened = await open_file(unpacked.path, time_limit=self._probe_seconds)
+        except SourceError as error:
+            raise UpdateError(source.name, f"what {host} sent {error.problem}") from None
+        opened.close()
+        if not getattr(opened.findings, source.holds):
+            what = "country" if source.holds == "countries" else "AS number"
+            raise UpdateError(source.name, f"what {host} sent holds no {what}: try again later")
+        return opened.findings
