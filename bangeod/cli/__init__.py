@@ -19,6 +19,8 @@ COMMANDS = {
     "check": "Check config, database, permissions and geo databases.",
     "job": "List the jobs, or run one by hand.",
     "lookup": "Say where addresses are.",
+    "geodb": "Fetch geo databases.",
+    "status": "Show how the running daemon stands.",
     "config": "Show the settings in force.",
 }
 

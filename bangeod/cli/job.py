@@ -5,13 +5,15 @@ import sys
 import click
 import msgspec
 
+from bangeod.api.messages import JobReport, report_of
 from bangeod.cli import oneshot
+from bangeod.cli.link import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
 from bangeod.clock import to_text
-from bangeod.config import duration_text
+from bangeod.config import Settings, duration_text
 from bangeod.errors import UsageError
-from bangeod.jobs.job import JobId, Report
+from bangeod.jobs.job import JobId
 from bangeod.jobs.registry import DESCRIPTIONS, WITHOUT_RECORD
 from bangeod.service.history import STATE_FILE, History
 
@@ -68,20 +70,22 @@ def _no_record(job_id: object) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @config_option
 def run_job(job_id: str, dry_run: bool, as_json: bool, config: str | None) -> None:
-    """Run the job ID once, now, and print its report."""
+    """Run the job ID once, now, and print its report; the running daemon does it, where there is one."""
     if job_id not in list(JobId):
         raise UsageError(f"there is no job {job_id!r}: the jobs are {', '.join(JobId)}")
     settings = load_settings(config)
-    report = oneshot.work(settings, lambda core: core.run_job(JobId(job_id), dry=dry_run), look_only=dry_run)
-    click.echo(_as_json(report) if as_json else _as_text(report))
+    told = through_daemon(settings, lambda client: client.run_job(job_id, dry_run=dry_run))
+    report = _run_here(settings, JobId(job_id), dry_run=dry_run) if told is None else msgspec.convert(told, JobReport)
+    click.echo(msgspec.json.encode(report).decode() if as_json else _as_text(report))
     sys.exit(0 if report.problem is None else 1)
 
 
-def _as_json(report: Report) -> str:
-    return msgspec.json.encode({**msgspec.to_builtins(report), "started_at": to_text(report.started_at)}).decode()
+def _run_here(settings: Settings, job_id: JobId, *, dry_run: bool) -> JobReport:
+    report = oneshot.work(settings, lambda core: core.run_job(job_id, dry=dry_run), look_only=dry_run)
+    return report_of(report, to_text(report.started_at))
 
 
-def _as_text(report: Report) -> str:
+def _as_text(report: JobReport) -> str:
     figures = ", ".join(f"{name} {value}" for name, value in report.figures.items())
     head = f"{report.job_id}: {report.outcome}{' (dry run)' if report.dry else ''} in {report.duration:.2f} s"
     return ": ".join(filter(None, (head, figures or report.problem)))

@@ -4,26 +4,33 @@ import click
 import msgspec
 
 from bangeod.cli import oneshot
+from bangeod.cli.link import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
+from bangeod.client import Entry, GeoClient, Status
 from bangeod.errors import StoreError
-from bangeod.geo.model import Answer
 from bangeod.service.core import Core
 
 
 @click.command()
 @click.argument("ips", metavar="IP...", nargs=-1, required=True)
-@click.option("--cached-only", is_flag=True, help="Ask the database only, no source.")
+@click.option("--cached-only", is_flag=True, help="Ask memory and database only, no source.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def lookup(ips: tuple[str, ...], cached_only: bool, as_json: bool, config: str | None) -> None:
     """Say where each address IP is, and where the answer comes from."""
     settings = load_settings(config)
-    answers = oneshot.work(settings, lambda core: _answers(core, ips, cached_only=cached_only))
+    answers = through_daemon(settings, lambda client: _told(client, ips, cached_only=cached_only))
+    if answers is None:
+        answers = oneshot.work(settings, lambda core: _answers(core, ips, cached_only=cached_only))
     click.echo(_as_json(answers) if as_json else _as_text(answers))
 
 
-async def _answers(core: Core, ips: tuple[str, ...], *, cached_only: bool) -> list[Answer]:
+def _told(client: GeoClient, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
+    return (client.lookup_cached_only if cached_only else client.lookup_batch)(ips, origin=True)
+
+
+async def _answers(core: Core, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
     """Look up; what is new (if only when it was asked for) goes to the database at once, and not to a daemon."""
     try:
         await core.store.prepare()
@@ -34,18 +41,15 @@ async def _answers(core: Core, ips: tuple[str, ...], *, cached_only: bool) -> li
         await core.cache.flush_dirty()
     except StoreError as error:
         click.echo(f"warning: not stored: {error}", err=True)
-    return answers
+    return [Entry(a.ip, Status(a.status), *a.geo, origin=a.origin) for a in answers]
 
 
-def _as_json(answers: list[Answer]) -> str:
-    return msgspec.json.encode(
-        [{"ip": a.ip, "status": a.status, **a.geo._asdict(), "origin": a.origin} for a in answers]
-    ).decode()
+def _as_json(entries: list[Entry]) -> str:
+    return msgspec.json.encode(entries).decode()
 
 
-def _as_text(answers: list[Answer]) -> str:
-
+def _as_text(entries: list[Entry]) -> str:
     return table(
         ["ADDRESS", "STATUS", "COUNTRY", "NAME", "ASN", "ORGANISATION", "FROM"],
-        [[a.ip, a.status, a.geo.country_code, a.geo.country_name, a.geo.asn, a.geo.org, a.origin] for a in answers],
+        [[e.ip, e.status, e.country_code, e.country_name, e.asn, e.org, e.origin] for e in entries],
     )

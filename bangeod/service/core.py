@@ -1,6 +1,7 @@
 """What the daemon and the commands share: store, sources, cache and jobs, made from the settings."""
 
 import asyncio
+import gc
 from typing import Final
 
 import structlog
@@ -11,6 +12,7 @@ from bangeod.errors import StoreError
 from bangeod.geo.cache import GeoCache
 from bangeod.geo.resolver import Resolver
 from bangeod.jobs import registry
+from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.job import Job, JobId, Report
 from bangeod.jobs.runner import Runner
 from bangeod.service import leftover
@@ -47,6 +49,7 @@ class Core:
         self.cache = GeoCache(self.store, self.resolver, clock)
         self.runner = Runner(clock, lambda: self.ready())  # noqa: PLW0108 - the daemon puts another in its place
         self.jobs: dict[JobId, Job] = {}
+        self._bans = BanWatch()
         self.load_problem: str | None = None  # why the cache could not be filled, for as long as it can't
         self._loading = asyncio.Lock()
         self._leftover_path = settings.state.directory / LEFTOVER_FILE
@@ -61,12 +64,13 @@ class Core:
         self.store.max_lock_time = settings.database.max_lock_time
         self.cache.limit(max_entries=settings.cache.max_entries, max_dirty=settings.cache.max_dirty)
         self.sources.apply(settings)
+        self._bans.source = self.sources.bans
         cleanup = settings.jobs.geo_cache_cleanup
         self.jobs = dict(
             registry.build(
                 self.store,
                 self.cache,
-                self.sources.bans,
+                self._bans,
                 retention_days=cleanup.retention_days,
                 max_rows=cleanup.max_rows,
             )
@@ -110,6 +114,7 @@ class Core:
             self.load_problem = error.problem
             return
         self.load_problem = None
+        gc.freeze()  # what was loaded stays; to look through it again and again would stop the event loop each time
         log.info("geo_cache_loaded", rows=count, entries=self.cache.entries)
 
     def take_up_leftover(self) -> None:

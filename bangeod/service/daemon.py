@@ -18,11 +18,14 @@ from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
 from bangeod.service import logs, plan, reload, status
 from bangeod.service.core import Core
+from bangeod.service.local_api import LocalApi
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.loop import LoopThread
 from bangeod.service.notify import Notifier, watchdog_interval
+from bangeod.service.parting import flush_finally
 from bangeod.service.scheduler import JobScheduler
 from bangeod.service.shift import Shift
+from bangeod.service.verification import Verifier
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +34,6 @@ CLOCK_EVERY: Final = 5.0  # seconds between two looks at the clocks
 SOURCES_EVERY: Final = 30.0  # seconds between two looks at the MMDBs on disk
 GRACE: Final = 5.0  # seconds that running jobs get at the stop
 EXTEND_EVERY: Final = 10.0  # seconds between two requests for more time to stop
-FINAL_FLUSH: Final = 60.0  # seconds that the final flush may take; the rest is kept in a file
 
 
 def serve(settings: Settings, config: Path, clock: Clock) -> None:
@@ -69,6 +71,8 @@ class Daemon:
         self._notifier = Notifier.from_environment(os.environ, clock, unset=True)
         self._core: Core  # made on the loop
         self._shift: Shift  # as above
+        self._verifier: Verifier  # as above
+        self._api: LocalApi  # as above
         self._refused_config = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
@@ -117,9 +121,12 @@ class Daemon:
         self._notifier.status("starting: reading the database")
         self._core = Core(self._settings, self._clock, self._lock)
         self._shift = Shift(self._core, self._scheduler, self._tell_status)
+        self._verifier = Verifier(self._core)
+        self._api = LocalApi(self._core, self._shift, self._config, self._facts)
         self._core.cache.on_full = lambda: self._shift.bring_forward(JobId.GEO_CACHE_FLUSH)
         self._core.take_up_leftover()
         await self._core.sources.refresh()
+        self._verifier.look()
         try:
             await self._open()
         except StoreError as error:
@@ -128,6 +135,7 @@ class Daemon:
         self._shift.plan()
         if self._watchdog is not None:
             self._scheduler.plan(HEALTH, self._ping, interval=self._watchdog, first_run=self._clock.now())
+        await self._api.apply(self._settings)
         self._starting = None
 
     async def _open(self) -> None:
@@ -152,6 +160,8 @@ class Daemon:
         log.info("ready", cached=self._core.cache.entries, dirty=self._core.cache.dirty)
         self._keep_running(self._watch_clock)
         self._keep_running(self._watch_sources)
+        self._keep_running(self._verifier.run)
+        self._keep_running(self._api.measure_lag)
 
     # --- what systemd is told ---
 
@@ -159,9 +169,9 @@ class Daemon:
         """Prove that both threads live: the scheduler's sent this here."""
         self._notifier.watchdog()
 
-    def _status(self) -> str:
+    def _facts(self) -> status.Facts:
         cache, shift = self._core.cache, self._shift
-        facts = status.Facts(
+        return status.Facts(
             shift.enabled,
             cache.entries,
             cache.dirty,
@@ -169,8 +179,11 @@ class Daemon:
             shift.failing_since,
             self._refused_config,
             self._database_problem,
+            self._api.problem,
         )
-        return status.line(facts, self._clock.now())
+
+    def _status(self) -> str:
+        return status.line(self._facts(), self._clock.now())
 
     def _tell_status(self) -> None:
         self._notifier.status(self._status())
@@ -203,10 +216,14 @@ class Daemon:
         """Take up MMDBs that change on disk, and ask them about what is unresolved."""
         while True:
             await asyncio.sleep(SOURCES_EVERY)
-            if await self._core.sources.refresh():
-                self._sources_changed()
+            await self._refresh_sources()
 
-    def _sources_changed(self) -> None:
+    async def _refresh_sources(self) -> None:
+        """See what sources there are now; what is unresolved, new ones are asked about at once."""
+        changed = await self._core.sources.refresh()
+        self._verifier.look()
+        if not changed:
+            return
         self._core.cache.clear_neg_cache()
         self._core.resolver.sources_changed()
         self._shift.bring_forward(JobId.GEO_RE_RESOLVE)
@@ -236,9 +253,9 @@ class Daemon:
         self._settings = change.settings
         logs.configure(self._settings.log.level, self._settings.log.format, environ=os.environ)
         self._core.apply(self._settings)
-        if await self._core.sources.refresh():
-            self._sources_changed()
+        await self._refresh_sources()
         self._shift.plan(change.jobs)
+        await self._api.apply(self._settings)
         log.info("config_reloaded", changed=change.taken_up)
 
     def _request_stop(self, number: int) -> None:
@@ -256,32 +273,18 @@ class Daemon:
         try:
             for task in self._tasks:
                 task.cancel()
+            if hasattr(self, "_core"):
+                self._api.stop_listening()
             cancelled = await self._scheduler.drain(GRACE)
             if cancelled:
                 log.warning("jobs_cut_short", jobs=cancelled)
             if hasattr(self, "_core"):
-                await self._flush_finally()
+                await self._api.close()
+                await flush_finally(self._core)
                 await self._core.close()
             log.info("stopped")
         finally:
             extending.cancel()
-
-    async def _flush_finally(self) -> None:
-        """Write the dirty set, while there is time; what is left goes to a file, whatever happens here."""
-        cache = self._core.cache
-        waiting = cache.dirty
-        try:
-            async with asyncio.timeout(FINAL_FLUSH):
-                await self._core.store.prepare()
-                await cache.flush_dirty()
-        except StoreError as error:
-            log.error("final_flush_failed", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
-        except TimeoutError:
-            log.error("final_flush_failed", problem=f"not done within {FINAL_FLUSH:g} s")  # noqa: TRY400 - no bug
-        finally:
-            log.info("final_flush", flushed=waiting - cache.dirty, left=cache.dirty)
-            await asyncio.to_thread(self._core.keep_leftover)
-            await self._core.history.save()
 
     async def _ask_for_time(self) -> None:
         while True:

@@ -19,7 +19,8 @@ class Output(ABC):
     def __init__(self) -> None:
         # Reentrant: a garbage collection amid a write can log in its turn (a task's error nobody fetched).
         self._lock = threading.RLock()
-        self.dropped = 0
+        self.dropped = 0  # since the last that got through
+        self.lost = 0  # in all
 
     def emit(self, entry: Entry) -> None:
         """Write the entry, or count it as dropped."""
@@ -31,6 +32,7 @@ class Output(ABC):
                 self.write(entry)
             except (OSError, ValueError, RuntimeError):  # a closed stream is a ValueError
                 self.dropped += 1
+                self.lost += 1
 
     @abstractmethod
     def write(self, entry: Entry) -> None:

@@ -57,6 +57,11 @@ def set_level(level: str) -> None:
     _Logger.__bases__ = (structlog.make_filtering_bound_logger(level),)
 
 
+def lost() -> int:
+    """Return how many log entries the output in use could not take, as a full journal can't."""
+    return _sink.output.lost if _sink.output is not None else 0
+
+
 def reset() -> None:
     """Undo ``configure``, and leave logging as it was; for tests."""
     _installed.close()

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from apscheduler.events import EVENT_SCHEDULER_STARTED
@@ -14,9 +14,11 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from bangeod.errors import JobRunningError, StoppingError
 from bangeod.service import plan as policy
 from bangeod.service.loop import LoopThread
 
+T = TypeVar("T")
 Run = Callable[[], Awaitable[object]]
 
 END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # datetime knows no later year
@@ -56,7 +58,7 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
     def __init__(self, loop: LoopThread) -> None:
         super().__init__()
         self._loop = loop
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._owed: set[str] = set()
         self._closed = False  # set from any thread, never unset
 
@@ -86,6 +88,21 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
             await asyncio.wait(late, timeout=grace)
         return tuple(sorted(task.get_name() for task in late))
 
+    def run_by_hand(self, job_id: str, run: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Run a job now, beside its plan. Raises JobRunningError, and StoppingError after ``shutdown``."""
+        if self._closed:
+            raise StoppingError
+        if job_id in self._tasks:
+            raise JobRunningError(job_id)
+        task = asyncio.get_running_loop().create_task(run(), name=job_id)
+        self._watch(job_id, task)
+        return task
+
+    @property
+    def running(self) -> Collection[str]:
+        """Return the ids of the jobs that run now."""
+        return self._tasks.keys()
+
     def _due(self, job_id: str) -> None:
         if job_id in self._tasks:
             self._owed.add(job_id)
@@ -98,10 +115,13 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
         if job is None:
             return
         task = asyncio.get_running_loop().create_task(_run(job_id, job.func), name=job_id)
+        self._watch(job_id, task)
+
+    def _watch(self, job_id: str, task: asyncio.Task[Any]) -> None:
         self._tasks[job_id] = task
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         job_id = task.get_name()
         del self._tasks[job_id]
         owed = job_id in self._owed
@@ -111,7 +131,7 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
 
 
 class JobScheduler:
-    """The schedule of all jobs. Every method but ``run_forever`` and ``drain`` may be called from any thread.
+    """The schedule of all jobs. Methods may be called from any thread, but those that say otherwise.
 
     No method may be called from a signal handler: they take locks.
     """
@@ -204,6 +224,15 @@ class JobScheduler:
             if self._up and not self._stopped:
                 self._scheduler.shutdown(wait=False)
             self._stopped = True
+
+    def run_by_hand(self, job_id: str, run: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Run a job now; see LoopExecutor. On the loop only."""
+        return self._executor.run_by_hand(job_id, run)
+
+    @property
+    def running(self) -> Collection[str]:
+        """Return the ids of the jobs that run now. On the loop only."""
+        return self._executor.running
 
     async def drain(self, grace: float) -> tuple[str, ...]:
         """Wait for running jobs after ``shutdown``; see LoopExecutor. On the loop only."""

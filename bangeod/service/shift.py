@@ -1,15 +1,18 @@
 """The jobs at work in the daemon: planned from the settings, run, tried again, and what became of each."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
 from bangeod.config import Job, Settings
+from bangeod.errors import StoppingError
 from bangeod.jobs import registry
 from bangeod.jobs.job import JobId, Report
 from bangeod.service import plan
 from bangeod.service.core import Core
 from bangeod.service.scheduler import JobScheduler
+from bangeod.service.totals import Totals
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +24,7 @@ class Shift:
         self._core = core
         self._scheduler = scheduler
         self._on_report = on_report
+        self.totals = {job_id: Totals() for job_id in JobId}
         self.reports: dict[JobId, Report] = {}  # the last of each job
         self.failing_since: dict[JobId, float] = {}  # seconds since the epoch
 
@@ -68,8 +72,35 @@ class Shift:
 
         return body
 
+    async def run_by_hand(self, job_id: JobId, *, dry: bool) -> Report:
+        """Run a job now and return its report. Raises JobRunningError, StoppingError.
+
+        The run goes on where whoever asked for it no longer waits.
+        """
+        task = self._scheduler.run_by_hand(job_id, lambda: self._by_hand(job_id, dry=dry))
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise StoppingError
+        return task.result()
+
+    async def _by_hand(self, job_id: JobId, *, dry: bool) -> Report:
+        report = await self._core.run_job(job_id, dry=dry)
+        if not dry:
+            self._note(report)
+        return report
+
+    @property
+    def running(self) -> Collection[str]:
+        """Return the ids of the jobs that run now."""
+        return self._scheduler.running
+
+    def next_runs(self) -> Mapping[str, float]:
+        """Return when each job is due next, in seconds since the epoch."""
+        return self._scheduler.planned()
+
     def _note(self, report: Report) -> None:
         """Remember a report; what failed or did not finish is tried again soon."""
+        self.totals[report.job_id].add(report)
         self.reports[report.job_id] = report
         if report.problem is None:
             self.failing_since.pop(report.job_id, None)

@@ -17,6 +17,7 @@ class Facts(NamedTuple):
     failing_since: Mapping[JobId, float]  # seconds since the epoch
     refused_config: bool = False
     database: str | None = None  # what is wrong with it, where no job has met that yet
+    api: str | None = None  # why the socket is not open although it should be
 
 
 def line(facts: Facts, now: float) -> str:
@@ -28,6 +29,8 @@ def line(facts: Facts, now: float) -> str:
     wrong = _failures(facts)
     if facts.database is not None and not wrong:
         wrong.append(f"the database can't be used: {_one_line(facts.database)}")
+    if facts.api is not None:
+        wrong.append(f"the API is not open: {_one_line(facts.api)}")
     if facts.refused_config:
         wrong.insert(0, "the changed config was refused, the old one is in force")
     return "; ".join([*wrong, ", ".join(parts)])
@@ -43,14 +46,18 @@ def ago(seconds: float) -> str:
 
 def _failures(facts: Facts) -> list[str]:
     """Say what keeps jobs from their work, each problem once."""
-    jobs: dict[str, list[JobId]] = {}
+    jobs: dict[tuple[str | None, str], list[JobId]] = {}
     for job_id in sorted(facts.failing_since):
-        jobs.setdefault(_one_line(facts.reports[job_id].problem or ""), []).append(job_id)
-    return [_failure(failing, facts, problem) for problem, failing in jobs.items()]
+        report = facts.reports[job_id]
+        problem = "" if report.condition else _one_line(report.problem or "")
+        jobs.setdefault((report.condition, problem), []).append(job_id)
+    return [_failure(failing, facts, *problem) for problem, failing in jobs.items()]
 
 
-def _failure(failing: Sequence[JobId], facts: Facts, problem: str) -> str:
+def _failure(failing: Sequence[JobId], facts: Facts, condition: str | None, problem: str) -> str:
     since = _date(min(facts.failing_since[job_id] for job_id in failing))
+    if condition is not None:
+        return f"{condition} since {since} ({', '.join(failing)})"
     return f"{', '.join(failing)} {'fails' if len(failing) == 1 else 'fail'} since {since}: {problem}"
 
 

@@ -9,7 +9,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("name", "line"), [("start", "bangeod run to READY"), ("jobs", "session_cleanup")])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("start", "bangeod run to READY"),
+        ("jobs", "session_cleanup"),
+        ("ip_api", "quota used"),
+        ("resolving", "entries that changed"),
+        ("api", "GET, sixteen connections"),
+    ],
+)
 def test_a_benchmark_prints_its_table(name: str, line: str) -> None:
     command = [sys.executable, "-m", "tests.benchmarks", "--quick", name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)

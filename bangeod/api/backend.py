@@ -1,0 +1,35 @@
+"""What the API needs of the daemon behind it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bangeod.api.state import ApiState, State
+from bangeod.geo.model import Answer
+from bangeod.jobs.job import JobId, Report
+
+
+class Lookups(Protocol):
+    """The cache, as far as the API asks it."""
+
+    async def lookup_batch(self, ips: Sequence[str]) -> list[Answer]:
+        """Say where each address is, in the order asked; asks whatever may know it."""
+
+    def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
+        """Say of each address what memory knows, in the order asked."""
+
+
+class Backend(Protocol):
+    """The daemon behind the API. Everything belongs to the event loop."""
+
+    @property
+    def cache(self) -> Lookups:
+        """Return the cache of now."""
+
+    def trouble(self) -> str | None:
+        """Say what keeps the daemon from its work; None where all is well."""
+
+    async def state(self, api: ApiState) -> State:
+        """Describe how the daemon stands, with the API's own part filled in."""
+
+    async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
+        """Run a job now and return its report. Raises JobRunningError, and StoppingError where the daemon ends."""

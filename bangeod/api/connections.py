@@ -1,0 +1,181 @@
+"""The connections of the API, and how much of the daemon each may take: none can keep others from being served.
+
+What limits a connection: it has 30 seconds to send a whole request header (also between two requests), the handlers
+give a body and the work their time, and an answer has to be fetched. There is a most of connections, of bodies that
+are being received, and of bytes that wait to be fetched; above it the one that has kept the daemon waiting longest is
+closed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from bangeod.api.messages import ErrorAnswer, Problem
+from bangeod.api.state import ApiState
+
+log = structlog.get_logger(__name__)
+
+MOST_CONNECTIONS: Final = 256
+MOST_RECEIVING: Final = 32  # bodies at a time that did not come with their header
+MOST_UNSENT: Final = 32 << 20  # bytes
+HEADER_SECONDS: Final = 30.0
+FETCH_SECONDS: Final = 10.0  # that a client may leave an answer unread
+
+_FULL: Final = msgspec.json.encode(ErrorAnswer(Problem("busy", "too many requests at once: try again")))
+_TURN_AWAY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_FULL), _FULL)
+)
+
+
+class Connection(web.RequestHandler):
+    """One client. ``busy`` while a request of it is being worked on, which is not to be interrupted."""
+
+    __slots__ = ("_all", "_loop_time", "busy", "since", "unread_since")
+
+    def __init__(self, manager: web.Server, connections: "Connections", **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._all = connections
+        self._loop_time = options["loop"].time
+        self.busy = False
+        self.since: float = self._loop_time()  # when it was opened, or its last request ended
+        self.unread_since: float | None = None  # since when it has not taken all of an answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take up the connection."""
+        self._all.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of it."""
+        self._all.discard(self)
+        super().connection_lost(exc)
+
+    def rest(self) -> None:
+        """Note that a request has been worked on."""
+        self.busy = False
+        self.since = self._loop_time()
+
+    def unsent(self) -> int:
+        """Return how many bytes wait to be fetched."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def abort(self) -> None:
+        """Close it at once, whatever it has not sent or fetched yet."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP at all, in the way of all errors."""
+        if isinstance(exc, ConnectionError) or request.writer.output_size > 0:
+            raise ConnectionError("the client has gone, or has a part of the answer already") from exc
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("request_failed", exc_info=exc)
+        self._all.figures.requests += 1
+        self._all.figures.errors += 1
+        said = " ".join((message or "this can't be understood as HTTP").split())
+        body = msgspec.json.encode(ErrorAnswer(Problem("bad_request", said[:300])))
+        response = web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
+        response.force_close()
+        return response
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection for which there is no room."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say so, and close."""
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.write(_TURN_AWAY)
+        transport.close()
+
+
+class Connections:
+    """All of them. The event loop's."""
+
+    def __init__(self, figures: ApiState, now: Callable[[], float], *, limit: int = MOST_CONNECTIONS) -> None:
+        self.figures = figures
+        self._now = now
+        self._limit = limit
+        self._open: dict[Connection, None] = {}
+        self._receiving: dict[Connection, None] = {}  # in the order in which they began
+
+    def factory(self, manager: web.Server, **options: Any) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of a new connection."""
+
+        def make() -> asyncio.Protocol:
+            if len(self._open) >= self._limit and not self._make_room():
+                self.figures.turned_away += 1
+                return _TurnedAway()
+            return Connection(manager, self, **options)
+
+        return make
+
+    def add(self, connection: Connection) -> None:
+        """Count a connection in."""
+        self._open[connection] = None
+        self.figures.connections = len(self._open)
+
+    def discard(self, connection: Connection) -> None:
+        """Count a connection out."""
+        self._open.pop(connection, None)
+        self._receiving.pop(connection, None)
+        self.figures.connections = len(self._open)
+
+    def receive(self, connection: Connection) -> None:
+        """Note that the body of a request is still to come; the sender may be turned away for others meanwhile."""
+        if len(self._receiving) >= MOST_RECEIVING:
+            self._close(next(iter(self._receiving)))
+        self._receiving[connection] = None
+        connection.since = self._now()
+        connection.busy = False
+
+    def received(self, connection: Connection) -> None:
+        """Note that it has come."""
+        self._receiving.pop(connection, None)
+        connection.busy = True
+
+    def relieve(self) -> None:
+        """Before another large answer is sent: close those who don't fetch theirs, while too much waits."""
+        waiting = sorted((c for c in self._open if c.unsent()), key=lambda connection: connection.since)
+        unsent = sum(connection.unsent() for connection in waiting)
+        for connection in waiting:
+            if unsent <= MOST_UNSENT:
+                return
+            unsent -= connection.unsent()
+            self._close(connection)
+
+    def look_after(self) -> None:
+        """Close those who have not fetched their answers in time; to be called every second or so."""
+        now = self._now()
+        for connection in list(self._open):
+            if not connection.writing_paused:
+                connection.unread_since = None
+            elif connection.unread_since is None:
+                connection.unread_since = now
+            elif now - connection.unread_since >= FETCH_SECONDS:
+                self._close(connection)
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been waited for longest; False where all are being worked for."""
+        idle = [connection for connection in self._open if not connection.busy]
+        if not idle:
+            return False
+        self._close(min(idle, key=lambda connection: connection.since))
+        return True
+
+    def _close(self, connection: Connection) -> None:
+        connection.abort()
+        self.discard(connection)
+        self.figures.turned_away += 1

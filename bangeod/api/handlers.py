@@ -1,0 +1,147 @@
+"""What is done for each route. A cached address is answered without waiting for anything."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+from aiohttp import web
+
+from bangeod import __version__
+from bangeod.api import metrics, openapi
+from bangeod.api.backend import Backend
+from bangeod.api.connections import Connection, Connections
+from bangeod.api.messages import (
+    MOST_ADDRESSES,
+    Health,
+    LookupRequest,
+    Mode,
+    Problem,
+    RunRequest,
+    report_of,
+)
+from bangeod.api.problems import JSON, RequestError, error_response
+from bangeod.api.routes import ROUTES
+from bangeod.api.state import ApiState
+from bangeod.api.writing import AT_ONCE, EntryWriter
+from bangeod.clock import to_text
+from bangeod.geo.model import Answer, Status
+from bangeod.jobs.job import JobId
+
+T = TypeVar("T")
+
+LARGEST_BODY: Final = 1 << 20  # bytes; 10,000 of the longest addresses are half of it
+BODY_SECONDS: Final = 10.0  # for a body to come
+LOOKUP_SECONDS: Final = 30.0  # for a lookup that asks sources; what is known by then is the answer
+
+_UNRESOLVED: Final = Status.UNRESOLVED
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Handlers:
+    """The methods that the table of routes names. The event loop's."""
+
+    def __init__(self, backend: Backend, figures: ApiState, connections: Connections) -> None:
+        self._backend = backend
+        self._figures = figures
+        self._connections = connections
+        self._writer = EntryWriter(figures.lookups)
+        self.by_route = {route: getattr(self, route.handler) for route in ROUTES}
+        self._document = msgspec.json.encode(openapi.document(__version__))
+
+    # --- lookups ---
+
+    async def lookup_one(self, _request: web.BaseRequest, ip: str) -> web.Response:
+        """Say where one address is."""
+        ips = (ip,)
+        answer = self._backend.cache.lookup_cached_only(ips)[0]
+        if answer.status is _UNRESOLVED:
+            answer = (await self._resolved(ips))[0]
+        return web.Response(body=self._writer.part((answer,)), headers=JSON)
+
+    async def lookup_batch(self, request: web.BaseRequest, _: str) -> web.Response:
+        """Say where many addresses are."""
+        asked = await self._body(request, LookupRequest)
+        if len(asked.ips) > MOST_ADDRESSES:
+            raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_ADDRESSES} at most")
+        answers = await (self._cached(asked.ips) if asked.mode is Mode.CACHED else self._resolved(asked.ips))
+        body = await self._writer.batch(answers, origin=asked.origin)
+        self._connections.relieve()
+        return web.Response(body=body, headers=JSON)
+
+    async def _cached(self, ips: Sequence[str]) -> list[Answer]:
+        answers: list[Answer] = []
+        for start in range(0, len(ips), AT_ONCE):
+            answers += self._backend.cache.lookup_cached_only(ips[start : start + AT_ONCE])
+            await asyncio.sleep(0)
+        return answers
+
+    async def _resolved(self, ips: Sequence[str]) -> list[Answer]:
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._backend.cache.lookup_batch(ips)
+        except TimeoutError:
+            return await self._cached(ips)
+
+    # --- jobs ---
+
+    async def run_job(self, request: web.BaseRequest, name: str) -> web.Response:
+        """Run a job and tell what came of it."""
+        if name not in list(JobId):
+            raise RequestError(404, "unknown_job", f"there is no such job: the jobs are {', '.join(JobId)}")
+        asked = await self._body(request, RunRequest, default=RunRequest())
+        report = await self._backend.run_job(JobId(name), dry=asked.dry_run)
+        return _json(report_of(report, to_text(report.started_at)))
+
+    # --- how the daemon stands ---
+
+    async def status(self, _request: web.BaseRequest, _: str) -> web.Response:
+        """Describe the daemon."""
+        return _json(await self._backend.state(self._figures))
+
+    async def health(self, _request: web.BaseRequest, _: str) -> web.Response:
+        """Say whether the daemon can do its work."""
+        trouble = self._backend.trouble()
+        if trouble is not None:
+            return error_response(503, Problem("failing", trouble))
+        return _json(Health())
+
+    async def metrics(self, _request: web.BaseRequest, _: str) -> web.Response:
+        """Give the figures to Prometheus."""
+        text = metrics.render(await self._backend.state(self._figures))
+        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def openapi(self, _request: web.BaseRequest, _: str) -> web.Response:
+        """Give the OpenAPI document."""
+        return web.Response(body=self._document, headers=JSON)
+
+    # --- bodies ---
+
+    async def _body(self, request: web.BaseRequest, kind: type[T], default: T | None = None) -> T:
+        """Read a body and understand it; an empty one is ``default``, where there is one."""
+        if (request.content_length or 0) > LARGEST_BODY:
+            raise RequestError(413, "too_large", f"a body of at most {LARGEST_BODY} bytes is taken")
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raise RequestError(415, "encoded", "send the body as it is, without Content-Encoding")
+        content = await self._received(request)
+        if not content and default is not None:
+            return default
+        return msgspec.json.decode(content, type=kind)
+
+    async def _received(self, request: web.BaseRequest) -> bytes:
+        if request.content.is_eof():  # it came with the header, as small ones do
+            return await request.read()
+        connection = cast("Connection", request.protocol)
+        self._connections.receive(connection)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+        except TimeoutError:
+            raise RequestError(408, "too_slow", f"the body did not come within {BODY_SECONDS:g} s") from None
+        finally:
+            self._connections.received(connection)
+
+
+def _json(content: Any) -> web.Response:
+    return web.Response(body=_encode(content), headers=JSON)

@@ -1,0 +1,139 @@
+"""The figures for Prometheus, made from the state when they are asked for (text exposition format 0.0.4)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bangeod.api.state import CacheState, JobState, MmdbState, State
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Read = Callable[[JobState], float | None]
+
+
+def _epoch(text: str | None) -> float | None:
+    return None if text is None else datetime.fromisoformat(text).timestamp()
+
+
+def _interval(job: JobState) -> float | None:
+    return job.interval if job.enabled else None
+
+
+_OF_JOBS: Final[tuple[tuple[type[Metric], str, str, Read], ...]] = (
+    (CounterMetricFamily, "job_runs", "Runs of a job since the start.", lambda job: job.runs),
+    (CounterMetricFamily, "job_failures", "Runs that failed or timed out.", lambda job: job.failures),
+    (CounterMetricFamily, "job_seconds", "Time that runs have taken.", lambda job: job.total_duration),
+    (CounterMetricFamily, "job_rows_written", "Rows that a job has written.", lambda job: job.written),
+    (CounterMetricFamily, "job_rows_deleted", "Rows that a job has deleted.", lambda job: job.deleted),
+    (GaugeMetricFamily, "job_rows_unreadable", "Rows that the last run passed over.", lambda job: job.unreadable),
+    (GaugeMetricFamily, "job_last_duration_seconds", "How long the last run took.", lambda job: job.duration),
+    (GaugeMetricFamily, "job_last_success_timestamp_seconds", "Last success.", lambda job: _epoch(job.last_success)),
+    (GaugeMetricFamily, "job_next_run_timestamp_seconds", "When it is due.", lambda job: _epoch(job.next_run)),
+    (GaugeMetricFamily, "job_interval_seconds", "How often it runs; of enabled jobs.", _interval),
+    (GaugeMetricFamily, "job_running", "Whether it is running.", lambda job: job.running),
+)
+
+
+def render(state: State) -> bytes:
+    """Write the figures of a state, and of this process."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(state))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
+
+
+class _Snapshot(Collector):
+    """The state as metrics."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def describe(self) -> Iterable[Metric]:
+        """Say nothing in advance: the registry is made for one scrape."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Hand out every metric."""
+        state = self._state
+        info = GaugeMetricFamily("bangeod_info", "Version of bangeod.", labels=["version"])
+        info.add_metric([state.version], 1)
+        yield info
+        yield _gauge("healthy", "Whether the daemon can do its work.", state.healthy)
+        yield _gauge("start_timestamp_seconds", "When the daemon started.", _epoch(state.started))
+        yield _gauge("config_refused", "Whether the config file is no good.", state.config.refused)
+        yield from _jobs(state.jobs)
+        yield from _cache(state.cache)
+        yield from _mmdbs(state.sources.mmdb)
+        yield _counter("mmdb_reloads", "MMDBs taken into use.", state.sources.mmdb_reloads)
+        yield _gauge("embedded_in_force", "Whether the embedded default answers.", state.sources.embedded)
+        yield from _rest(state)
+
+
+def _jobs(jobs: Iterable[JobState]) -> Iterator[Metric]:
+    for family, name, text, read in _OF_JOBS:
+        metric = family(f"bangeod_{name}", text, labels=["job"])  # type: ignore[call-arg]
+        for job in jobs:
+            value = read(job)
+            if value is not None:
+                metric.add_metric([str(job.id)], value)  # type: ignore[attr-defined]
+        yield metric
+
+
+def _cache(cache: CacheState) -> Iterator[Metric]:
+    yield _gauge("cache_entries", "Addresses in memory.", cache.entries)
+    yield _gauge("cache_max_entries", "The most addresses that memory may hold.", cache.max_entries)
+    yield _gauge("cache_dirty", "Entries that wait to be written.", cache.dirty)
+    yield _gauge("cache_refused", "Of these, what the database refused.", cache.refused)
+    yield _gauge("cache_negative", "Addresses known not to be found.", cache.negative)
+
+
+def _mmdbs(mmdbs: Iterable[MmdbState]) -> Iterator[Metric]:
+    built = GaugeMetricFamily("bangeod_mmdb_build_timestamp_seconds", "When an MMDB was built.", labels=["path"])
+    usable = GaugeMetricFamily("bangeod_mmdb_current", "Whether what is at the path is in use.", labels=["path"])
+    errors = CounterMetricFamily("bangeod_mmdb_lookup_errors", "Lookups that failed in an MMDB.", labels=["path"])
+    for mmdb in mmdbs:
+        epoch = _epoch(mmdb.build_time)
+        if epoch is not None:
+            built.add_metric([mmdb.path], epoch)
+        usable.add_metric([mmdb.path], mmdb.status == "loaded")
+        errors.add_metric([mmdb.path], mmdb.lookup_errors)
+    yield from (built, usable, errors)
+
+
+def _rest(state: State) -> Iterator[Metric]:
+    ip_api, database, api = state.sources.ip_api, state.database, state.api
+    yield _counter("ip_api_requests", "Requests to ip-api.", ip_api.requests)
+    yield _gauge("ip_api_enabled", "Whether ip-api is in use.", ip_api.enabled)
+    yield _gauge("ip_api_remaining", "Requests left until the quota is renewed.", ip_api.remaining)
+    yield _gauge("ip_api_paused_until_timestamp_seconds", "0: not paused.", _epoch(ip_api.paused_until) or 0)
+    yield _gauge("database_up", "Whether the database can be used.", database.problem is None)
+    yield _gauge("database_bytes", "Size of the database.", database.size)
+    yield _gauge("database_wal_bytes", "Size of its write-ahead log.", database.wal)
+    yield _gauge("database_free_bytes", "What its free pages hold.", database.free)
+    yield _gauge("event_loop_lag_seconds", "The longest of the last minute.", state.loop_lag)
+    yield _counter("log_entries_dropped", "Log entries that the journal did not take.", state.log_entries_dropped)
+    yield _counter("api_requests", "Requests to the API.", api.requests)
+    yield _counter("api_errors", "Requests that were answered with an error.", api.errors)
+    yield _gauge("api_connections", "Open connections to the API.", api.connections)
+    lookups = CounterMetricFamily("bangeod_lookups", "Addresses looked up, by source.", labels=["source"])
+    for source, count in api.lookups.items():
+        lookups.add_metric([source], count)
+    yield lookups
+    yield _counter("api_turned_away", "Connections that were closed or refused for others.", api.turned_away)
+
+
+def _gauge(name: str, text: str, value: float | None) -> Metric:
+    metric = GaugeMetricFamily(f"bangeod_{name}", text)
+    if value is not None:
+        metric.add_metric([], value)
+    return metric
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    metric = CounterMetricFamily(f"bangeod_{name}", text)
+    metric.add_metric([], value)
+    return metric

@@ -1,0 +1,76 @@
+"""The OpenAPI document, made from the table of routes and the types of their bodies (spec.openapis.org, 3.1)."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from bangeod.api.messages import ErrorAnswer
+from bangeod.api.routes import ROUTES, Route
+from bangeod.jobs.job import JobId
+
+Object = dict[str, Any]
+
+_ALWAYS = (400, 500)  # what is no HTTP, and what is our fault
+
+
+def document(version: str) -> Object:
+    """Describe the API."""
+    types: list[type] = [ErrorAnswer]
+    for route in ROUTES:
+        types += [found for found in (route.answer, route.request) if isinstance(found, type)]
+    wanted = list(dict.fromkeys(types))
+    schemas, components = msgspec.json.schema_components(wanted, ref_template="#/components/schemas/{name}")
+    by_type = dict(zip(wanted, schemas, strict=True))
+    paths: Object = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "bangeod",
+            "version": version,
+            "description": "Where addresses are, and how the maintenance daemon of BanGUI stands. On a Unix socket.",
+        },
+        "servers": [{"url": "http://localhost", "description": "over the Unix socket of [api] socket"}],
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _operation(route: Route, schemas: dict[type, Object]) -> Object:
+    operation: Object = {
+        "operationId": route.handler,
+        "summary": route.summary,
+        "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
+    }
+    if route.parameter is not None:
+        operation["parameters"] = [_parameter(route)]
+    if route.request is not None:
+        content = {"application/json": {"schema": schemas[route.request]}}
+        operation["requestBody"] = {"required": route.body_needed, "content": content}
+    return operation
+
+
+def _answer(route: Route, schemas: dict[type, Object]) -> Object:
+    if route.answer is None:
+        schema: Object = {"type": "string"}
+    else:
+        schema = schemas.get(route.answer, {"type": "object"})
+    return {"description": "What was asked for.", "content": {route.answer_type: {"schema": schema}}}
+
+
+def _errors(route: Route, schemas: dict[type, Object]) -> Object:
+    content = {"application/json": {"schema": schemas[ErrorAnswer]}}
+    return {
+        str(status): {"description": f"{HTTPStatus(status).phrase}.", "content": content}
+        for status in sorted({*route.errors, *_ALWAYS})
+    }
+
+
+def _parameter(route: Route) -> Object:
+    name = route.path.partition("{")[2].partition("}")[0]
+    schema: Object = {"type": "string", "minLength": 1}
+    if name == "id":
+        schema = {"type": "string", "enum": [str(job) for job in JobId]}
+    return {"name": name, "in": "path", "required": True, "description": route.parameter, "schema": schema}

@@ -1,0 +1,61 @@
+"""What the API offers: one table, from which both the server and the OpenAPI document are made."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from bangeod.api.messages import Entry, Health, JobReport, LookupAnswer, LookupRequest, RunRequest
+from bangeod.api.state import State
+
+PROMETHEUS: Final = "text/plain"
+JSON: Final = "application/json"
+
+
+class Route(NamedTuple):
+    """One thing that can be asked; ``handler`` is the name of a method of Handlers."""
+
+    method: str
+    path: str
+    handler: str
+    summary: str
+    answer: Any  # the type of the body, where that is JSON
+    request: type | None = None
+    body_needed: bool = False
+    parameter: str | None = None  # in the path: what it is
+    errors: Sequence[int] = ()  # besides those that anything may end with
+    answer_type: str = JSON
+
+
+ROUTES: Final = (
+    Route(
+        "GET",
+        "/v1/lookup/{ip}",
+        "lookup_one",
+        "Say where an address is.",
+        Entry,
+        parameter="the address; any text, if only to hear that it is none",
+    ),
+    Route(
+        "POST",
+        "/v1/lookup",
+        "lookup_batch",
+        "Say where each of up to 10,000 addresses is, in the order asked.",
+        LookupAnswer,
+        request=LookupRequest,
+        body_needed=True,
+        errors=(400, 408, 413, 415, 422),
+    ),
+    Route("GET", "/v1/status", "status", "Describe how the daemon stands.", State),
+    Route(
+        "POST",
+        "/v1/jobs/{id}/run",
+        "run_job",
+        "Run a job now; the answer comes when it has ended.",
+        JobReport,
+        request=RunRequest,
+        parameter="the id of the job",
+        errors=(400, 404, 408, 409, 413, 415, 422, 503),
+    ),
+    Route("GET", "/healthz", "health", "Say whether the daemon can do its work.", Health, errors=(503,)),
+    Route("GET", "/metrics", "metrics", "Figures for Prometheus.", None, answer_type=PROMETHEUS),
+    Route("GET", "/v1/openapi.json", "openapi", "This document.", dict[str, Any]),
+)

@@ -1,0 +1,110 @@
+"""The socket's place in the file system: bound so that it is never open with another mode, removed only while ours."""
+
+import contextlib
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bangeod.errors import SocketError
+
+BACKLOG: Final = 128  # connections that wait to be accepted
+_NEW_DIRECTORY: Final = 0o750
+
+
+class BoundSocket(NamedTuple):
+    """A listening socket, and which file it is."""
+
+    socket: socket.socket
+    path: Path
+    identity: tuple[int, int]  # device and inode
+
+    def remove(self) -> None:
+        """Take the file away, unless another one is in its place by now."""
+        with contextlib.suppress(OSError):
+            if _identity(self.path.lstat()) == self.identity:
+                self.path.unlink()
+
+
+def bind(path: Path, mode: int) -> BoundSocket:
+    """Listen at ``path``, open to whom ``mode`` lets in; its group is this process's.
+
+    The directory is made where it is missing. A socket on which nobody listens is replaced. Raises SocketError.
+    """
+    _make_room(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _directory(path) as directory:
+            identity = _place(listening, directory, path.name, mode)
+    except OSError as error:
+        listening.close()
+        raise _unusable(path, error) from error
+    except BaseException:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return BoundSocket(listening, path, identity)
+
+
+def _place(listening: socket.socket, directory: int, name: str, mode: int) -> tuple[int, int]:
+    """Bind under a name of the moment, and give it its own when everything is as it has to be."""
+    moment = f".bangeod-{secrets.token_hex(4)}"
+    os.fchmod(listening.fileno(), 0)  # Linux makes the file with the mode that the socket has: nobody's until chmod
+    listening.bind(f"/proc/self/fd/{directory}/{moment}")  # the path itself may be as long as a socket's can be
+    try:
+        made = os.stat(moment, dir_fd=directory, follow_symlinks=False)
+        if made.st_gid != os.getegid():  # the directory is setgid
+            os.chown(moment, -1, os.getegid(), dir_fd=directory, follow_symlinks=False)
+        os.chmod(moment, mode, dir_fd=directory)
+        listening.listen(BACKLOG)
+        os.rename(moment, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(moment, dir_fd=directory)
+        raise
+    return _identity(made)
+
+
+def _make_room(path: Path) -> None:
+    """Make sure that nothing of somebody else's is at the path: it would be replaced."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if not stat.S_ISSOCK(mode):
+        raise SocketError(str(path), "something that is no socket is there", "move it away, or set [api] socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return  # left by a process that was killed
+        except BlockingIOError:
+            pass  # somebody listens, and has more to do than they can
+        except OSError as error:
+            raise _unusable(path, error) from error
+    raise SocketError(str(path), "another program listens there", "stop it, or set [api] socket to another path")
+
+
+@contextlib.contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    path.parent.mkdir(mode=_NEW_DIRECTORY, exist_ok=True)
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(path: Path, error: OSError) -> SocketError:
+    advice = f"make {path.parent} a directory in which bangeod's user may make files, or set [api] socket"
+    return SocketError(str(path), f"the socket can't be made ({error.strerror or error})", advice)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

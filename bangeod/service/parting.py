@@ -1,0 +1,31 @@
+"""The last flush: what is still to be written at the stop goes to the database, and what can't be, to a file."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from bangeod.errors import StoreError
+from bangeod.service.core import Core
+
+log = structlog.get_logger(__name__)
+
+FINAL_FLUSH: Final = 60.0  # seconds that it may take; the rest is kept in a file
+
+
+async def flush_finally(core: Core) -> None:
+    """Write the dirty set, while there is time; what is left goes to a file, whatever happens here."""
+    cache = core.cache
+    waiting = cache.dirty
+    try:
+        async with asyncio.timeout(FINAL_FLUSH):
+            await core.store.prepare()
+            await cache.flush_dirty()
+    except StoreError as error:
+        log.error("final_flush_failed", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+    except TimeoutError:
+        log.error("final_flush_failed", problem=f"not done within {FINAL_FLUSH:g} s")  # noqa: TRY400 - no bug
+    finally:
+        log.info("final_flush", flushed=waiting - cache.dirty, left=cache.dirty)
+        await asyncio.to_thread(core.keep_leftover)
+        await core.history.save()

@@ -1,0 +1,168 @@
+"""How the daemon stands, gathered for the API: what ``bangeod status`` and the metrics show."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from bangeod import __version__
+from bangeod.api.state import (
+    ApiState,
+    CacheState,
+    ConfigState,
+    DatabaseState,
+    IpApiState,
+    JobState,
+    MmdbState,
+    SourcesState,
+    State,
+)
+from bangeod.clock import to_text
+from bangeod.errors import StoreError
+from bangeod.geo.sources.mmdb_slot import FileState
+from bangeod.jobs.job import JobId
+from bangeod.service import logs
+from bangeod.service.core import Core
+from bangeod.service.shift import Shift
+from bangeod.service.status import Facts
+
+DATABASE_SECONDS: Final = 1.0  # that the database has to say what it holds; else that is left out
+
+
+class Portrait:
+    """Looks at the parts of the daemon. The event loop's."""
+
+    def __init__(self, core: Core, shift: Shift, config: Path) -> None:
+        self._core = core
+        self._shift = shift
+        self._config = config
+        self._started = core.clock.now()
+
+    async def draw(self, facts: Facts, api: ApiState, *, lag: float) -> State:
+        """Describe everything; ``lag`` is the event loop's, in seconds."""
+        now = self._core.clock.now()
+        problem = trouble(facts)
+        return State(
+            version=__version__,
+            pid=os.getpid(),
+            started=to_text(self._started),
+            now=to_text(now),
+            healthy=problem is None,
+            problem=problem,
+            config=ConfigState(path=str(self._config), refused=facts.refused_config),
+            jobs=self._jobs(),
+            cache=self._cache(),
+            sources=self._sources(now),
+            database=await self._database(facts),
+            api=api,
+            loop_lag=lag,
+            log_entries_dropped=logs.lost(),
+        )
+
+    def _jobs(self) -> list[JobState]:
+        planned, running = self._shift.next_runs(), self._shift.running
+        return [self._job(job_id, planned, running=job_id in running) for job_id in JobId]
+
+    def _job(self, job_id: JobId, planned: Mapping[str, float], *, running: bool) -> JobState:
+        settings = getattr(self._core.settings.jobs, job_id)
+        report, totals = self._shift.reports.get(job_id), self._shift.totals[job_id]
+        return JobState(
+            id=job_id,
+            enabled=settings.enabled,
+            interval=settings.interval,
+            timeout=settings.timeout,
+            running=running,
+            next_run=_text(planned.get(job_id)),
+            last_run=_text(report.started_at if report else None),
+            last_success=_text(self._core.history.last_success(job_id) or totals.last_success),
+            outcome=report.outcome if report else None,
+            duration=report.duration if report else None,
+            figures=dict(report.figures) if report else {},
+            problem=report.problem if report else None,
+            failing_since=_text(self._shift.failing_since.get(job_id)),
+            runs=totals.runs,
+            failures=totals.failures,
+            total_duration=totals.seconds,
+            written=totals.written,
+            deleted=totals.deleted,
+            unreadable=totals.unreadable,
+        )
+
+    def _cache(self) -> CacheState:
+        cache, settings = self._core.cache, self._core.settings.cache
+        return CacheState(
+            entries=cache.entries,
+            max_entries=settings.max_entries,
+            dirty=cache.dirty,
+            max_dirty=settings.max_dirty,
+            negative=cache.negative,
+            refused=cache.refused,
+            loaded=cache.loaded,
+        )
+
+    def _sources(self, now: float) -> SourcesState:
+        sources, fail2ban = self._core.sources, self._core.settings.fail2ban.database
+        return SourcesState(
+            mmdb=[_mmdb(state, now) for state in sources.mmdb.states()],
+            mmdb_reloads=sources.mmdb_reloads,
+            embedded=sources.embedded.in_force,
+            ip_api=self._ip_api(now),
+            fail2ban=None if fail2ban is None else str(fail2ban),
+        )
+
+    def _ip_api(self, now: float) -> IpApiState:
+        client = self._core.sources.ip_api
+        if client is None:
+            return IpApiState(enabled=False)
+        standing = client.standing()
+        until = to_text(now + standing.wait) if standing.wait > 0 else None
+        return IpApiState(
+            enabled=True,
+            requests=standing.requests,
+            remaining=standing.remaining,
+            paused_until=until,
+            reason=standing.reason,
+        )
+
+    async def _database(self, facts: Facts) -> DatabaseState:
+        path = self._core.settings.database.path
+        size, wal = _size(path), _size(path.with_name(f"{path.name}-wal"))
+        state = DatabaseState(path=str(path), problem=facts.database, size=size, wal=wal)
+        try:
+            async with asyncio.timeout(DATABASE_SECONDS):
+                state.free = await self._core.store.free_bytes()
+        except TimeoutError:
+            pass
+        except StoreError as error:
+            state.problem = state.problem or error.problem
+        return state
+
+
+def trouble(facts: Facts) -> str | None:
+    """Say what keeps the daemon from its work: a database that can't be used, or that was not read yet."""
+    return None if facts.database is None else f"the database can't be used: {facts.database}"
+
+
+def _mmdb(state: FileState, now: float) -> MmdbState:
+    return MmdbState(
+        path=str(state.path),
+        status=state.status.value,
+        database_type=state.database_type,
+        build_time=_text(state.build_epoch),
+        age=None if state.build_epoch is None else max(0.0, now - state.build_epoch),
+        records=state.records,
+        lookup_errors=state.lookup_errors,
+        problem=state.problem,
+    )
+
+
+def _text(epoch: float | None) -> str | None:
+    return None if epoch is None else to_text(epoch)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

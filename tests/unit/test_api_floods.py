@@ -1,0 +1,115 @@
+"""No client can keep others from being served: too many, too slow, too large, or deaf."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from bangeod.api import connections
+from tests.api_host import CACHED, Host, hosting, parse, until
+
+HALF_A_HEADER = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\nHo"
+HALF_A_BODY = b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+BATCH = json.dumps({"ips": [CACHED] * 10_000}).encode()
+BATCH_REQUEST = b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(BATCH), BATCH)
+
+
+async def served(host: Host) -> bool:
+    """Say whether an honest client is answered."""
+    return (await asyncio.wait_for(host.ask("GET", f"/v1/lookup/{CACHED}"), 10)).status == 200
+
+
+@pytest.mark.parametrize("sent", [b"", HALF_A_HEADER, HALF_A_BODY, b"garbage\r\n\r\n"])
+async def test_more_half_open_connections_than_there_may_be_keep_nobody_out(tmp_path: Path, sent: bytes) -> None:
+    async with hosting(tmp_path / "s") as host:
+        flood = []
+        for _ in range(connections.MOST_CONNECTIONS + 50):
+            _, writer = await host.connect()
+            writer.write(sent)
+            flood.append(writer)
+        assert await served(host)
+        assert host.server.figures.connections <= connections.MOST_CONNECTIONS
+        for writer in flood:
+            writer.close()
+
+
+async def test_bodies_that_do_not_come_are_bounded_in_number(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s") as host:
+        for _ in range(connections.MOST_RECEIVING + 10):
+            _, writer = await host.connect()
+            writer.write(HALF_A_BODY)
+        await until(lambda: host.server.figures.turned_away == 10)
+        assert (await host.post("/v1/lookup", {"ips": [CACHED]})).status == 200
+
+
+async def test_where_all_connections_are_being_worked_for_a_new_one_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections.Connections.__init__, "__kwdefaults__", {"limit": 2})
+    async with hosting(tmp_path / "s") as host:
+        host.backend.gate.clear()
+        working = [asyncio.create_task(host.ask("POST", "/v1/jobs/session_cleanup/run")) for _ in range(2)]
+        await until(lambda: len(host.backend.runs) == 2)
+        reply = parse(await host.raw(b""))
+        assert (reply.status, reply.code) == (503, "busy")
+        host.backend.gate.set()
+        assert [(await work).status for work in working] == [200, 200]
+        assert await served(host)
+
+
+async def test_a_connection_that_says_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bangeod.api.server._OPTIONS", {"keepalive_timeout": 0.05, "access_log": None})
+    async with hosting(tmp_path / "s") as host:
+        assert await asyncio.wait_for(host.raw(HALF_A_HEADER), 10) == b""
+
+
+async def test_answers_that_nobody_fetches_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "FETCH_SECONDS", 0.01)
+    monkeypatch.setattr("bangeod.api.server.LOOK_AFTER_EVERY", 0.02)
+    async with hosting(tmp_path / "s") as host:
+        _, writer = await host.connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # a transport of a socket has it
+        writer.write(BATCH_REQUEST)
+        await until(lambda: host.server.figures.turned_away == 1)
+        assert await served(host)
+
+
+async def test_what_waits_to_be_fetched_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_UNSENT", 3 << 20)
+    monkeypatch.setattr(connections, "FETCH_SECONDS", 1_000.0)
+    async with hosting(tmp_path / "s") as host:
+        for _ in range(8):
+            _, writer = await host.connect()
+            writer.transport.pause_reading()  # type: ignore[attr-defined] # as above
+            writer.write(BATCH_REQUEST)
+        await until(lambda: host.server.figures.turned_away > 0)
+        assert await served(host)
+
+
+async def test_many_requests_on_one_connection_are_answered_in_their_order(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s") as host:
+        reader, writer = await host.connect()
+        for number in range(500):
+            writer.write(b"GET /v1/lookup/10.0.0.%d HTTP/1.1\r\nHost: x\r\n\r\n" % (number % 256))
+        for number in range(500):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(parse(head).headers["content-length"])
+            assert json.loads(await reader.readexactly(length))["ip"] == f"10.0.0.{number % 256}"
+        writer.close()
+
+
+async def test_a_batch_does_not_stop_the_event_loop(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s") as host:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        await host.post("/v1/lookup", {"ips": [CACHED] * 10_000})
+        counting.cancel()
+        assert turns >= 40  # 10,000 addresses, 500 at a time, looked up and then written

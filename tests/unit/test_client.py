@@ -1,0 +1,229 @@
+"""The client: what it makes of a daemon, of none, and of one that has lost its mind."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bangeod.client import AsyncGeoClient, Entry, GeoClient, Status
+from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
+from bangeod.geo.model import Geo
+from tests.api_host import CACHED, Host, hosting
+
+# httpcore leaves the socket of a connection that failed to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+
+KNOWN = Entry(CACHED, Status.RESOLVED, "DE", "Germany", "AS64500", "Example")
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncGenerator[Host, None]:
+    async with hosting(tmp_path / "api.sock") as host:
+        yield host
+
+
+@contextlib.contextmanager
+def listening(path: Path, answer: Callable[[socket.socket], None]) -> Iterator[None]:
+    """Listen in the daemon's place; each connection is handed to ``answer``."""
+    ended = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(0.05)
+
+        def serve() -> None:
+            kept = []
+            while not ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    kept.append(connection)
+                    answer(connection)
+            for connection in kept:
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def say(answer: bytes) -> Callable[[socket.socket], None]:
+    """Answer whatever is asked with these bytes, and close."""
+
+    def send(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(answer)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return send
+
+
+def ok(body: bytes, status: str = "200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+# --- with a daemon ---
+
+
+async def test_an_address_is_looked_up(host: Host) -> None:
+    async with AsyncGeoClient(str(host.path)) as client:
+        assert await client.lookup(CACHED) == KNOWN
+        assert (await client.lookup("10.0.0.1")).status is Status.PRIVATE
+
+
+async def test_a_sync_client_does_the_same(host: Host) -> None:
+    def ask() -> tuple[Entry, list[Entry]]:
+        with GeoClient(str(host.path)) as client:
+            return client.lookup(CACHED), client.lookup_batch([CACHED, "nonsense"])
+
+    one, batch = await asyncio.to_thread(ask)
+    assert one == KNOWN
+    assert [entry.status for entry in batch] == [Status.RESOLVED, Status.INVALID]
+
+
+async def test_only_cached_addresses_are_found_without_asking_sources(host: Host) -> None:
+    host.backend.world.local.places["1.1.1.1"] = Geo("AU")
+    async with AsyncGeoClient(str(host.path)) as client:
+        assert [entry.status for entry in await client.lookup_cached_only([CACHED, "1.1.1.1"])] == [
+            Status.RESOLVED,
+            Status.UNRESOLVED,
+        ]
+        assert (await client.lookup("1.1.1.1")).country_code == "AU"
+
+
+async def test_a_large_batch_goes_in_parts_and_keeps_its_order(host: Host) -> None:
+    ips = [f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in range(25_000)]
+    async with AsyncGeoClient(str(host.path), timeout=20) as client:
+        assert [entry.ip for entry in await client.lookup_batch(ips)] == ips
+    assert host.server.figures.requests == 3
+
+
+async def test_an_empty_batch_asks_nobody(tmp_path: Path) -> None:
+    async with AsyncGeoClient(str(tmp_path / "nobody")) as client:
+        assert await client.lookup_batch([]) == []
+
+
+async def test_the_status_and_a_run_are_what_the_daemon_says(host: Host) -> None:
+    async with AsyncGeoClient(str(host.path)) as client:
+        assert (await client.status())["pid"] == 42
+        report = await client.run_job("geo_cache_flush", dry_run=True)
+    assert (report["outcome"], report["dry"]) == ("done", True)
+
+
+async def test_a_job_that_there_is_not_is_refused(host: Host) -> None:
+    async with AsyncGeoClient(str(host.path)) as client:
+        with pytest.raises(RefusedError, match="there is no such job") as caught:
+            await client.run_job("mining")
+    assert (caught.value.status, caught.value.code) == (404, "unknown_job")
+
+
+async def test_the_client_outlives_the_daemon(tmp_path: Path) -> None:
+    async with AsyncGeoClient(str(tmp_path / "s")) as client:
+        for _ in range(3):
+            async with hosting(tmp_path / "s"):
+                assert await client.lookup(CACHED) == KNOWN
+            assert (await client.lookup(CACHED)).status is Status.UNKNOWN
+
+
+def test_a_connection_that_was_kept_and_is_closed_on_the_next_request_is_made_anew(tmp_path: Path) -> None:
+    body = b'{"entries": [{"ip": "8.8.8.8", "status": "resolved"}]}'
+    connections = []
+
+    def answer(connection: socket.socket) -> None:
+        connections.append(connection)
+        connection.recv(65_536)
+        connection.sendall(ok(body))
+        if len(connections) == 1:
+            connection.recv(65_536)
+            connection.shutdown(socket.SHUT_RDWR)
+
+    with listening(tmp_path / "s", answer), GeoClient(str(tmp_path / "s"), strict=True) as client:
+        assert [client.lookup(CACHED).status for _ in range(2)] == [Status.RESOLVED] * 2
+    assert len(connections) == 2
+
+
+# --- without ---
+
+
+async def test_without_a_daemon_an_address_is_unknown(tmp_path: Path) -> None:
+    async with AsyncGeoClient(str(tmp_path / "nobody")) as client:
+        assert await client.lookup(CACHED) == Entry(CACHED, Status.UNKNOWN)
+        with pytest.raises(NoDaemonError, match="systemctl start bangeod"):
+            await client.status()
+
+
+def test_the_same_trouble_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with GeoClient(str(tmp_path / "nobody")) as client, caplog.at_level(logging.WARNING, "bangeod.client"):
+        for _ in range(3):
+            client.lookup(CACHED)
+    assert [record.name for record in caplog.records] == ["bangeod.client"]
+
+
+def test_a_strict_client_raises_instead(tmp_path: Path) -> None:
+    with GeoClient(str(tmp_path / "nobody"), strict=True) as client, pytest.raises(NoDaemonError):
+        client.lookup(CACHED)
+
+
+def test_a_socket_that_a_killed_daemon_left_is_no_daemon(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "s"))
+    with GeoClient(str(tmp_path / "s"), strict=True) as client, pytest.raises(NoDaemonError):
+        client.lookup(CACHED)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"garbage",
+        b"\x00" * 100,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        ok(b"no JSON"),
+        ok(b"[]"),
+        ok(b'{"entries": []}'),
+        ok(b'{"entries": [{"ip": 8}]}'),
+        ok(b'{"entries": [{"ip": "8.8.8.8", "status": "elsewhere"}]}'),
+        ok(b"\xff\xfe"),
+        ok(b"oops", "500 Internal Server Error"),
+        ok(b'{"error": {"code": "busy", "message": "later"}}', "503 Service Unavailable"),
+        ok(b"", "302 Found\r\nLocation: http://example.com/"),
+    ],
+)
+def test_whatever_is_answered_a_lookup_does_not_raise(tmp_path: Path, answer: bytes) -> None:
+    with listening(tmp_path / "s", say(answer)), GeoClient(str(tmp_path / "s")) as client:
+        assert client.lookup(CACHED) == Entry(CACHED, Status.UNKNOWN)
+
+
+def test_a_daemon_that_hangs_is_waited_for_briefly(tmp_path: Path) -> None:
+    def hang(_: socket.socket) -> None:
+        pass
+
+    with listening(tmp_path / "s", hang), GeoClient(str(tmp_path / "s"), timeout=0.05) as client:
+        assert client.lookup(CACHED).status is Status.UNKNOWN
+        with pytest.raises(SilentDaemonError):
+            client.status()
+
+
+def test_the_import_brings_nothing_beyond_httpx_and_msgspec() -> None:
+    program = (
+        "import sys; import httpx, msgspec, msgspec.json; before = set(sys.modules); import bangeod.client; "
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["bangeod"]
+
+
+def test_the_import_brings_no_other_part_of_bangeod() -> None:
+    program = "import sys; import bangeod.client; print(*sorted(m for m in sys.modules if m.startswith('bangeod')))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["bangeod", "bangeod.client", "bangeod.errors"]

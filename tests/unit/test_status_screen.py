@@ -1,0 +1,124 @@
+"""What `bangeod status` shows: what is wrong first, and everything on one screen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bangeod.api.state import IpApiState, JobState, MmdbState, State
+from bangeod.cli.screen import BAD, BUSY, GOOD, Line, lines
+from bangeod.jobs.job import JobId, Outcome
+from tests.api_host import state
+
+
+@dataclass
+class Screen:
+    """The lines, looked at."""
+
+    lines: list[Line]
+
+    def line(self, beginning: str) -> Line:
+        return next(line for line in self.lines if line.text.startswith(beginning))
+
+    @property
+    def troubles(self) -> list[str]:
+        return [line.text for line in self.lines if line.text.startswith("!")]
+
+
+def show(shown: State) -> Screen:
+    return Screen(list(lines(shown)))
+
+
+def job(**fields: Any) -> JobState:
+    return JobState(
+        id=JobId.SESSION_CLEANUP, timeout=30.0, **{"enabled": True, "interval": 60.0, "running": False} | fields
+    )
+
+
+def test_a_healthy_daemon_is_one_screen_without_troubles() -> None:
+    screen = show(state())
+    assert screen.lines[0] == Line("bangeod 1.2.3, running for 10 min (pid 42)", GOOD)
+    assert screen.troubles == []
+    assert len(screen.lines) < 24
+
+
+def test_a_run_is_told_with_its_result_and_the_next() -> None:
+    shown = state()
+    shown.jobs = [
+        job(
+            last_run="2026-11-22T00:08:00Z",
+            next_run="2026-11-22T00:10:30Z",
+            outcome=Outcome.TIMED_OUT,
+            duration=1.234,
+            figures={"deleted_count": 3, "page_size": 4096},
+        )
+    ]
+    words = show(shown).line("session_cleanup").text.split("  ")
+    assert [word.strip() for word in words if word] == [
+        "session_cleanup",
+        "60s",
+        "2 min ago",
+        "timed out",
+        "1.23 s",
+        "in 30 s",
+        "deleted_count 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "word", "colour"),
+    [
+        ({"running": True}, "running", BUSY),
+        ({"enabled": False}, "off", None),
+        ({"last_success": "2026-11-21T21:10:00Z"}, "3 h ago", None),  # of an earlier daemon
+        ({"problem": "it is locked", "outcome": Outcome.FAILED, "failing_since": "x"}, "failed", BAD),
+    ],
+)
+def test_a_job_is_shown_as_it_is(fields: dict[str, Any], word: str, colour: str | None) -> None:
+    shown = state()
+    shown.jobs = [job(**fields)]
+    line = show(shown).line("session_cleanup")
+    assert word in line.text
+    assert line.colour == colour
+
+
+def test_what_is_wrong_comes_first() -> None:
+    shown = state()
+    shown.healthy, shown.problem = False, "the database can't be used: it is locked"
+    shown.config.refused = True
+    shown.log_entries_dropped = 1_234
+    shown.jobs = [job(problem="out of paper", failing_since="2026-11-22T00:00:00Z")]
+    screen = show(shown)
+    assert screen.lines[0].colour == BAD
+    assert [line.text for line in screen.lines[1:5]] == screen.troubles
+    said = "\n".join(screen.troubles)
+    for what in ("it is locked", "config was refused", "out of paper", "1,234 log entries"):
+        assert what in said
+
+
+def test_a_problem_that_is_the_daemons_is_not_told_for_each_job_again() -> None:
+    shown = state()
+    shown.problem = "the database can't be used: it is locked"
+    shown.jobs = [job(problem="it is locked", failing_since="2026-11-22T00:00:00Z")]
+    assert len(show(shown).troubles) == 1
+
+
+def test_sources_are_shown_with_their_age_and_their_pause() -> None:
+    shown = state()
+    shown.sources.mmdb = [
+        MmdbState(path="/a.mmdb", status="loaded", database_type="Country", age=3 * 86_400.0),
+        MmdbState(path="/b.mmdb", status="refused", problem="it is damaged"),
+    ]
+    shown.sources.ip_api = IpApiState(
+        enabled=True, requests=7, remaining=3, paused_until="2026-11-22T00:10:40Z", reason="slow down"
+    )
+    screen = show(shown)
+    assert "/a.mmdb: loaded, Country, built 3 d ago" in screen.line("MMDB").text
+    assert any("/b.mmdb: refused: it is damaged" in line.text and line.colour == BAD for line in screen.lines)
+    assert "7 requests, 3 left this minute; paused for 40 s: slow down" in screen.line("ip-api").text
+
+
+def test_what_would_move_the_cursor_is_not_shown() -> None:
+    shown = state()
+    shown.database.path = "/tmp/\x1b[2J"  # noqa: S108 - a name, and no file
+    assert not any("\x1b" in line.text for line in lines(shown))
