@@ -10,10 +10,18 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import jobs, machine, memory, neighbour, start
+from tests.benchmarks import api, ip_api, jobs, machine, memory, neighbour, resolving, start
 from tests.benchmarks.scale import Scale
 
-BENCHMARKS = {"start": start.run, "jobs": jobs.run, "memory": memory.run, "neighbour": neighbour.run}
+BENCHMARKS = {
+    "start": start.run,
+    "jobs": jobs.run,
+    "memory": memory.run,
+    "resolving": resolving.run,
+    "neighbour": neighbour.run,
+    "ip_api": ip_api.run,
+    "api": api.run,
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ from bangeod.jobs.job import JobId
 from bangeod.store.engine import engine
 from tests.benchmarks import databases, plain, samples
 from tests.benchmarks.beside import beside_web_app, web_app
-from tests.benchmarks.report import Section, medians, milliseconds, times
+from tests.benchmarks.report import Section, medians, milliseconds, times, verdict
 from tests.benchmarks.running import done, running, settings
 from tests.benchmarks.scale import Scale
 
@@ -167,7 +167,7 @@ def _section(job_id: JobId, bars: Bars | None, theirs: Mapping[str, float], ours
             "largest WAL file",
             *(f"{wal:.1f} MiB" for wal in (theirs["wal"], ours["wal"])),
             f"{ours['wal'] / theirs['wal']:.3f} x",
-            *(_verdict(ours["wal"] <= LARGEST_WAL, f"{LARGEST_WAL:.0f} MiB") if bars and bars.wal else ("", "")),
+            *(verdict(f"{LARGEST_WAL:.0f} MiB", reached=ours["wal"] <= LARGEST_WAL) if bars and bars.wal else ("", "")),
         ],
         _row("whole job", time_bar, ours["time"], bars and min(bars.time * time_bar, bars.limit), ours["left"]),
         _row("event loop, 99.9 % of its steps", None, ours["step"], bars and USUAL_STEP),
@@ -193,9 +193,5 @@ def _row(name: str, theirs: float | None, ours: float, bar: float | None, left: 
         "" if theirs is None else milliseconds(theirs),
         milliseconds(ours),
         ratio,
-        *(("", "") if bar is None else _verdict(ours <= bar and not left, milliseconds(bar))),
+        *(("", "") if bar is None else verdict(milliseconds(bar), reached=ours <= bar and not left)),
     ]
-
-
-def _verdict(reached: bool, bar: str) -> tuple[str, str]:
-    return bar, "reached" if reached else "MISSED"

@@ -51,3 +51,8 @@ def per_second(rows: int, seconds: float) -> str:
 def times(ratio: float) -> str:
     """Write how many times one figure is another."""
     return f"{ratio:.2f} x"
+
+
+def verdict(bar: str, *, reached: bool) -> tuple[str, str]:
+    """Write what is to be reached, and whether it is."""
+    return bar, "reached" if reached else "MISSED"
