@@ -101,6 +101,8 @@ def _cache(state: State) -> Iterator[Fact]:
 def _sources(state: State, now: float) -> Iterator[Fact]:
     for mmdb in state.sources.mmdb:
         yield "MMDB", *_mmdb(mmdb)
+    if not state.sources.mmdb:
+        yield "MMDB", "none; bangeod geodb update fetches one", None
     if state.sources.embedded:
         yield "embedded", "in force: IPv4 only, right for some 94 of 100 addresses", BUSY
     yield "ip-api", *_ip_api(state.sources.ip_api, now)

@@ -20,7 +20,7 @@ from bangeod.api.state import (
 )
 from bangeod.clock import to_text
 from bangeod.errors import StoreError
-from bangeod.geo.sources.mmdb_slot import FileState
+from bangeod.geo.sources.mmdb_slot import FileState, FileStatus
 from bangeod.jobs.job import JobId
 from bangeod.service import logs
 from bangeod.service.core import Core
@@ -102,9 +102,12 @@ class Portrait:
         )
 
     def _sources(self, now: float) -> SourcesState:
-        sources, fail2ban = self._core.sources, self._core.settings.fail2ban.database
+        sources, settings = self._core.sources, self._core.settings
+        fail2ban = settings.fail2ban.database
+        # One that may be fetched some day is not missing.
+        files = [state for state in sources.mmdb.states() if settings.geo.mmdb or state.status != FileStatus.MISSING]
         return SourcesState(
-            mmdb=[_mmdb(state, now) for state in sources.mmdb.states()],
+            mmdb=[_mmdb(state, now) for state in files],
             mmdb_reloads=sources.mmdb_reloads,
             embedded=sources.embedded.in_force,
             ip_api=self._ip_api(now),

@@ -122,3 +122,9 @@ def test_what_would_move_the_cursor_is_not_shown() -> None:
     shown = state()
     shown.database.path = "/tmp/\x1b[2J"  # noqa: S108 - a name, and no file
     assert not any("\x1b" in line.text for line in lines(shown))
+
+
+def test_without_an_mmdb_it_says_how_to_get_one() -> None:
+    shown = state()
+    shown.sources.mmdb = []
+    assert show(shown).line("MMDB").text == "MMDB      none; bangeod geodb update fetches one"
