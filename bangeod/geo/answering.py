@@ -29,11 +29,13 @@ def look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer]
     answer = answers.append
     unresolved: Unresolved = {}
     for ip in ips:
-        kind, canonical = read_address(ip)
-        if kind is not _GLOBAL:
-            answer(Answer(ip, _LOCALLY_KNOWN[kind]))
-            continue
-        entry = entry_of(canonical)
+        canonical, entry = ip, entry_of(ip)
+        if entry is None:  # nothing that memory holds, or not in the one form in which it holds it
+            kind, canonical = read_address(ip)
+            if kind is not _GLOBAL:
+                answer(Answer(ip, _LOCALLY_KNOWN[kind]))
+                continue
+            entry = entry_of(canonical)
         if entry is not None:
             geo, seen = entry
             if seen <= yesterday:
