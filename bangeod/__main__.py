@@ -1,10 +1,20 @@
 """The program ``bangeod``, also as ``python -m bangeod``."""
 
-from bangeod.cli import cli
+import os
+import signal
+import sys
 
 
 def main() -> None:
     """Run the command line; this does not return."""
+    if sys.argv[1:2] == ["run"]:
+        # Until the daemon has handlers of its own, nothing has begun that would have to be ended.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        # Waits until the daemon can heed it; when that no longer can, it does nothing.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        signal.signal(signal.SIGHUP, lambda *_: None)
+    from bangeod.cli import cli  # noqa: PLC0415 - importing takes a while, in which the signal may come
+
     cli.main(prog_name="bangeod")
 
 

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import structlog
@@ -21,10 +20,12 @@ from bangeod.service.core import Core
 from bangeod.service.local_api import LocalApi
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.loop import LoopThread
+from bangeod.service.more_time import with_more_time
 from bangeod.service.notify import Notifier, watchdog_interval
 from bangeod.service.parting import flush_finally
 from bangeod.service.scheduler import JobScheduler
 from bangeod.service.shift import Shift
+from bangeod.service.signals import SignalRelay
 from bangeod.service.verification import Verifier
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,6 @@ HEALTH: Final = "health_ping"
 CLOCK_EVERY: Final = 5.0  # seconds between two looks at the clocks
 SOURCES_EVERY: Final = 30.0  # seconds between two looks at the MMDBs on disk
 GRACE: Final = 5.0  # seconds that running jobs get at the stop
-EXTEND_EVERY: Final = 10.0  # seconds between two requests for more time to stop
 
 
 def serve(settings: Settings, config: Path, clock: Clock) -> None:
@@ -76,6 +76,8 @@ class Daemon:
         self._refused_config = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
+        self._announced = False  # whether systemd knows that it is ready
+        self._owes_reload = False  # asked for before that
         self._served = False  # whether a database has been opened
         self._opening = asyncio.Lock()
         self._database_problem: str | None = None
@@ -85,30 +87,18 @@ class Daemon:
 
     def run(self) -> None:
         """Start, work until asked to stop, stop. The main thread's."""
-        handlers = {
-            number: signal.signal(number, handler)
-            for number, handler in (
-                (signal.SIGTERM, self._on_stop_signal),
-                (signal.SIGINT, self._on_stop_signal),
-                (signal.SIGHUP, self._on_reload_signal),
-            )
+        heed: dict[signal.Signals, Callable[[signal.Signals], None]] = {
+            signal.SIGTERM: self._request_stop,
+            signal.SIGINT: self._request_stop,
+            signal.SIGHUP: self._request_reload,
         }
         self._loop.finished.add_done_callback(lambda _: self._scheduler.shutdown())
-        try:
+        with SignalRelay(self._loop, heed):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came earlier is heeded now
             with contextlib.suppress(CancelledError):  # asked to stop while starting
-                self._loop.submit(self._start()).result()
+                self._loop.submit(with_more_time(self._notifier, self._start)).result()
                 self._scheduler.run_forever(self._on_started)
-            self._loop.submit(self._finish()).result()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-
-    def _on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
-        # Nothing else here: a lock taken in a handler can be the one that the interrupted code holds.
-        self._loop.call_soon(self._request_stop, number)
-
-    def _on_reload_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._loop.call_soon(self._request_reload)
+            self._loop.submit(with_more_time(self._notifier, self._finish)).result()
 
     def _on_started(self) -> None:
         self._loop.submit(self._announce()).result()
@@ -116,6 +106,8 @@ class Daemon:
     # --- the start ---
 
     async def _start(self) -> None:
+        if self._stopping:  # asked to before this had begun
+            raise asyncio.CancelledError
         self._starting = asyncio.current_task()
         log.info("starting", database=str(self._settings.database.path), pid=os.getpid())
         self._notifier.status("starting: reading the database")
@@ -162,6 +154,9 @@ class Daemon:
         self._keep_running(self._watch_sources)
         self._keep_running(self._verifier.run)
         self._keep_running(self._api.measure_lag)
+        self._announced = True
+        if self._owes_reload:
+            self._request_reload()
 
     # --- what systemd is told ---
 
@@ -230,8 +225,10 @@ class Daemon:
 
     # --- reload and stop ---
 
-    def _request_reload(self) -> None:
-        if not self._stopping and self._starting is None:
+    def _request_reload(self, _number: signal.Signals | None = None) -> None:
+        if not self._announced:
+            self._owes_reload = True
+        elif not self._stopping:
             self._keep_running(self._reload)
 
     async def _reload(self) -> None:
@@ -258,10 +255,10 @@ class Daemon:
         await self._api.apply(self._settings)
         log.info("config_reloaded", changed=change.taken_up)
 
-    def _request_stop(self, number: int) -> None:
+    def _request_stop(self, number: signal.Signals) -> None:
         if not self._stopping:
             self._stopping = True
-            log.info("stopping", signal=signal.Signals(number).name)
+            log.info("stopping", signal=number.name)
             self._notifier.stopping("stopping: writing what is left")
             if self._starting is not None:
                 self._starting.cancel()
@@ -269,24 +266,15 @@ class Daemon:
 
     async def _finish(self) -> None:
         """End running jobs, write the dirty set, let go of everything."""
-        extending = asyncio.create_task(self._ask_for_time())
-        try:
-            for task in self._tasks:
-                task.cancel()
-            if hasattr(self, "_core"):
-                self._api.stop_listening()
-            cancelled = await self._scheduler.drain(GRACE)
-            if cancelled:
-                log.warning("jobs_cut_short", jobs=cancelled)
-            if hasattr(self, "_core"):
-                await self._api.close()
-                await flush_finally(self._core)
-                await self._core.close()
-            log.info("stopped")
-        finally:
-            extending.cancel()
-
-    async def _ask_for_time(self) -> None:
-        while True:
-            self._notifier.extend_timeout(2 * EXTEND_EVERY)
-            await asyncio.sleep(EXTEND_EVERY)
+        for task in self._tasks:
+            task.cancel()
+        if hasattr(self, "_core"):
+            self._api.stop_listening()
+        cancelled = await self._scheduler.drain(GRACE)
+        if cancelled:
+            log.warning("jobs_cut_short", jobs=cancelled)
+        if hasattr(self, "_core"):
+            await self._api.close()
+            await flush_finally(self._core)
+            await self._core.close()
+        log.info("stopped")

@@ -1,11 +1,13 @@
 """SIGHUP: a changed config is taken up while the daemon runs, a broken one is refused."""
 
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.daemon_process import DaemonProcess, Line
+from tests.feed import eventually
 from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
 from tests.mmdb_files import nested, write_mmdb
@@ -168,3 +170,31 @@ def test_reloads_in_a_row_end_with_the_last_config(reloading: Reloading) -> None
         reloading.change({"jobs.geo_cache_cleanup.retention_days": days})
     reloading.change(every("100ms", "geo_cache_cleanup"))
     reloading.daemon.wait_for("geo_cache_cleanup_ran", retention_days=40)
+
+
+def test_a_signal_that_comes_while_the_cache_is_read_is_heeded_once_ready(launch: Start, place: Installation) -> None:
+    place.insert(rows=((f"{100 + n // 65_536}.{n // 256 % 256}.{n % 256}.1", "US", text()) for n in range(200_000)))
+    daemon = launch(place.config)
+    daemon.wait_for("starting")
+    place.configure(every("7m", "session_cleanup"))
+    for _ in range(3):
+        daemon.send(signal.SIGHUP)
+    assert daemon.wait_for("config_reloaded")["changed"] == ["jobs.session_cleanup.interval"]
+    assert daemon.stop() == 0
+    events = [line["event"] for line in daemon.lines() if line["event"] in {"ready", "config_reloaded"}]
+    assert events == ["ready", "config_reloaded"]
+
+
+def test_a_signal_that_comes_before_the_daemon_can_heed_it_waits(launch: Start, place: Installation) -> None:
+    daemon = launch(place.config)
+    eventually(lambda: is_blocked(daemon.process.pid, signal.SIGHUP), "the program's first line")
+    assert not daemon.lines()
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for("config_reloaded")
+    assert daemon.stop() == 0
+
+
+def is_blocked(pid: int, number: signal.Signals) -> bool:
+    """Say whether a process has a signal wait."""
+    [mask] = re.findall(r"^SigBlk:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
+    return bool(int(mask, 16) >> number - 1 & 1)

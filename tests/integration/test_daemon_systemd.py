@@ -35,6 +35,13 @@ def test_the_stop_is_announced_with_more_time_for_it(start: Start, systemd: Noti
     assert int(systemd.wait_for("EXTEND_TIMEOUT_USEC")["EXTEND_TIMEOUT_USEC"]) > 10_000_000
 
 
+def test_the_start_asks_for_more_time(start: Start, systemd: NotifySocket) -> None:
+    start(environ={"NOTIFY_SOCKET": str(systemd.path)})
+    systemd.wait_for("READY")
+    names = [name for message in systemd.messages() for name in message]
+    assert names.index("EXTEND_TIMEOUT_USEC") < names.index("READY")
+
+
 def test_a_reload_is_announced_with_its_time_and_ends_in_readiness(start: Start, systemd: NotifySocket) -> None:
     daemon = start(environ={"NOTIFY_SOCKET": str(systemd.path)})
     systemd.wait_for("READY")
