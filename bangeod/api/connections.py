@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 MOST_CONNECTIONS: Final = 256
 MOST_RECEIVING: Final = 32  # bodies at a time that did not come with their header
 MOST_UNSENT: Final = 32 << 20  # bytes
+MOST_READ: Final = 1 << 16  # bytes at a time; with asyncio's own 256 KiB a flood takes twice the memory
 HEADER_SECONDS: Final = 30.0
 FETCH_SECONDS: Final = 10.0  # that a client may leave an answer unread
 
@@ -49,6 +50,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take up the connection."""
         self._all.add(self)
+        transport.max_size = MOST_READ  # type: ignore[attr-defined] # asyncio's transports of sockets have it
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -61,8 +61,10 @@ class Dispatcher:
             if "Expect" in request.headers:
                 await _meet_expectation(request)
             return await handler(request, argument)
-        except ConnectionError:  # the client has gone: nobody to tell
-            raise
+        except ConnectionError as error:  # the client has gone: nobody to tell
+            # aiohttp keeps this error beside what has come of a body: with the frames, in a circle that stays for long.
+            error.__traceback__ = None
+            raise ConnectionError("the client has gone") from None
         except Exception as error:  # noqa: BLE001 - whatever it is, it has an answer
             return self._answer_to(error, request)
         finally:

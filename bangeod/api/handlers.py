@@ -10,6 +10,7 @@ from aiohttp import web
 from bangeod import __version__
 from bangeod.api import metrics, openapi
 from bangeod.api.backend import Backend
+from bangeod.api.bodies import LARGEST_BODY, received, too_large
 from bangeod.api.connections import Connection, Connections
 from bangeod.api.messages import (
     MOST_ADDRESSES,
@@ -30,7 +31,6 @@ from bangeod.jobs.job import JobId
 
 T = TypeVar("T")
 
-LARGEST_BODY: Final = 1 << 20  # bytes; 10,000 of the longest addresses are half of it
 BODY_SECONDS: Final = 10.0  # for a body to come
 LOOKUP_SECONDS: Final = 30.0  # for a lookup that asks sources; what is known by then is the answer
 
@@ -120,7 +120,7 @@ class Handlers:
     async def _body(self, request: web.BaseRequest, kind: type[T], default: T | None = None) -> T:
         """Read a body and understand it; an empty one is ``default``, where there is one."""
         if (request.content_length or 0) > LARGEST_BODY:
-            raise RequestError(413, "too_large", f"a body of at most {LARGEST_BODY} bytes is taken")
+            raise too_large()
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise RequestError(415, "encoded", "send the body as it is, without Content-Encoding")
@@ -131,12 +131,12 @@ class Handlers:
 
     async def _received(self, request: web.BaseRequest) -> bytes:
         if request.content.is_eof():  # it came with the header, as small ones do
-            return await request.read()
+            return await received(request.content)
         connection = cast("Connection", request.protocol)
         self._connections.receive(connection)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await request.read()
+                return await received(request.content)
         except TimeoutError:
             raise RequestError(408, "too_slow", f"the body did not come within {BODY_SECONDS:g} s") from None
         finally:

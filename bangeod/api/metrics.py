@@ -75,7 +75,8 @@ class _Snapshot(Collector):
 
 def _jobs(jobs: Iterable[JobState]) -> Iterator[Metric]:
     for family, name, text, read in _OF_JOBS:
-        metric = family(f"bangeod_{name}", text, labels=["job"])  # type: ignore[call-arg]
+        # Not "job": Prometheus gives that label to all that it scrapes.
+        metric = family(f"bangeod_{name}", text, labels=["job_id"])  # type: ignore[call-arg]
         for job in jobs:
             value = read(job)
             if value is not None:
@@ -87,6 +88,7 @@ def _cache(cache: CacheState) -> Iterator[Metric]:
     yield _gauge("cache_entries", "Addresses in memory.", cache.entries)
     yield _gauge("cache_max_entries", "The most addresses that memory may hold.", cache.max_entries)
     yield _gauge("cache_dirty", "Entries that wait to be written.", cache.dirty)
+    yield _gauge("cache_max_dirty", "How many may wait to be written.", cache.max_dirty)
     yield _gauge("cache_refused", "Of these, what the database refused.", cache.refused)
     yield _gauge("cache_negative", "Addresses known not to be found.", cache.negative)
 
@@ -109,7 +111,8 @@ def _rest(state: State) -> Iterator[Metric]:
     yield _counter("ip_api_requests", "Requests to ip-api.", ip_api.requests)
     yield _gauge("ip_api_enabled", "Whether ip-api is in use.", ip_api.enabled)
     yield _gauge("ip_api_remaining", "Requests left until the quota is renewed.", ip_api.remaining)
-    yield _gauge("ip_api_paused_until_timestamp_seconds", "0: not paused.", _epoch(ip_api.paused_until) or 0)
+    paused_until = _epoch(ip_api.paused_until) or 0
+    yield _gauge("ip_api_paused_until_timestamp_seconds", "When ip-api may be asked again; 0: now.", paused_until)
     yield _gauge("database_up", "Whether the database can be used.", database.problem is None)
     yield _gauge("database_bytes", "Size of the database.", database.size)
     yield _gauge("database_wal_bytes", "Size of its write-ahead log.", database.wal)

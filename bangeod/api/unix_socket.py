@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from bangeod.errors import SocketError
 
-BACKLOG: Final = 128  # connections that wait to be accepted
+BACKLOG: Final = 1024  # connections that wait to be accepted; who comes when it is full is turned away at once
 _NEW_DIRECTORY: Final = 0o750
 
 

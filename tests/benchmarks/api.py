@@ -1,4 +1,4 @@
-"""The API of the daemon beside an aiohttp handler that returns a constant, and while the jobs work."""
+"""The API of the daemon beside an aiohttp handler that returns a constant, while the jobs work, and in a flood."""
 
 import json
 import subprocess
@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import tomli_w
-
 from bangeod.client import GeoClient
-from tests.benchmarks import databases, samples
+from tests.benchmarks import databases, flood, samples
 from tests.benchmarks.load import Connection, exchange, rate
 from tests.benchmarks.report import Section, medians, per_second, times
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.serving import daemon
 from tests.benchmarks.steps import share
-from tests.daemon_process import DaemonProcess
 from tests.feed import DEADLINE
 
 CACHED = 100_000  # rows
@@ -30,11 +28,11 @@ IDLE = 1_000  # requests that are timed undisturbed
 
 
 def run(scale: Scale, directory: Path) -> Iterator[Section]:
-    """Measure throughput, then latency under work."""
+    """Measure throughput, then latency under work and under attack."""
     ips = samples.addresses(scale.of(CACHED))
     database = directory / "cached.db"
     databases.make(database, ips, int(time.time()), stale=0)
-    with daemon(directory, database) as path, constant(directory / "constant.sock") as plain:
+    with daemon(directory, database) as (_, path), constant(directory / "constant.sock") as plain:
         figures = medians(_throughput(path, plain, ips, scale.of(REQUESTS)) for _ in range(scale.runs))
     rows = [
         ["GET, one connection", *_beside(figures, "one")],
@@ -49,6 +47,7 @@ def run(scale: Scale, directory: Path) -> Iterator[Section]:
     notes = ("the last figure of a batch is its time per address as a share of a GET's",)
     yield Section("api", ("addresses", "bangeod", "constant", "ratio"), rows, notes, figures)
     yield _under_work(scale, directory)
+    yield flood.section(scale, directory)
 
 
 def _beside(figures: dict[str, float], name: str) -> list[str]:
@@ -86,7 +85,7 @@ def _under_work(scale: Scale, directory: Path) -> Section:
     fresh = samples.addresses(scale.of(FRESH), seed=9)
     database = directory / "work.db"
     databases.make(database, ips, int(time.time()), stale=50)
-    with daemon(directory, database) as path, GeoClient(str(path), timeout=DEADLINE, strict=True) as client:
+    with daemon(directory, database) as (_, path), GeoClient(str(path), timeout=DEADLINE, strict=True) as client:
         cached = [entry.ip for entry in client.lookup_cached_only(ips[:BATCH]) if entry.country_code]
         idle = _latencies(path, cached, IDLE)
         client.lookup_batch(fresh)
@@ -128,28 +127,6 @@ def _latencies(path: Path, ips: Sequence[str], count: int) -> list[float]:
             found.append(time.perf_counter() - began)
             time.sleep(EVERY)
     return found
-
-
-@contextmanager
-def daemon(directory: Path, database: Path) -> Iterator[Path]:
-    """Run a daemon whose jobs run when they are asked to only; hand out its socket."""
-    socket = directory / f"{database.stem}.sock"
-    content = {
-        "database": {"path": str(database)},
-        "state": {"directory": str(directory)},
-        "api": {"socket": str(socket)},
-        "log": {"format": "json"},
-        "jobs": {
-            name: {"interval": "24h"} | ({"timeout": "10m"} if name == "geo_cache_cleanup" else {})
-            for name in ("geo_cache_flush", "geo_re_resolve", "geo_cache_cleanup", "session_cleanup")
-        }
-        | {"session_cleanup": {"enabled": False}, "geo_cache_cleanup": {"enabled": False, "timeout": "10m"}},
-    }
-    config = directory / f"{database.stem}.toml"
-    config.write_text(tomli_w.dumps(content))
-    with DaemonProcess(config) as running:
-        running.wait_for("ready", timeout=120)
-        yield socket
 
 
 @contextmanager

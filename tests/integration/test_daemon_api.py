@@ -303,8 +303,8 @@ def test_a_flood_keeps_neither_honest_clients_nor_the_watchdog_from_their_turn(
 
 def attack_with(place: Installation, sent: bytes) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(1)
     connection.connect(str(socket_of(place)))
+    connection.settimeout(1)
     with contextlib.suppress(OSError):  # cut off, or not read any further
         connection.sendall(sent)
     return connection

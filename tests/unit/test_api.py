@@ -311,7 +311,7 @@ async def test_metrics_are_what_prometheus_reads(host: Host) -> None:
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in text_string_to_metric_families(reply.body.decode())}
     assert families["bangeod_cache_entries"].samples[0].value == 2
-    assert {sample.labels["job"] for sample in families["bangeod_job_runs"].samples} == set(JobId)
+    assert {sample.labels["job_id"] for sample in families["bangeod_job_runs"].samples} == set(JobId)
     assert families["bangeod_api_requests"].samples[0].value == 1
     assert all(family.documentation for family in families.values())
 
