@@ -5,19 +5,18 @@ Debian's package holds them. Where it is not installed it is fetched with apt-ge
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from tests import debian_package
 from tests.real_mmdb import NotToBeHadError
 
 PYTHON = Path("/usr/bin/python3")  # the one that Debian's package is for
 MODULES = Path("usr/lib/python3/dist-packages")
 WRITER = Path(__file__).with_name("fail2ban_writer.py")
-FETCH_SECONDS = 60
 
 
 class Ban(NamedTuple):
@@ -37,33 +36,7 @@ def find(cache: Path) -> Path:
     for root in (Path("/"), cache / "fail2ban"):
         if (root / MODULES / "fail2ban" / "server" / "database.py").exists():
             return root / MODULES
-    return _fetch(cache) / MODULES
-
-
-def _fetch(cache: Path) -> Path:
-    programs = [shutil.which(name) for name in ("apt-get", "dpkg-deb")]
-    if not all(programs):
-        raise NotToBeHadError("fail2ban is not installed, and there is no apt-get and dpkg-deb to fetch it with")
-    apt_get, dpkg_deb = map(str, programs)
-    unpacked, part = cache / "fail2ban", cache / "fail2ban.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    options = ["Acquire::Retries=0", "Acquire::http::Timeout=20", "APT::Sandbox::User=root"]
-    download = [apt_get, "--quiet", *(f"--option={option}" for option in options), "download", "fail2ban"]
-    try:
-        _run(download, part)
-        (package,) = part.glob("fail2ban_*.deb")
-        _run([dpkg_deb, "--extract", str(package), str(part)], part)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        why = getattr(error, "stderr", None) or error
-        raise NotToBeHadError(f"fail2ban is not installed, and apt-get can't fetch it: {why}") from error
-    package.unlink()
-    part.rename(unpacked)
-    return unpacked
-
-
-def _run(command: list[str], directory: Path) -> None:
-    subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=FETCH_SECONDS, check=True)
+    return debian_package.unpack("fail2ban", cache) / MODULES
 
 
 class Fail2ban:
