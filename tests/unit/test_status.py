@@ -8,9 +8,9 @@ from bangeod.service.status import Facts, ago, line
 NOW = 1_795_305_600.0  # 2026-11-22 00:00:00 UTC
 
 
-def report(job_id: JobId, *, age: float = 0, problem: str | None = None) -> Report:
+def report(job_id: JobId, *, age: float = 0, problem: str | None = None, condition: str | None = None) -> Report:
     outcome = Outcome.FAILED if problem else Outcome.DONE
-    return Report(job_id, "id", NOW - age, 0.1, outcome, problem=problem)
+    return Report(job_id, "id", NOW - age, 0.1, outcome, problem=problem, condition=condition)
 
 
 def facts(*reports: Report, failing_since: dict[JobId, float] | None = None) -> Facts:
@@ -82,3 +82,9 @@ def test_a_problem_that_several_jobs_have_is_told_once() -> None:
     since = {JobId.SESSION_CLEANUP: NOW, JobId.GEO_RE_RESOLVE: NOW - 60}
     said = line(facts(*failed, failing_since=since), NOW)
     assert said.startswith("geo_re_resolve, session_cleanup fail since 2026-11-21 23:59 UTC: the disk is full; 4 jobs")
+
+
+def test_a_condition_that_says_it_all_stands_for_the_problem() -> None:
+    failed = report(JobId.SESSION_CLEANUP, problem="/db: held for 5 s; look …", condition="database locked")
+    said = line(facts(failed, failing_since={JobId.SESSION_CLEANUP: NOW}), NOW)
+    assert said.startswith("database locked since 2026-11-22 00:00 UTC (session_cleanup); 4 jobs")

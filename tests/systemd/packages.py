@@ -1,0 +1,49 @@
+"""The Python packages that bangeod needs, as files: the machine of the tests has no network."""
+
+import hashlib
+import subprocess
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PYTHON: Final = "/usr/bin/python3"  # the machine's, as contrib/install chooses it
+TIMEOUT: Final = 600.0  # seconds
+
+
+class PackagesError(Exception):
+    """They can't be had; the text says why."""
+
+
+def wheels(cache: Path) -> Path:
+    """Return a directory with all of them; fetched once for each change of pyproject.toml or Python."""
+    key = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + _version()).hexdigest()[:16]
+    directory = cache / key
+    if not (directory / "complete").exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            _run(PYTHON, "-m", "venv", scratch)
+            pip = (f"{scratch}/bin/python3", "-m", "pip", "--disable-pip-version-check", "--quiet")
+            _run(*pip, "wheel", f"--wheel-dir={directory}", *_needed())
+        (directory / "complete").touch()
+    return directory
+
+
+def _needed() -> list[str]:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return [*document["project"]["dependencies"], *document["build-system"]["requires"]]
+
+
+def _version() -> bytes:
+    return _run(PYTHON, "-c", "import sys; print(sys.version)").encode()
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except OSError as error:
+        raise PackagesError(f"{command[0]}: {error.strerror}") from None
+    if done.returncode:
+        raise PackagesError(f"{' '.join(command[:4])} …: {done.stderr.strip()[-1000:]}")
+    return done.stdout

@@ -1,0 +1,26 @@
+"""What becomes of the service after it was killed, and with a config that can't be used."""
+
+from tests.feed import eventually
+from tests.systemd.service import CONFIG, Service
+
+EXPIRED = "INSERT INTO sessions (token, expires_at) VALUES (?, '2001-01-01T00:00:00Z')"
+
+
+def test_after_a_kill_it_comes_back_and_makes_up_for_what_was_due(service: Service) -> None:
+    service.drop_in("RestartSec=100ms")
+    service.execute(EXPIRED, ("old",))
+    service.start()
+    pid = service.pid
+    service.kill("SIGKILL")
+    service.wait_for_restart(pid)
+    assert service.wait_for("session_cleanup_ran", deleted_count="1")
+    assert service.execute("SELECT * FROM sessions") == []
+
+
+def test_with_a_bad_config_it_is_not_started_over_and_over(service: Service) -> None:
+    service.drop_in("RestartSec=100ms")
+    service.machine.write(CONFIG, "[database]\npath = 'bangui.db'\n")
+    assert service.machine.run("systemctl", "start", "bangeod", check=False).returncode != 0
+    eventually(lambda: service.show("ActiveState") == "failed", "the failure")
+    assert (service.show("ExecMainStatus"), service.show("NRestarts")) == ("78", "0")
+    assert any("database.path" in entry["MESSAGE"] for entry in service.journal("--priority=err"))

@@ -1,0 +1,42 @@
+"""The README's chapter on the installation, done as it stands there."""
+
+import re
+
+import pytest
+
+from tests.systemd.conftest import WHEELS
+from tests.systemd.packages import ROOT
+from tests.systemd.service import DATABASE, SOURCE, Service
+
+CHAPTER = (ROOT / "README.md").read_text().partition("\n## Install it\n")[2].partition("\n## ")[0]
+INSTALL, SHARE, START = re.findall(r"```sh\n(.*?)```", CHAPTER, flags=re.DOTALL)
+
+
+@pytest.fixture
+def place(service: Service) -> Service:
+    """Give a machine on which BanGUI's files are BanGUI's alone."""
+    service.machine.run("sh", "-ec", f"chmod 750 $(dirname {DATABASE}); chmod 644 {DATABASE}*")
+    return service
+
+
+def test_the_chapter_takes_a_machine_to_a_running_service(place: Service) -> None:
+    assert "contrib/install\n" in INSTALL
+    assert place.machine.run("bangeod", "check", check=False).returncode == 1
+    install = re.sub(r"^apt-get .*$", "", INSTALL, flags=re.MULTILINE) + f" --wheels {WHEELS}"
+    place.machine.run("sh", "-ec", f"cd {SOURCE}\n{install.replace(chr(10), ' ').strip()}")
+    place.machine.run("sh", "-ec", SHARE)
+    told = place.machine.run("sh", "-ec", START).stdout
+    assert "no faults" in told
+    assert "Active: active (running)" in told
+    assert 'Status: "4 jobs, 0 cached, 0 to write' in told
+    place.machine.run("systemctl", "disable", "bangeod.service")
+
+
+def test_the_socket_stays_where_a_container_has_it_mounted(place: Service) -> None:
+    directory = ("stat", "--format=%i", "/run/bangeod")
+    place.start()
+    before = place.machine.run(*directory).stdout
+    place.stop()
+    place.start()
+    assert place.machine.run(*directory).stdout == before
+    assert place.machine.run("bangeod", "status").returncode == 0

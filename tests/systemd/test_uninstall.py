@@ -1,0 +1,60 @@
+"""The way back: what contrib/install takes away, and what it leaves."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.systemd.conftest import INSTALL
+from tests.systemd.machine import Machine
+from tests.systemd.service import CONFIG, DATABASE, STATE, Service
+
+UNINSTALL = (INSTALL[0], "--uninstall")
+PLACES = ("/etc", "/opt", "/usr/lib", "/usr/local", "/usr/share", "/var/cache", "/var/lib")
+
+
+@pytest.fixture
+def running(service: Service) -> Iterator[Service]:
+    """Give the service, up and enabled; when the test has removed it, it is installed anew."""
+    service.machine.run("systemctl", "enable", "bangeod.service")
+    service.start()
+    yield service
+    service.machine.run(*INSTALL, timeout=300)
+
+
+def rows(machine: Machine) -> str:
+    return machine.run("sha256sum", DATABASE).stdout
+
+
+def remains(machine: Machine) -> list[str]:
+    """Return all that has bangeod's name where programs and data are, but for the database's own neighbour."""
+    found = machine.run("find", *PLACES, "-name", "*bangeod*").stdout.split()
+    return sorted(path for path in found if not path.startswith(DATABASE))
+
+
+def test_uninstalling_leaves_config_state_and_database(running: Service) -> None:
+    machine = running.machine
+    running.stop()
+    before = rows(machine), machine.read(CONFIG)
+    running.make_state("mark", "kept")
+    running.start()
+    machine.run(*UNINSTALL)
+    assert remains(machine) == ["/etc/bangeod", CONFIG, STATE]
+    assert machine.read(f"{STATE}/mark") == "kept"
+    assert (rows(machine), machine.read(CONFIG)) == before
+    assert machine.run("systemctl", "show", "--value", "--property=LoadState", "bangeod").stdout == "not-found\n"
+    assert machine.run("pgrep", "--full", "bangeod run", check=False).stdout == ""
+    assert machine.run("id", "bangeod").returncode == 0
+
+
+def test_purging_leaves_the_database_alone_and_nothing_else(running: Service) -> None:
+    machine = running.machine
+    running.stop()
+    before = rows(machine)
+    running.drop_in("RestartSec=1s")
+    machine.write("/etc/systemd/system/bangeod.service.d/local.conf", "[Service]\nRestartSec=1s\n")
+    machine.run(*UNINSTALL, "--purge")
+    assert remains(machine) == []
+    assert rows(machine) == before
+    assert machine.run("id", "bangeod", check=False).returncode != 0
+    assert machine.run("getent", "group", "bangui").returncode == 0
+    assert "Nothing to do" in machine.run(*UNINSTALL, "--purge").stdout
