@@ -112,6 +112,7 @@ class Connections:
         self._limit = limit
         self._open: dict[Connection, None] = {}
         self._receiving: dict[Connection, None] = {}  # in the order in which they began
+        self.some = asyncio.Event()  # set while there are any: without them nobody has to wake up
 
     def factory(self, manager: web.Server, **options: Any) -> Callable[[], asyncio.Protocol]:
         """Return what makes the protocol of a new connection."""
@@ -127,12 +128,15 @@ class Connections:
     def add(self, connection: Connection) -> None:
         """Count a connection in."""
         self._open[connection] = None
+        self.some.set()
         self.figures.connections = len(self._open)
 
     def discard(self, connection: Connection) -> None:
         """Count a connection out."""
         self._open.pop(connection, None)
         self._receiving.pop(connection, None)
+        if not self._open:
+            self.some.clear()
         self.figures.connections = len(self._open)
 
     def receive(self, connection: Connection) -> None:

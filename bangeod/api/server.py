@@ -85,5 +85,6 @@ class ApiServer:
 
 async def _look_after(connections: Connections) -> None:
     while True:
+        await connections.some.wait()
         await asyncio.sleep(LOOK_AFTER_EVERY)
         connections.look_after()

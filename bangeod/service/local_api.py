@@ -22,8 +22,8 @@ from bangeod.service.status import Facts
 log = structlog.get_logger(__name__)
 
 GRACE: Final = 1.0  # seconds that requests get when the API is closed
-PULSE: Final = 1.0  # seconds between two looks at how late the event loop is
-REMEMBERED: Final = 60  # of these
+PULSE: Final = 5.0  # seconds between two looks at how late the event loop is; an idle daemon should hardly wake up
+REMEMBERED: Final = 12  # of these
 
 
 class LocalApi:
