@@ -97,8 +97,10 @@ class StoppingError(BangeodError):
         super().__init__("bangeod is stopping: ask again when it has started")
 
 
-class SocketError(BangeodError):
-    """The socket of the API can't be made."""
+class PathError(BangeodError):
+    """Something at a path can't be used: which, what is wrong with it, and what to do."""
+
+    what = "path"  # the name that the path has in ``fields``
 
     def __init__(self, path: str, problem: str, advice: str) -> None:
         self.path = path
@@ -107,8 +109,14 @@ class SocketError(BangeodError):
         super().__init__(f"{path}: {problem}; {advice}")
 
     def fields(self) -> dict[str, object]:
-        """Return the path of the socket."""
-        return {"socket": self.path}
+        """Return the path, under the name of what it is the path of."""
+        return {self.what: self.path}
+
+
+class SocketError(PathError):
+    """The socket of the API can't be made."""
+
+    what = "socket"
 
 
 class UsageError(BangeodError):
@@ -117,18 +125,10 @@ class UsageError(BangeodError):
     exit_status = 2
 
 
-class StoreError(BangeodError):
+class StoreError(PathError):
     """The database can't do what was asked of it now. Nothing of the transaction was kept."""
 
-    def __init__(self, path: str, problem: str, advice: str) -> None:
-        self.path = path
-        self.problem = problem
-        self.advice = advice
-        super().__init__(f"{path}: {problem}; {advice}")
-
-    def fields(self) -> dict[str, object]:
-        """Return the path of the database."""
-        return {"database": self.path}
+    what = "database"
 
 
 class StoreMissingError(StoreError):
