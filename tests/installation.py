@@ -36,6 +36,18 @@ def every(interval: str, *jobs: str) -> dict[str, object]:
     return {f"jobs.{job}.interval": interval for job in jobs or JOBS}
 
 
+def as_toml(settings: Mapping[str, object]) -> str:
+    """Write settings that are given by dotted keys."""
+    document: dict[str, Any] = {}
+    for dotted, value in settings.items():
+        *tables, key = dotted.split(".")
+        table = document
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[key] = value
+    return tomli_w.dumps(document)
+
+
 class Installation:
     """Config, database and state in one directory. The config is QUIET and what ``configure`` was told."""
 
@@ -63,14 +75,7 @@ class Installation:
         """Change settings, by dotted keys, and write the config."""
         for change in changes:
             self._settings |= change
-        document: dict[str, Any] = {}
-        for dotted, value in self._settings.items():
-            *tables, key = dotted.split(".")
-            table = document
-            for name in tables:
-                table = table.setdefault(name, {})
-            table[key] = value
-        self.config.write_text(tomli_w.dumps(document))
+        self.config.write_text(as_toml(self._settings))
 
     def leave_unwritten(self, *ips: str, country: str = "SE") -> None:
         """Leave entries as an earlier daemon does that could not write them at its stop."""

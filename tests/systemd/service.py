@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-import tomli_w
-
 from tests.feed import DEADLINE, eventually
+from tests.installation import as_toml
 from tests.systemd.machine import Machine
 
 UNIT: Final = "bangeod.service"
@@ -85,14 +84,7 @@ class Service:
         """Change settings, by dotted keys, and write the config."""
         for change in changes:
             self._settings |= change
-        document: dict[str, Any] = {}
-        for dotted, value in self._settings.items():
-            *tables, key = dotted.split(".")
-            table = document
-            for name in tables:
-                table = table.setdefault(name, {})
-            table[key] = value
-        self.machine.write(CONFIG, tomli_w.dumps(document))
+        self.machine.write(CONFIG, as_toml(self._settings))
 
     def drop_in(self, *lines: str) -> None:
         """Give the unit more lines of its section [Service]."""
