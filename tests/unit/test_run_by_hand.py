@@ -4,34 +4,19 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from bangeod.errors import JobRunningError, StoppingError
 from bangeod.service.loop import LoopThread
 from bangeod.service.scheduler import JobScheduler
-
-LONG = 10.0  # seconds to wait for what comes at once unless it is broken
+from tests.scheduler_thread import LONG, running
 
 
 @pytest.fixture
 def loop() -> Iterator[LoopThread]:
     with LoopThread() as loop:
         yield loop
-
-
-@contextmanager
-def running(scheduler: JobScheduler) -> Iterator[None]:
-    up = threading.Event()
-    thread = threading.Thread(target=scheduler.run_forever, args=(up.set,))
-    thread.start()
-    try:
-        assert up.wait(LONG)
-        yield
-    finally:
-        scheduler.shutdown()
-        thread.join(LONG)
 
 
 async def seven() -> int:

@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +13,8 @@ from structlog.testing import capture_logs
 
 from bangeod.service.loop import LoopThread
 from bangeod.service.scheduler import Every, JobScheduler
+from tests.scheduler_thread import LONG, running
 
-LONG = 10.0  # seconds to wait for what comes at once unless it is broken
 HOUR, DAY = 3600.0, 86_400.0
 
 
@@ -57,20 +56,6 @@ def loop() -> Iterator[LoopThread]:
 @pytest.fixture
 def scheduler(loop: LoopThread) -> JobScheduler:
     return JobScheduler(loop)
-
-
-@contextmanager
-def running(scheduler: JobScheduler) -> Iterator[None]:
-    up = threading.Event()
-    thread = threading.Thread(target=scheduler.run_forever, args=(up.set,))
-    thread.start()
-    try:
-        assert up.wait(LONG)
-        yield
-    finally:
-        scheduler.shutdown()
-        thread.join(LONG)
-        assert not thread.is_alive()
 
 
 def now() -> float:
