@@ -6,16 +6,14 @@ any credentials as an offence. It notes all that no decent client does.
 
 import asyncio
 import base64
-import contextlib
 import gzip
 import io
 import tarfile
 from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from tests.ip_api_server import Reply, Request, _read, _until_hangup, respond
+from tests.loopback_server import LoopbackServer, Reply, Request, read_request, respond, until_hangup
 
 ACCOUNT: Final = "123456"
 KEY: Final = "Sesame_0pen_mmk"
@@ -39,10 +37,11 @@ def tarred(members: Mapping[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-class GeodbServer:
+class GeodbServer(LoopbackServer):
     """Listens while it is entered. ``files`` holds what it has, ``script`` replies that come first, both by path."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.files: dict[str, bytes] = {}
         self.modified = NOVEMBER
         self.tells_age = True  # sends Last-Modified
@@ -50,28 +49,6 @@ class GeodbServer:
         self.script: dict[str, Reply] = {}
         self.requests: list[Request] = []
         self.offences: list[str] = []
-        self._connections: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server
-        self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
-
-    @property
-    def port(self) -> int:
-        assert self._server
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
 
     @property
     def base(self) -> str:
@@ -92,21 +69,11 @@ class GeodbServer:
         """Put the latest edition up, where the permalink leads: to a host of another name."""
         self.files["/store/GeoLite2-Country.tar.gz?signature=abc"] = content
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._connections.add(task)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                request = await _read(reader)
-                self.requests.append(request)
-                reply = self._judge(request)
-                await _until_hangup(asyncio.create_task(reply(request, writer)), reader)
-        finally:
-            self._connections.discard(task)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        self.requests.append(request)
+        reply = self._judge(request)
+        await until_hangup(asyncio.create_task(reply(request, writer)), reader)
 
     def _judge(self, request: Request) -> Reply:
         if request.method != "GET" or request.body:

@@ -18,7 +18,7 @@ from bangeod.geo.update.install import ABANDONED, Owner, Part
 from bangeod.geo.update.releases import SOURCES
 from bangeod.geo.update.updater import Outcome, Updater
 from tests.geodb_server import ACCOUNT, KEY, NOVEMBER, PERMALINK, GeodbServer, packed, tarred
-from tests.ip_api_server import Reply, endless, raw, respond, silence
+from tests.loopback_server import Reply, endless, raw, respond, silence
 from tests.manual_clock import ManualClock
 from tests.mmdb_files import FATAL_RECORD, GOOGLE, US, by_hand, write_mmdb
 

@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 from bangeod.errors import SourceError, SourcePausedError
 from bangeod.geo.model import Geo, Origin
 from bangeod.geo.sources.ip_api import IpApi
-from tests.ip_api_server import IpApiServer, Pauses, Reply, endless, raw, respond, silence, when
+from tests.ip_api_server import IpApiServer, Pauses
+from tests.loopback_server import Reply, endless, raw, respond, silence, when
 from tests.manual_clock import Deadlines, ManualClock
 
 A, B, C = "8.8.8.8", "1.1.1.1", "2a00:1450:4001:80b::200e"

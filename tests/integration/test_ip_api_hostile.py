@@ -10,7 +10,8 @@ import pytest
 
 from bangeod.errors import SourcePausedError
 from bangeod.geo.sources.ip_api import IpApi
-from tests.ip_api_server import IpApiServer, Pauses, Request, endless, respond
+from tests.ip_api_server import IpApiServer, Pauses
+from tests.loopback_server import Request, endless, respond
 from tests.manual_clock import ManualClock
 
 A = "8.8.8.8"

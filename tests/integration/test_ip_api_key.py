@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from bangeod.errors import SourcePausedError
 from bangeod.geo.sources.ip_api import IpApi
-from tests.ip_api_server import IpApiServer, Pauses, Reply, raw, respond
+from tests.ip_api_server import IpApiServer, Pauses
+from tests.loopback_server import Reply, raw, respond
 from tests.manual_clock import ManualClock
 
 KEY = "S3cret+key/&?"

@@ -12,7 +12,8 @@ from bangeod.geo.sources.ip_api import IpApi
 from tests.daemon_process import DaemonProcess, Line, bangeod
 from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
-from tests.ip_api_server import IpApiServer, Pauses, Reply, raw, respond, silence
+from tests.ip_api_server import IpApiServer, Pauses
+from tests.loopback_server import Reply, raw, respond, silence
 from tests.manual_clock import ManualClock
 
 A, B = "8.8.8.8", "9.9.9.9"
