@@ -13,8 +13,8 @@ from bangeod.cli.options import config_option
 from bangeod.config import find_file, load
 from bangeod.errors import ConfigError
 from bangeod.service import logs
-from bangeod.service.checkup import Finding, Level, checkup
-from bangeod.service.checkup.identity import choose
+from bangeod.service.checkup import Finding, Level, checkup, unit
+from bangeod.service.checkup.identity import choose, current
 
 _MARKS: Final = {Level.OK: "ok", Level.WARNING: "warning", Level.FAULT: "FAULT"}
 _COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
@@ -25,7 +25,7 @@ _SUBJECT_WIDTH: Final = 13
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--user", metavar="NAME", help="Judge for this user.  [default: for root bangeod, else you]")
+@click.option("--user", metavar="NAME", help="Judge for this user.  [default: for root the service's, else you]")
 def check(config: str | None, as_json: bool, user: str | None) -> None:
     """Look for all that is wrong: config, database, schema, permissions, geo databases, socket.
 
@@ -33,7 +33,9 @@ def check(config: str | None, as_json: bool, user: str | None) -> None:
     status is 0 where nothing is at fault (warnings aside), 1 where something is, and 78 where the
     config is bad.
     """
-    who = choose(user)
+    # Whoever names a user, or isn't root, asks for a user and not for the service.
+    service = unit.ask() if user is None and current().uid == 0 else None
+    who = choose(user, service.identity() if service else None)
     file = Path(find_file(config, os.environ)).absolute()
     logs.configure("critical", "console", environ=os.environ)  # what the sources log is among the findings
     status = 0
@@ -42,7 +44,7 @@ def check(config: str | None, as_json: bool, user: str | None) -> None:
     except ConfigError as error:
         findings, status = _of_config(error), error.exit_status
     else:
-        findings = checkup(settings, file, who, time.time())
+        findings = checkup(settings, file, who, time.time(), service)
         status = int(any(finding.level is Level.FAULT for finding in findings))
     click.echo(msgspec.json.encode(findings).decode() if as_json else _as_text(findings))
     raise click.exceptions.Exit(status)

@@ -1,6 +1,7 @@
 """bangeod as a service of the tests' machine: its unit, config, database and journal."""
 
 import json
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -102,6 +103,19 @@ class Service:
     def kill(self, signal: str) -> None:
         """Send a signal to its main process."""
         self.machine.run("systemctl", "kill", "--kill-whom=main", f"--signal={signal}", UNIT)
+
+    @contextmanager
+    def broken_by(self, code: str) -> Iterator[None]:
+        """Have the service's Python run this code at its start: a hang or a fault that a test needs within it."""
+        where = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+        directory = self.machine.run(PYTHON, "-c", where).stdout.strip()
+        guarded = f"import sys\nif sys.argv[1:2] != ['-c']:\n{textwrap.indent(code, '    ')}"
+        self.machine.write(f"{directory}/broken_for_a_test.py", guarded)
+        self.machine.write(f"{directory}/broken_for_a_test.pth", "import broken_for_a_test\n")
+        try:
+            yield
+        finally:
+            self.machine.run("rm", f"{directory}/broken_for_a_test.py", f"{directory}/broken_for_a_test.pth")
 
     # --- what is seen of it ---
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.feed import eventually
-from tests.systemd.service import PYTHON, Service
+from tests.systemd.service import DROP_INS, PYTHON, SOURCE, Service
 
 # Lets signals hang the daemon from within: the main thread, which is the scheduler's, or the event loop.
 HANGS = """
@@ -21,9 +21,16 @@ def hang_the_loop(*_):
         if frame:
             frame.f_locals["self"].call_soon_threadsafe(time.sleep, 600)
 
-if sys.argv[1:2] != ["-c"]:
-    signal.signal(signal.SIGUSR1, hang_the_scheduler)
-    signal.signal(signal.SIGUSR2, hang_the_loop)
+signal.signal(signal.SIGUSR1, hang_the_scheduler)
+signal.signal(signal.SIGUSR2, hang_the_loop)
+"""
+LISTEN_AND_DO_NOTHING = """
+import socket, sys
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    print(listener.getsockname()[1], flush=True)
+    connection, _ = listener.accept()
+    print("connected", flush=True)
+    sys.stdin.read()
 """
 WATCHDOG = ("WatchdogSec=3s", "RestartSec=100ms")
 
@@ -32,12 +39,8 @@ WATCHDOG = ("WatchdogSec=3s", "RestartSec=100ms")
 def watched(service: Service) -> Iterator[Service]:
     """Give the service with a short watchdog, not started, and with the hangs within it."""
     service.drop_in(*WATCHDOG)
-    where = 'import sysconfig; print(sysconfig.get_path("purelib"))'
-    directory = service.machine.run(PYTHON, "-c", where).stdout.strip()
-    service.machine.write(f"{directory}/hangs_for_a_test.py", HANGS)
-    service.machine.write(f"{directory}/hangs_for_a_test.pth", "import hangs_for_a_test\n")
-    yield service
-    service.machine.run("rm", f"{directory}/hangs_for_a_test.py", f"{directory}/hangs_for_a_test.pth")
+    with service.broken_by(HANGS):
+        yield service
 
 
 @pytest.mark.parametrize(
@@ -62,9 +65,32 @@ def test_a_locked_database_is_no_hang(watched: Service) -> None:
     watched.start()
     pid = watched.pid
     with watched.locked():
-        fed = watched.show("WatchdogTimestampMonotonic")
-        for _ in range(6):  # twice the limit, in thirds of it
-            eventually(lambda fed=fed: watched.show("WatchdogTimestampMonotonic") != fed, "a ping")  # type: ignore[misc]
-            fed = watched.show("WatchdogTimestampMonotonic")
+        outlive_the_watchdog(watched)
     assert (watched.pid, watched.show("NRestarts")) == (pid, "0")
     watched.wait_for("session_cleanup_ran", deleted_count="1")
+
+
+def test_an_ip_api_that_never_answers_is_no_hang(watched: Service) -> None:
+    watched.machine.run("cp", f"{SOURCE}/contrib/systemd/ip-api.conf", DROP_INS)
+    watched.machine.run("systemctl", "daemon-reload")
+    watched.execute("INSERT INTO geo_cache (ip, last_seen) VALUES ('2a00:1450::1', '2999-01-01T00:00:00Z')")
+    with watched.machine.started(PYTHON, "-c", LISTEN_AND_DO_NOTHING) as silent:
+        assert silent.stdout is not None
+        url = f"http://127.0.0.1:{int(silent.stdout.readline())}/batch"
+        watched.configure({"geo.ip_api.enabled": True, "geo.ip_api.url": url, "geo.ip_api.timeout": "60s"})
+        watched.configure({"jobs.geo_re_resolve.interval": "1s"})
+        watched.start()
+        pid = watched.pid
+        watched.wait_for("geo_re_resolve_start")
+        assert silent.stdout.readline() == "connected\n"
+        outlive_the_watchdog(watched)
+        assert (watched.pid, watched.show("NRestarts")) == (pid, "0")
+        assert watched.machine.run("bangeod", "status").returncode == 0
+
+
+def outlive_the_watchdog(watched: Service) -> None:
+    """Wait for so many pings that a service that hangs would have been restarted."""
+    fed = watched.show("WatchdogTimestampMonotonic")
+    for _ in range(6):  # twice the limit, in thirds of it
+        eventually(lambda fed=fed: watched.show("WatchdogTimestampMonotonic") != fed, "a ping")  # type: ignore[misc]
+        fed = watched.show("WatchdogTimestampMonotonic")

@@ -6,17 +6,23 @@ from pathlib import Path
 import msgspec
 
 from bangeod.config import Settings
-from bangeod.service.checkup import database, places, process, sources
+from bangeod.service.checkup import database, places, process, sources, unit
 from bangeod.service.checkup.finding import Finding, Level, fault, ok
 from bangeod.service.checkup.identity import Identity, LookFailedError, current, group_name, run_as
 from bangeod.service.checkup.places import Survey
+from bangeod.service.checkup.unit import Unit
 
 __all__ = ["Finding", "Level", "checkup"]
 
 
-def checkup(settings: Settings, config: Path, who: Identity, now: float) -> list[Finding]:
-    """Look at everything for the user, and as the user. ``now`` is in epoch seconds. Changes nothing."""
+def checkup(settings: Settings, config: Path, who: Identity, now: float, service: Unit | None = None) -> list[Finding]:
+    """Look at everything for the user, and as the user; where ``service`` is given, also at what that lets it do.
+
+    ``now`` is in epoch seconds. Changes nothing.
+    """
     findings = [ok("config", config, "is good"), _introduce(who)]
+    if service is not None:
+        findings += unit.judge(service, settings)
     survey = places.survey(settings, config)
 
     def look() -> bytes:

@@ -40,15 +40,18 @@ def of_user(uid: int) -> Identity | None:
     return _of_entry(entry)
 
 
-def choose(wanted: str | None) -> Identity:
+def choose(wanted: str | None, service: Identity | None = None) -> Identity:
     """Settle on the user to judge for: the one that is asked for, else for root the service's, else this one.
 
-    Raises UsageError where there is no such user, or where only root could find out.
+    ``service`` is whom the service runs as, where systemd knows that. Raises UsageError where there is no such user, or
+    where only root could find out.
     """
     this = current()
     if wanted is None:
         if this.uid != 0:
             return this
+        if service is not None:
+            return service
         with contextlib.suppress(KeyError):
             return _of_entry(pwd.getpwnam(SERVICE_USER))
         return this

@@ -1,0 +1,71 @@
+"""``bangeod check`` beside the real unit and its drop-ins: what is said, and that what it advises mends it."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import pytest
+
+from tests.systemd.service import DATABASE, UNIT, Service
+
+ELSEWHERE = "/srv/ban gui/bangui.db"
+DROP_INS = f"/etc/systemd/system/{UNIT}.d"
+
+
+@pytest.fixture
+def place(service: Service) -> Iterator[Service]:
+    """Give the service; what was advised, and done, is taken back."""
+    yield service
+    service.machine.run("rm", "-rf", DROP_INS, str(PurePosixPath(ELSEWHERE).parent))
+    service.machine.run("systemctl", "daemon-reload")
+
+
+def wrong(service: Service) -> list[tuple[str, str]]:
+    """Return the faults and warnings, each with what mends it."""
+    lines = service.machine.run("bangeod", "check", check=False).stdout.splitlines()
+    return [
+        (line, following.strip().removeprefix("mend: "))
+        for line, following in itertools.pairwise(lines)
+        if line.startswith(("FAULT", "warning"))
+    ]
+
+
+def test_a_database_that_the_unit_does_not_let_be_written_is_found_and_mended(place: Service) -> None:
+    machine = place.machine
+    machine.run("cp", "-a", str(PurePosixPath(DATABASE).parent), str(PurePosixPath(ELSEWHERE).parent))
+    place.configure({"database.path": ELSEWHERE})
+    [(problem, mend)] = wrong(place)
+    assert "bangeod.service lets the service write nothing in the database's directory" in problem
+    machine.run("sh", "-ec", mend)
+    assert wrong(place) == []
+    place.configure({"jobs.session_cleanup.interval": "1s"})
+    place.start()
+    place.wait_for("session_cleanup_ran")
+    assert place.journal("--priority=warning") == []
+
+
+def test_the_group_that_a_drop_in_gives_is_the_one_that_is_judged_for(place: Service) -> None:
+    place.machine.run("sh", "-ec", f"chgrp www-data $(dirname {DATABASE}) {DATABASE}*")
+    problems = [problem for problem, _ in wrong(place)]
+    assert any("user bangeod may not" in problem for problem in problems), problems
+    place.drop_in("Group=www-data")
+    problems = [problem for problem, _ in wrong(place)]
+    assert not any("user bangeod" in problem for problem in problems), problems
+
+
+def test_ip_api_without_the_drop_in_is_found(place: Service) -> None:
+    place.configure({"geo.ip_api.enabled": True})
+    problems = [problem for problem, _ in wrong(place)]
+    assert any("gives the service no network" in problem for problem in problems)
+    place.drop_in("PrivateNetwork=no", "RestrictAddressFamilies=AF_INET AF_INET6", "IPAddressDeny=")
+    problems = [problem for problem, _ in wrong(place)]
+    assert not any("network" in problem for problem in problems), problems
+
+
+def test_what_systemd_has_not_read_yet_is_told(place: Service) -> None:
+    place.start()
+    place.machine.run("touch", f"/etc/systemd/system/{UNIT}")
+    [(problem, mend)] = wrong(place)
+    assert "its files have changed since systemd read them" in problem
+    place.machine.run("sh", "-ec", mend)
+    assert wrong(place) == []

@@ -1,0 +1,180 @@
+"""What ``bangeod check`` says of the unit: from what systemctl shows to the command that mends it."""
+
+import grp
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bangeod.config.settings import Api, Database, Fail2ban, Geo, IpApi, Settings, State
+from bangeod.service.checkup import unit
+from bangeod.service.checkup.finding import Finding, Level
+from bangeod.service.checkup.identity import choose, current
+from bangeod.service.checkup.unit import Unit
+
+# As systemd 252 shows contrib/systemd/bangeod.service.
+SHOWN: Mapping[str, str] = {
+    "LoadState": "loaded",
+    "NeedDaemonReload": "no",
+    "User": "bangeod",
+    "Group": "bangui",
+    "SupplementaryGroups": "bangeod",
+    "StateDirectory": "bangeod",
+    "RuntimeDirectory": "bangeod",
+    "CacheDirectory": "",
+    "ProtectSystem": "strict",
+    "ReadWritePaths": "-/var/lib/bangui",
+    "BindPaths": "",
+    "BindReadOnlyPaths": "",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateNetwork": "yes",
+    "RestrictAddressFamilies": "AF_UNIX",
+    "IPAddressDeny": "::/0 0.0.0.0/0",
+    "IPAddressAllow": "",
+}
+IP_API_DROP_IN = {
+    "PrivateNetwork": "no",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+    "IPAddressDeny": "224.0.0.0/4 ff00::/8",
+}
+WITH_IP_API = Settings(geo=Geo(ip_api=IpApi(enabled=True)))
+
+
+def read(**changes: str) -> Unit:
+    told = "".join(f"{name}={value}\n" for name, value in {**SHOWN, **changes}.items())
+    understood = unit.read(told)
+    assert understood is not None
+    return understood
+
+
+def database(path: str) -> Settings:
+    return Settings(database=Database(path=Path(path)))
+
+
+def only(found: list[Finding]) -> Finding:
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_the_unit_as_it_is_shipped_lets_the_service_do_what_the_defaults_need() -> None:
+    assert only(unit.judge(read(), Settings())).level is Level.OK
+
+
+def test_without_such_a_unit_there_is_nothing_to_judge() -> None:
+    assert unit.read("LoadState=not-found\nUser=\n") is None
+
+
+@pytest.mark.parametrize(
+    ("writable", "path"),
+    [
+        ("-/var/lib/bangui /srv/web", "/srv/web/bangui.db"),
+        ('/srv/x "/srv/my web"', "/srv/my web/data/bangui.db"),
+        ("/", "/opt/bangui/bangui.db"),
+    ],
+)
+def test_what_a_drop_in_lets_the_service_write_is_no_fault(writable: str, path: str) -> None:
+    assert only(unit.judge(read(ReadWritePaths=writable), database(path))).level is Level.OK
+
+
+def test_a_database_where_the_unit_lets_nothing_be_written_is_a_fault() -> None:
+    finding = only(unit.judge(read(), database("/srv/my 100%/bangui.db")))
+    assert (finding.level, finding.where) == (Level.FAULT, "/srv/my 100%")
+    assert "lets the service write nothing in the database's directory" in finding.problem
+    assert finding.mend == (
+        "printf '[Service]\\n%s\\n' 'ReadWritePaths=\"/srv/my 100%%\"' | install -D -m 644 /dev/stdin "
+        "/etc/systemd/system/bangeod.service.d/database.conf && systemctl daemon-reload"
+    )
+
+
+def test_a_path_that_only_begins_alike_is_not_taken_for_one_that_may_be_written() -> None:
+    assert only(unit.judge(read(), database("/var/lib/bangui2/bangui.db"))).level is Level.FAULT
+
+
+def test_state_and_socket_elsewhere_are_faults_of_their_own() -> None:
+    settings = Settings(state=State(directory=Path("/srv/state")), api=Api(socket=Path("/srv/run/bangeod.sock")))
+    wrong = unit.judge(read(), settings)
+    assert [finding.where for finding in wrong] == ["/srv/state", "/srv/run"]
+    assert len({finding.mend for finding in wrong}) == 2
+    closed = Settings(api=Api(enabled=False, socket=Path("/srv/run/bangeod.sock")))
+    assert only(unit.judge(read(), closed)).level is Level.OK
+
+
+def test_a_unit_that_protects_less_lets_everything_be_written() -> None:
+    assert only(unit.judge(read(ProtectSystem="full"), database("/srv/web/bangui.db"))).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("path", "switch"),
+    [("/home/web/bangui.db", "ProtectHome="), ("/var/tmp/bangui.db", "PrivateTmp=")],  # noqa: S108 - only named
+)
+def test_what_the_unit_hides_is_a_fault(path: str, switch: str) -> None:
+    finding = only(unit.judge(read(), database(path)))
+    assert (finding.level, finding.where) == (Level.FAULT, path)
+    assert switch in finding.problem
+    assert f"{switch}no" in finding.mend
+
+
+def test_a_geo_database_and_fail2bans_in_a_home_directory_are_faults() -> None:
+    mmdb, bans = Path("/root/country.mmdb"), Path("/home/f2b/fail2ban.sqlite3")
+    settings = Settings(geo=Geo(mmdb=(mmdb,)), fail2ban=Fail2ban(database=bans))
+    assert [finding.where for finding in unit.judge(read(), settings)] == [str(mmdb), str(bans)]
+
+
+def test_what_is_bound_into_a_hidden_place_can_be_seen_and_written() -> None:
+    bound = read(ProtectHome="tmpfs", BindPaths="/home/web:/home/web:rbind")
+    assert only(unit.judge(bound, database("/home/web/bangui.db"))).level is Level.OK
+    only_read = read(BindReadOnlyPaths="/home/geo:/home/geo:rbind")
+    assert only(unit.judge(only_read, Settings(geo=Geo(mmdb=(Path("/home/geo/c.mmdb"),))))).level is Level.OK
+
+
+def test_ip_api_without_a_network_is_a_fault() -> None:
+    finding = only(unit.judge(read(), WITH_IP_API))
+    assert finding.level is Level.FAULT
+    assert "contrib/systemd/ip-api.conf" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("changes", "open_"),
+    [
+        ({}, True),
+        ({"PrivateNetwork": "yes"}, False),
+        ({"RestrictAddressFamilies": "AF_UNIX AF_NETLINK"}, False),
+        ({"RestrictAddressFamilies": ""}, True),
+        ({"RestrictAddressFamilies": "~AF_PACKET"}, True),
+        ({"IPAddressDeny": "::/0 0.0.0.0/0"}, False),
+        ({"IPAddressDeny": "::/0 0.0.0.0/0", "IPAddressAllow": "208.95.112.0/24"}, True),
+    ],
+)
+def test_each_way_to_close_the_network_counts(changes: dict[str, str], open_: bool) -> None:
+    found = unit.judge(read(**(IP_API_DROP_IN | changes)), WITH_IP_API)
+    assert (only(found).level is Level.OK) == open_
+
+
+def test_files_that_systemd_has_not_read_yet_are_warned_about() -> None:
+    finding = only(unit.judge(read(NeedDaemonReload="yes"), Settings()))
+    assert finding.level is Level.WARNING
+    assert finding.mend.startswith("systemctl daemon-reload")
+
+
+def test_the_service_is_judged_with_the_group_that_the_unit_gives_it() -> None:
+    entry, group = pwd.getpwall()[-1], grp.getgrall()[-1]
+    service = read(User=entry.pw_name, Group=group.gr_name, SupplementaryGroups="0").identity()
+    assert service is not None
+    assert (service.uid, service.gid) == (entry.pw_uid, group.gr_gid)
+    assert {0, group.gr_gid} <= service.groups
+
+
+def test_numbers_do_for_names_and_an_unknown_user_is_nobody() -> None:
+    by_number = read(User="0", Group="0", SupplementaryGroups="").identity()
+    assert by_number is not None
+    assert (by_number.name, by_number.gid) == ("root", 0)
+    assert read(User="no-such-user").identity() is None
+
+
+@pytest.mark.skipif(current().uid != 0, reason="for others than root the service is not judged")
+def test_root_judges_for_the_service_and_for_whom_it_names() -> None:
+    service = read(User="0", Group="0", SupplementaryGroups="12").identity()
+    assert choose(None, service) == service
+    assert choose("root", service) == current()
