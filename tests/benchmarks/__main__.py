@@ -10,11 +10,12 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import api, ip_api, jobs, machine, memory, neighbour, resolving, start
+from tests.benchmarks import api, ip_api, jobs, machine, memory, neighbour, resolving, service, start
 from tests.benchmarks.scale import Scale
 
 BENCHMARKS = {
     "start": start.run,
+    "service": service.run,
     "jobs": jobs.run,
     "memory": memory.run,
     "resolving": resolving.run,

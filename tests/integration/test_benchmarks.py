@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ("name", "line"),
     [
         ("start", "bangeod run to READY"),
+        ("service", "the service"),
         ("jobs", "session_cleanup"),
         ("ip_api", "quota used"),
         ("resolving", "entries that changed"),

@@ -1,6 +1,6 @@
 """What contrib/install does to a machine on which bangeod is installed already."""
 
-from tests.systemd.conftest import INSTALL
+from tests.systemd.installed import INSTALL
 from tests.systemd.machine import Machine
 from tests.systemd.packages import ROOT
 from tests.systemd.service import CONFIG, DATABASE, Service

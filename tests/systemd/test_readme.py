@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.systemd.conftest import WHEELS
+from tests.systemd.installed import WHEELS
 from tests.systemd.packages import ROOT
 from tests.systemd.service import DATABASE, SOURCE, Service
 

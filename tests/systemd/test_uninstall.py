@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.conftest import INSTALL
+from tests.systemd.installed import INSTALL
 from tests.systemd.machine import Machine
 from tests.systemd.service import CONFIG, DATABASE, STATE, Service
 
