@@ -24,7 +24,7 @@ def test_the_chapter_takes_a_machine_to_a_running_service(place: Service) -> Non
     assert place.machine.run("bangeod", "check", check=False).returncode == 1
     install = re.sub(r"^apt-get .*$", "", INSTALL, flags=re.MULTILINE) + f" --wheels {WHEELS}"
     place.machine.run("sh", "-ec", f"cd {SOURCE}\n{install.replace(chr(10), ' ').strip()}")
-    place.machine.run("sh", "-ec", SHARE)
+    place.machine.run("sh", "-ec", f"cd {SOURCE}\n{SHARE}")
     told = place.machine.run("sh", "-ec", START).stdout
     assert "no faults" in told
     assert "Active: active (running)" in told
