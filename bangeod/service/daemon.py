@@ -85,6 +85,7 @@ class Daemon:
         self._owes_reload = False  # asked for before that
         self._served = False  # whether a database has been opened
         self._opening = asyncio.Lock()
+        self._reloading = asyncio.Lock()
         self._database_problem: str | None = None
         self._stopping = False
 
@@ -177,6 +178,7 @@ class Daemon:
             cache.dirty,
             shift.reports,
             shift.failing_since,
+            shift.totals[JobId.GEO_CACHE_FLUSH].last_success,
             self._refused_config,
             self._database_problem,
             self._api.problem,
@@ -237,6 +239,11 @@ class Daemon:
             self._keep_running(self._reload)
 
     async def _reload(self) -> None:
+        """Take up the config as it is now; one after the other, so that what was read last stays in force."""
+        async with self._reloading:
+            await self._reload_now()
+
+    async def _reload_now(self) -> None:
         self._notifier.reloading()
         try:
             wanted = await asyncio.to_thread(load, self._config, os.environ)

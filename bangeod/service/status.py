@@ -15,6 +15,7 @@ class Facts(NamedTuple):
     dirty: int
     reports: Mapping[JobId, Report]  # the last of each job
     failing_since: Mapping[JobId, float]  # seconds since the epoch
+    last_flush: float | None = None  # seconds since the epoch; of the last that succeeded
     refused_config: bool = False
     database: str | None = None  # what is wrong with it, where no job has met that yet
     api: str | None = None  # why the socket is not open although it should be
@@ -23,9 +24,8 @@ class Facts(NamedTuple):
 def line(facts: Facts, now: float) -> str:
     """Write the line: how things are, and what is wrong first, where something is."""
     parts = [f"{facts.jobs} jobs", f"{facts.cached:,} cached", f"{facts.dirty:,} to write"]
-    flush = facts.reports.get(JobId.GEO_CACHE_FLUSH)
-    if flush is not None:
-        parts.append(f"last flush {ago(now - flush.started_at)} ago")
+    if facts.last_flush is not None:
+        parts.append(f"last flush {ago(now - facts.last_flush)} ago")
     wrong = _failures(facts)
     if facts.database is not None and not wrong:
         wrong.append(f"the database can't be used: {_one_line(facts.database)}")

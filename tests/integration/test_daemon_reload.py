@@ -2,12 +2,15 @@
 
 import re
 import signal
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bangeod.client import GeoClient
 from tests.daemon_process import DaemonProcess, Line
-from tests.feed import eventually
+from tests.feed import DEADLINE, eventually
 from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
 from tests.mmdb_files import nested, write_mmdb
@@ -183,6 +186,30 @@ def test_a_signal_that_comes_while_the_cache_is_read_is_heeded_once_ready(launch
     assert daemon.stop() == 0
     events = [line["event"] for line in daemon.lines() if line["event"] in {"ready", "config_reloaded"}]
     assert events == ["ready", "config_reloaded"]
+
+
+def test_reloads_that_come_close_together_leave_the_api_open(start: Start, place: Installation) -> None:
+    daemon = start({"api.enabled": True})
+    path = place.home / "bangeod.sock"
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.connect(str(path))
+        slow.sendall(b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")  # the API waits for it
+        eventually(lambda: status_of(path)["api"]["connections"] > 1, "the slow request")
+        since = daemon.mark()
+        place.configure({"api.mode": "0600"})
+        daemon.send(signal.SIGHUP)
+        eventually(lambda: not path.exists(), "the first reload's closing of the socket")
+        place.configure({"api.mode": "0666"})
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("api_listening", since=since, mode="0666")
+    assert not daemon.lines("api_unavailable")
+    assert status_of(path)["healthy"]
+
+
+def status_of(path: Path) -> dict[str, Any]:
+    """Ask the daemon how it stands."""
+    with GeoClient(str(path), timeout=DEADLINE) as client:
+        return client.status()
 
 
 def test_a_signal_that_comes_before_the_daemon_can_heed_it_waits(launch: Start, place: Installation) -> None:

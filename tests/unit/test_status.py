@@ -23,8 +23,14 @@ def test_where_all_is_well_it_says_how_much_there_is() -> None:
 
 
 def test_it_says_how_long_ago_the_last_flush_was() -> None:
-    said = line(facts(report(JobId.GEO_CACHE_FLUSH, age=42)), NOW)
+    said = line(facts()._replace(last_flush=NOW - 42), NOW)
     assert said == "4 jobs, 1,234,567 cached, 12 to write, last flush 42 s ago"
+
+
+def test_a_flush_that_failed_is_not_the_last_one() -> None:
+    failed = report(JobId.GEO_CACHE_FLUSH, problem="it is locked")
+    said = line(facts(failed, failing_since={JobId.GEO_CACHE_FLUSH: NOW})._replace(last_flush=NOW - 600), NOW)
+    assert said.endswith("12 to write, last flush 10 min ago")
 
 
 def test_a_job_that_fails_comes_first() -> None:
