@@ -1,10 +1,14 @@
 """The figures for Prometheus, made from the state when they are asked for (text exposition format 0.0.4)."""
 
+import os
+import resource
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -34,6 +38,7 @@ _OF_JOBS: Final[tuple[tuple[type[Metric], str, str, Read], ...]] = (
     (GaugeMetricFamily, "job_last_success_timestamp_seconds", "Last success.", lambda job: _epoch(job.last_success)),
     (GaugeMetricFamily, "job_next_run_timestamp_seconds", "When it is due.", lambda job: _epoch(job.next_run)),
     (GaugeMetricFamily, "job_interval_seconds", "How often it runs; of enabled jobs.", _interval),
+    (GaugeMetricFamily, "job_timeout_seconds", "How long a run may take.", lambda job: job.timeout),
     (GaugeMetricFamily, "job_running", "Whether it is running.", lambda job: job.running),
 )
 
@@ -42,7 +47,6 @@ def render(state: State) -> bytes:
     """Write the figures of a state, and of this process."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Snapshot(state))
-    ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
@@ -71,6 +75,7 @@ class _Snapshot(Collector):
         yield _counter("mmdb_reloads", "MMDBs taken into use.", state.sources.mmdb_reloads)
         yield _gauge("embedded_in_force", "Whether the embedded default answers.", state.sources.embedded)
         yield from _rest(state)
+        yield from _process(state)
 
 
 def _jobs(jobs: Iterable[JobState]) -> Iterator[Metric]:
@@ -110,6 +115,7 @@ def _rest(state: State) -> Iterator[Metric]:
     ip_api, database, api = state.sources.ip_api, state.database, state.api
     yield _counter("ip_api_requests", "Requests to ip-api.", ip_api.requests)
     yield _gauge("ip_api_enabled", "Whether ip-api is in use.", ip_api.enabled)
+    yield _gauge("ip_api_refused", "Whether ip-api refuses this address or key.", ip_api.refused)
     yield _gauge("ip_api_remaining", "Requests left until the quota is renewed.", ip_api.remaining)
     paused_until = _epoch(ip_api.paused_until) or 0
     yield _gauge("ip_api_paused_until_timestamp_seconds", "When ip-api may be asked again; 0: now.", paused_until)
@@ -127,6 +133,23 @@ def _rest(state: State) -> Iterator[Metric]:
         lookups.add_metric([source], count)
     yield lookups
     yield _counter("api_turned_away", "Connections that were closed or refused for others.", api.turned_away)
+
+
+def _process(state: State) -> Iterator[Metric]:
+    """Say what prometheus_client would, which says nothing where /proc/stat is hidden, as by the unit's ProcSubset=."""
+    start = _epoch(state.started)
+    yield GaugeMetricFamily("process_start_time_seconds", "Start of the process.", value=start)
+    yield CounterMetricFamily("process_cpu_seconds", "CPU time of the process.", value=time.process_time())
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        files = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - and the one that lists them
+    except (OSError, ValueError):
+        return
+    memory = pages * resource.getpagesize()
+    yield GaugeMetricFamily("process_resident_memory_bytes", "Memory of the process.", value=memory)
+    yield GaugeMetricFamily("process_open_fds", "Open files of the process.", value=files)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield GaugeMetricFamily("process_max_fds", "How many files it may have open.", value=most)
 
 
 def _gauge(name: str, text: str, value: float | None) -> Metric:

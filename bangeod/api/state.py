@@ -31,7 +31,7 @@ class JobState(msgspec.Struct, kw_only=True):
     total_duration: float = 0.0
     written: int = 0  # rows
     deleted: int = 0  # rows
-    unreadable: int = 0  # rows that the last run passed over
+    unreadable: int | None = None  # rows that the last run passed over; null until one has run
 
 
 class CacheState(msgspec.Struct, kw_only=True):
@@ -67,6 +67,7 @@ class IpApiState(msgspec.Struct, kw_only=True):
     remaining: int | None = None  # of this minute's; null where that is not known
     paused_until: str | None = None
     reason: str | None = None  # of the pause
+    refused: bool = False  # banned, or with a key that is no good; until it answers again
 
 
 class SourcesState(msgspec.Struct, kw_only=True):

@@ -126,6 +126,7 @@ class Portrait:
             remaining=standing.remaining,
             paused_until=until,
             reason=standing.reason,
+            refused=standing.refused,
         )
 
     async def _database(self, facts: Facts) -> DatabaseState:

@@ -8,7 +8,7 @@ from bangeod.jobs.job import Report
 # The figures of reports by what they count; a job has one of each at most.
 WRITTEN: Final = ("flushed", "resolved")
 DELETED: Final = ("deleted", "deleted_count")
-UNREADABLE: Final = "unreadable"
+UNREADABLE: Final = ("unreadable", "invalid")
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Totals:
     written: int = 0  # rows
     deleted: int = 0  # rows
     last_success: float | None = None  # seconds since the epoch
-    unreadable: int = 0  # rows; of the last run that said
+    unreadable: int | None = None  # rows; of the last run that said
 
     def add(self, report: Report) -> None:
         """Count a run in."""
@@ -32,8 +32,8 @@ class Totals:
         self.seconds += report.duration
         self.written += sum(_number(report, name) for name in WRITTEN)
         self.deleted += sum(_number(report, name) for name in DELETED)
-        if UNREADABLE in report.figures:
-            self.unreadable = _number(report, UNREADABLE)
+        if any(name in report.figures for name in UNREADABLE):
+            self.unreadable = sum(_number(report, name) for name in UNREADABLE)
 
 
 def _number(report: Report, name: str) -> int:

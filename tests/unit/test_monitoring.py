@@ -37,6 +37,7 @@ def exposition() -> str:
     """Give what a daemon says of which everything is known."""
     all_of_it = state(ApiState(lookups={"memory": 3, "mmdb": 1}))
     for job in all_of_it.jobs:
+        job.unreadable = 0
         job.duration, job.last_success, job.next_run = 0.5, "2026-11-22T00:00:00Z", "2026-11-22T01:00:00Z"
     mmdb = MmdbState(path='/a "strange\\path', status="loaded", build_time="2026-11-01T00:00:00Z")
     all_of_it.sources.mmdb = [mmdb]
@@ -79,6 +80,8 @@ def test_every_figure_of_the_daemon_but_a_few_is_in_the_dashboard(exposition: st
         "bangeod_database_up",  # healthy says it
         "bangeod_job_running",  # a run is shorter than the time between two scrapes
         "bangeod_job_next_run_timestamp_seconds",
+        "bangeod_job_timeout_seconds",  # for an alert
+        "bangeod_ip_api_refused",  # as above
     }
 
 

@@ -31,6 +31,13 @@ def test_rows_add_up_and_the_unreadable_are_those_of_the_last_run() -> None:
     assert (totals.deleted, totals.unreadable) == (7, 1)
 
 
+def test_addresses_that_are_none_count_as_unreadable_and_before_the_first_run_nobody_knows() -> None:
+    totals = Totals()
+    assert totals.unreadable is None
+    totals.add(report(invalid=2))
+    assert totals.unreadable == 2
+
+
 def test_figures_that_are_no_numbers_count_nothing() -> None:
     totals = Totals()
     totals.add(report(flushed="many", resolved=2))

@@ -56,6 +56,7 @@ class Standing(NamedTuple):
     remaining: int | None  # None where ip-api has not said
     wait: float  # seconds
     reason: str | None  # of the wait
+    refused: bool  # until it answers again
 
 
 class IpApi:
@@ -100,7 +101,7 @@ class IpApi:
         """Say how it stands."""
         now, wait = self._clock.monotonic(), self.wait()
         reason = self._limit.reason(now).value if wait > 0 else None
-        return Standing(self._requests, self._limit.left(now), wait, reason)
+        return Standing(self._requests, self._limit.left(now), wait, reason, self._limit.refused)
 
     async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
         """Ask about canonical, globally routable addresses; what is none, or beyond one batch, is left out.

@@ -57,6 +57,11 @@ class Limit:
         """Return how many requests the server has left us for this minute; None where it has not said."""
         return None if self._left is None or now >= self._window_end else max(0, self._left)
 
+    @property
+    def refused(self) -> bool:
+        """Say whether the last word of ip-api.com was that it refuses this address or key."""
+        return self._refusals > 0
+
     def _quota_end(self) -> float:
         if self._left is not None:
             return self._window_end if self._left <= 0 else float("-inf")
