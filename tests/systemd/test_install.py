@@ -1,9 +1,9 @@
 """What contrib/install does to a machine on which bangeod is installed already."""
 
-from tests.systemd.installed import INSTALL
+from tests.systemd.installed import INSTALL, SECONDS
 from tests.systemd.machine import Machine
 from tests.systemd.packages import ROOT
-from tests.systemd.service import CONFIG, DATABASE, Service
+from tests.systemd.service import CONFIG, DATABASE, UNIT, Service
 
 LOOK = "find /opt/bangeod /etc /usr/local /var/lib/bangui -printf '%p %i %m %u %g %s %T@\\n' | sort"
 
@@ -35,3 +35,47 @@ def test_a_python_that_is_missing_is_named(machine: Machine) -> None:
     refused = machine.run(*INSTALL, "--python", "/nowhere/python3", check=False)
     assert refused.returncode == 1
     assert "no Python that will do was found at /nowhere/python3" in refused.stderr
+
+
+def test_a_python_that_is_not_the_distributions_runs_the_service(service: Service) -> None:
+    machine = service.machine
+    version = machine.run("/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+    machine.run("mkdir", "-p", "/opt/py/bin", "/opt/py/lib")
+    machine.run("cp", f"/usr/bin/python{version}", "/opt/py/bin")
+    machine.run("cp", "-r", f"/usr/lib/python{version}", "/opt/py/lib")
+    try:
+        machine.run(*INSTALL, "--python", f"/opt/py/bin/python{version}", timeout=SECONDS)
+        service.start()
+        assert service.is_active
+        assert machine.run("readlink", "-f", f"/proc/{service.pid}/exe").stdout.startswith("/opt/py/")
+    finally:
+        machine.run(*INSTALL, timeout=SECONDS)
+        machine.run("rm", "-r", "/opt/py")
+    assert not machine.exists(f"/etc/systemd/system/{UNIT}.d/python.conf")
+    assert service.is_active
+
+
+def test_after_an_installation_that_broke_off_the_next_one_restarts_the_daemon(service: Service) -> None:
+    machine = service.machine
+    service.start()
+    pid = service.pid
+    machine.write("/opt/bangeod/installed", "another version")
+    machine.run("mv", "/usr/local/share/man/man8", "/srv/man8")
+    machine.write("/usr/local/share/man/man8", "in the way")
+    try:
+        assert machine.run(*INSTALL, check=False, timeout=SECONDS).returncode != 0
+    finally:
+        machine.run("sh", "-ec", "rm /usr/local/share/man/man8; mv /srv/man8 /usr/local/share/man/man8")
+    assert service.pid == pid
+    assert "Restarting bangeod" in machine.run(*INSTALL).stdout
+    assert service.is_active
+    assert service.pid != pid
+
+
+def test_two_of_them_do_not_get_in_each_others_way(machine: Machine) -> None:
+    with machine.started("sh", "-c", "exec 9>/run/bangeod-install.lock; flock 9; echo locked; cat") as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        refused = machine.run(*INSTALL, check=False)
+    assert refused.returncode == 1
+    assert "another contrib/install is at work" in refused.stderr

@@ -51,7 +51,8 @@ def test_purging_leaves_the_database_alone_and_nothing_else(running: Service) ->
     running.stop()
     before = rows(machine)
     running.drop_in("RestartSec=1s")
-    machine.write("/etc/systemd/system/bangeod.service.d/local.conf", "[Service]\nRestartSec=1s\n")
+    for unit in ("bangeod.service", "bangeod-geodb-update.service"):
+        machine.write(f"/etc/systemd/system/{unit}.d/local.conf", "[Service]\nRestartSec=1s\n")
     machine.run(*UNINSTALL, "--purge")
     assert remains(machine) == []
     assert rows(machine) == before
