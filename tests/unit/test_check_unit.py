@@ -10,16 +10,16 @@ import pytest
 from bangeod.config.settings import Api, Database, Fail2ban, Geo, IpApi, Settings, State
 from bangeod.service.checkup import unit
 from bangeod.service.checkup.finding import Finding, Level
-from bangeod.service.checkup.identity import choose, current
+from bangeod.service.checkup.identity import Identity, choose, current
 from bangeod.service.checkup.unit import Unit
 
-# As systemd 252 shows contrib/systemd/bangeod.service.
+# As systemd 252 shows contrib/systemd/bangeod.service; but with a user and a group that every machine has.
 SHOWN: Mapping[str, str] = {
     "LoadState": "loaded",
     "NeedDaemonReload": "no",
-    "User": "bangeod",
-    "Group": "bangui",
-    "SupplementaryGroups": "bangeod",
+    "User": "root",
+    "Group": "root",
+    "SupplementaryGroups": "0",
     "StateDirectory": "bangeod",
     "RuntimeDirectory": "bangeod",
     "CacheDirectory": "",
@@ -83,7 +83,7 @@ def test_a_database_where_the_unit_lets_nothing_be_written_is_a_fault() -> None:
     assert (finding.level, finding.where) == (Level.FAULT, "/srv/my 100%")
     assert "lets the service write nothing in the database's directory" in finding.problem
     assert finding.mend == (
-        "printf '[Service]\\n%s\\n' 'ReadWritePaths=\"/srv/my 100%%\"' | install -D -m 644 /dev/stdin "
+        "printf '[Service]\\n%s\\n' 'ReadWritePaths=\"-/srv/my 100%%\"' | install -D -m 644 /dev/stdin "
         "/etc/systemd/system/bangeod.service.d/database.conf && systemctl daemon-reload"
     )
 
@@ -150,6 +150,37 @@ def test_ip_api_without_a_network_is_a_fault() -> None:
 def test_each_way_to_close_the_network_counts(changes: dict[str, str], open_: bool) -> None:
     found = unit.judge(read(**(IP_API_DROP_IN | changes)), WITH_IP_API)
     assert (only(found).level is Level.OK) == open_
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"User": "no-such-user"}, "user no-such-user"),
+        ({"Group": "no-such-group"}, "group no-such-group"),
+        ({"SupplementaryGroups": "0 no-such-group"}, "group no-such-group"),
+    ],
+)
+def test_a_user_or_group_that_there_is_not_is_a_fault(changes: dict[str, str], missing: str) -> None:
+    finding = only(unit.judge(read(**changes), Settings()))
+    assert finding.level is Level.FAULT
+    assert f"there is no {missing} on this machine" in finding.problem
+
+
+def test_a_web_app_that_can_not_use_the_socket_is_warned_about() -> None:
+    inside = Identity("web", 33, 33, frozenset({33, 0}))
+    outside = Identity("web", 33, 33, frozenset({33}))
+    assert only(unit.judge(read(), Settings(), [inside])).level is Level.OK
+    finding = only(unit.judge(read(), Settings(), [outside]))
+    assert finding.level is Level.WARNING
+    assert "user web, whom the database belongs to, can't ask bangeod" in finding.problem
+    assert "Group=" in finding.mend
+    closed = Settings(api=Api(enabled=False))
+    assert only(unit.judge(read(), closed, [outside])).level is Level.OK
+
+
+def test_a_socket_below_run_gets_a_directory_that_systemd_makes_at_each_start() -> None:
+    finding = only(unit.judge(read(), Settings(api=Api(socket=Path("/run/web/geo/bangeod.sock")))))
+    assert "RuntimeDirectory=web/geo" in finding.mend
 
 
 def test_files_that_systemd_has_not_read_yet_are_warned_about() -> None:

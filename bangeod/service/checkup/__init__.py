@@ -21,9 +21,9 @@ def checkup(settings: Settings, config: Path, who: Identity, now: float, service
     ``now`` is in epoch seconds. Changes nothing.
     """
     findings = [ok("config", config, "is good"), _introduce(who)]
-    if service is not None:
-        findings += unit.judge(service, settings)
     survey = places.survey(settings, config)
+    if service is not None:
+        findings += unit.judge(service, settings, survey.others)
 
     def look() -> bytes:
         return msgspec.json.encode(list(_look(settings, survey, who, now)))

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from bangeod.config import Settings
 from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
-from bangeod.service.checkup.identity import Identity
+from bangeod.service.checkup.identity import Identity, group_name
 from bangeod.service.sources import mmdb_paths
 
 NAME: Final = "bangeod.service"
@@ -33,6 +33,7 @@ _PROPERTIES: Final = (
 )
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - looked for, not used
+_RUN: Final = Path("/run")
 _ANYWHERE: Final = frozenset({"::/0", "0.0.0.0/0"})
 
 
@@ -59,7 +60,7 @@ class Unit(NamedTuple):
     def identity(self) -> Identity | None:
         """Return the user that the service runs as, with all its groups; None where it is not there yet."""
         with contextlib.suppress(KeyError):
-            user = pwd.getpwuid(int(self.user)) if self.user.isdigit() else pwd.getpwnam(self.user or "root")
+            user = pwd.getpwuid(_uid(self.user or "root"))
             gid = _group(self.group) if self.group else user.pw_gid
             groups = {*os.getgrouplist(user.pw_name, gid), *map(_group, self.supplementary)}
             return Identity(user.pw_name, user.pw_uid, gid, frozenset(groups))
@@ -99,10 +100,43 @@ def read(told: str) -> Unit | None:
     )
 
 
-def judge(unit: Unit, settings: Settings) -> list[Finding]:
-    """Say what of the config the unit does not let the service do."""
-    wrong = [*_outdated(unit), *_invisible(unit, settings), *_unwritable(unit, settings), *_offline(unit, settings)]
+def judge(unit: Unit, settings: Settings, web_users: Sequence[Identity] = ()) -> list[Finding]:
+    """Say what of the config the unit does not let the service do, and which of the web app's users can't ask it."""
+    wrong = [
+        *_outdated(unit),
+        *_nobody(unit),
+        *_invisible(unit, settings),
+        *_unwritable(unit, settings),
+        *_offline(unit, settings),
+        *(_unheard(unit, web_users) if settings.api.enabled else ()),
+    ]
     return wrong or [ok(SUBJECT, NAME, "lets the service do all that is needed")]
+
+
+def _nobody(unit: Unit) -> Iterator[Finding]:
+    """Name the users and groups that there are not: the service does not start then."""
+    named = [("user", unit.user, _uid)]
+    named += [("group", group, _group) for group in dict.fromkeys((unit.group, *unit.supplementary))]
+    for what, name, number in named:
+        try:
+            if name:
+                number(name)
+        except KeyError:
+            mend = "systemd-sysusers" if name in ("bangeod", "bangui") else f"make it, or: systemctl edit {NAME}"
+            yield fault(
+                SUBJECT, NAME, f"there is no {what} {name} on this machine, so the service does not start", mend
+            )
+
+
+def _unheard(unit: Unit, web_users: Sequence[Identity]) -> Iterator[Finding]:
+    service = unit.identity()
+    for user in web_users:
+        if service is None or user.uid in (0, service.uid) or service.gid in user.groups:
+            continue
+        group, own = group_name(service.gid), group_name(user.gid)
+        problem = f"user {user.name}, whom the database belongs to, can't ask bangeod: it is not in the group {group}"
+        mend = f"{_drop_in('group', 'Group=', own)} && systemctl restart bangeod"
+        yield warning(SUBJECT, NAME, f"{problem} that the unit gives the socket", mend)
 
 
 def _outdated(unit: Unit) -> Iterator[Finding]:
@@ -134,7 +168,7 @@ def _unwritable(unit: Unit, settings: Settings) -> Iterator[Finding]:
         real = Path(os.path.realpath(path))
         if unit.sees(path) and not unit.may_write(real):
             problem = f"{NAME} lets the service write nothing in the {what}'s directory (ReadWritePaths=)"
-            yield fault(SUBJECT, real, problem, _drop_in(what, "ReadWritePaths=", _as_setting(real)))
+            yield fault(SUBJECT, real, problem, _letting_write(what, real))
 
 
 def _offline(unit: Unit, settings: Settings) -> Iterator[Finding]:
@@ -144,6 +178,13 @@ def _offline(unit: Unit, settings: Settings) -> Iterator[Finding]:
         yield fault(SUBJECT, settings.geo.ip_api.url, problem, f"{mend} && systemctl daemon-reload")
 
 
+def _letting_write(what: str, path: Path) -> str:
+    """Return the command that lets the service write there; what lies below /run is gone at the next boot."""
+    if path.is_relative_to(_RUN) and path != _RUN:
+        return _drop_in(what, "RuntimeDirectory=", _as_setting(path.relative_to(_RUN)))
+    return _drop_in(what, "ReadWritePaths=", _as_setting(path, prefix="-"))
+
+
 def _drop_in(name: str, setting: str, value: str) -> str:
     """Return the command that makes a drop-in of one setting."""
     line = shlex.quote(f"{setting}{value}")
@@ -151,9 +192,9 @@ def _drop_in(name: str, setting: str, value: str) -> str:
     return f"printf '[Service]\\n%s\\n' {line} | install -D -m 644 /dev/stdin {file} && systemctl daemon-reload"
 
 
-def _as_setting(path: Path) -> str:
+def _as_setting(path: Path, prefix: str = "") -> str:
     """Write a path as a unit's file takes it: with % doubled, and in quotes where need be (systemd.syntax(7))."""
-    text = str(path).replace("%", "%%")
+    text = prefix + str(path).replace("%", "%%")
     if not any(character.isspace() or character in "\"'\\" for character in text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -185,6 +226,10 @@ def _words(shown: Mapping[str, str], name: str) -> list[str]:
 
 def _lies_in(path: Path, directories: Sequence[Path]) -> bool:
     return any(path.is_relative_to(directory) for directory in directories)
+
+
+def _uid(name: str) -> int:
+    return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
 
 
 def _group(name: str) -> int:
