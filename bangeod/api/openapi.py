@@ -11,7 +11,8 @@ from bangeod.jobs.job import JobId
 
 Object = dict[str, Any]
 
-_ALWAYS = (400, 500)  # what is no HTTP, and what is our fault
+# What is no HTTP, a method or an expectation that can't be met, our own fault, and no room for one more connection.
+_ALWAYS = (400, 405, 417, 500, 503)
 
 
 def document(version: str) -> Object:
