@@ -41,6 +41,7 @@ def test_a_stop_writes_all_that_waits(service: Service) -> None:
     ]
     service.make_state("unwritten.json", json.dumps({"entries": entries}))
     service.configure({"jobs.geo_cache_flush.enabled": False})
+    service.drop_in("TimeoutStopSec=1s")  # more of it is asked for while it goes on (EXTEND_TIMEOUT_USEC)
     service.start()
     assert service.status == "3 jobs, 100,000 cached, 100,000 to write"
     service.stop()
