@@ -1,15 +1,18 @@
 """No client can keep others from being served: too many, too slow, too large, or deaf."""
 
 import asyncio
+import contextlib
 import gc
 import json
+import socket
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from bangeod.api import connections
+from bangeod.api import connections, unix_socket
 from tests.api_host import CACHED, Host, hosting, parse, until
 
 HALF_A_HEADER = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\nHo"
@@ -35,6 +38,28 @@ async def test_more_half_open_connections_than_there_may_be_keep_nobody_out(tmp_
         assert host.server.figures.connections <= connections.MOST_CONNECTIONS
         for writer in flood:
             writer.close()
+
+
+async def test_connections_that_come_all_at_once_are_bounded_in_number_too(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s") as host:
+        with contextlib.ExitStack() as flood:
+            for _ in range(connections.MOST_CONNECTIONS + 200):  # all of them wait to be accepted
+                flood.enter_context(socket.socket(socket.AF_UNIX)).connect(str(host.path))
+            assert await served(host)
+            assert host.server.figures.connections <= connections.MOST_CONNECTIONS
+            assert host.server.figures.turned_away >= 200
+
+
+async def test_few_connections_are_accepted_between_two_turns_of_the_event_loop(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s") as host:
+        with contextlib.ExitStack() as flood:
+            for _ in range(connections.MOST_CONNECTIONS):
+                flood.enter_context(socket.socket(socket.AF_UNIX)).connect(str(host.path))
+            seen = [0]
+            while seen[-1] < connections.MOST_CONNECTIONS:
+                await asyncio.sleep(0)
+                seen.append(host.server.figures.connections)
+        assert max(after - before for before, after in pairwise(seen)) <= 2 * unix_socket.AT_ONCE
 
 
 async def test_bodies_that_do_not_come_are_bounded_in_number(tmp_path: Path) -> None:
