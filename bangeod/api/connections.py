@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 MOST_CONNECTIONS: Final = 256
 MOST_RECEIVING: Final = 32  # bodies at a time that did not come with their header
-MOST_UNSENT: Final = 32 << 20  # bytes
+MOST_UNSENT: Final = 16 << 20  # bytes; Python 3.11 holds each of them twice
 MOST_READ: Final = 1 << 16  # bytes at a time; with asyncio's own 256 KiB a flood takes twice the memory
 HEADER_SECONDS: Final = 30.0
 FETCH_SECONDS: Final = 10.0  # that a client may leave an answer unread

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.api import connections, unix_socket
+from bangeod.api import connections, large, unix_socket
 from tests.api_host import CACHED, Host, hosting, parse, until
 
 HALF_A_HEADER = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\nHo"
@@ -145,6 +145,38 @@ async def test_what_waits_to_be_fetched_is_bounded(tmp_path: Path, monkeypatch: 
             writer.write(BATCH_REQUEST)
         await until(lambda: host.server.figures.turned_away > 0)
         assert await served(host)
+
+
+async def test_large_batches_take_turns_and_small_ones_do_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "MOST_WAITING", 3 * len(BATCH))
+    async with hosting(tmp_path / "s") as host:
+        remote = host.backend.world.with_remote({})
+        remote.gate.clear()
+        asked = {"ips": [*[CACHED] * 9_999, "1.1.1.1"]}  # nobody knows the last one but a source that takes its time
+        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(large.AT_A_TIME + 3)]
+        await until(lambda: host.server.figures.requests == len(batches))
+        assert (await host.post("/v1/lookup", {"ips": [CACHED]})).status == 200
+        refused = await host.post("/v1/lookup", asked)
+        assert (refused.status, refused.code) == (503, "busy")
+        remote.gate.set()
+        assert [(await batch).status for batch in batches] == [200] * len(batches)
+
+
+async def test_a_large_batch_does_not_wait_for_its_turn_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "WAIT_SECONDS", 0.01)
+    async with hosting(tmp_path / "s") as host:
+        remote = host.backend.world.with_remote({})
+        remote.gate.clear()
+        asked = {"ips": [*[CACHED] * 9_999, "1.1.1.1"]}
+        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(large.AT_A_TIME + 1)]
+        done, working = await asyncio.wait(batches, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result().code for task in done] == ["busy"]
+        remote.gate.set()
+        assert [(await batch).status for batch in working] == [200] * large.AT_A_TIME
 
 
 async def test_many_requests_on_one_connection_are_answered_in_their_order(tmp_path: Path) -> None:
