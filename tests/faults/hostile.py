@@ -13,8 +13,8 @@ from tests.faults.siege import CACHED
 from tests.feed import DEADLINE, eventually
 
 CHUNK: Final = 1 << 16  # bytes
-PATIENCE: Final = 0.3  # seconds for which a client looks whether there is an answer, before it hangs up
-DRIP: Final = 0.05  # seconds between two pieces of what trickles in
+PATIENCE: Final = 0.15  # seconds without an answer, or another one, after which a client hangs up
+DRIP: Final = 0.1  # seconds between two pieces of what trickles in
 
 BATCH_OF_ALL: Final = json.dumps({"ips": [CACHED] * 10_000}).encode()
 BATCH: Final = b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (
@@ -56,14 +56,20 @@ def received(client: socket.socket) -> bytes:
 
 
 def converse(path: Path, sent: bytes) -> list[Reply]:
-    """Send bytes as they are, hang up where no answer seems to come, and return all answers."""
+    """Send bytes as they are, hang up where no answer seems to come any more, and return all answers."""
+    parts: list[bytes] = []
     with connect(path) as client:
         with suppress(ConnectionError):  # the other end may have had enough
             client.sendall(sent)
-        if not select.select([client], [], [], PATIENCE)[0]:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_WR)
-        return answers(received(client))
+        with suppress(ConnectionError):
+            while select.select([client], [], [], PATIENCE)[0]:
+                part = client.recv(CHUNK)
+                if not part:
+                    return answers(b"".join(parts))
+                parts.append(part)
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
+        return answers(b"".join([*parts, received(client)]))
 
 
 def answers(octets: bytes) -> list[Reply]:
