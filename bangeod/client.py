@@ -8,6 +8,7 @@ A lookup never raises and never takes long: where no daemon answers, its answer 
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from types import TracebackType
@@ -27,6 +28,7 @@ MOST_ADDRESSES: Final = 10_000  # of one request
 TIMEOUT: Final = 2.0  # seconds; for a batch it is how long the daemon may stay silent, not how long it takes in all
 JOB_TIMEOUT: Final = 86_400.0  # seconds; no job may run for longer
 _CONNECT: Final = 1.0
+_LOOK_AGAIN: Final = 0.01  # seconds until a daemon that is not quick enough to accept all who come is tried again
 _BASE: Final = "http://bangeod"
 
 
@@ -172,11 +174,22 @@ class GeoClient(_Client):
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             try:
-                return self._http.request(method, path, **options)
+                return self._request(method, path, **options)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):  # a restart: a connection was kept
-                return self._http.request(method, path, **options)
+                return self._request(method, path, **options)
         except (httpx.HTTPError, OSError) as error:
             raise self._translated(error) from error
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Ask; where too many are connecting, wait for that as long as for a connection. asyncio does so by itself."""
+        given_up = time.monotonic() + _CONNECT
+        while True:
+            try:
+                return self._http.request(method, path, **options)
+            except httpx.ConnectError as error:
+                if not _is_crowded(error) or time.monotonic() >= given_up:
+                    raise
+            time.sleep(_LOOK_AGAIN)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -251,6 +264,15 @@ class AsyncGeoClient(_Client):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _is_crowded(error: BaseException | None) -> bool:
+    """Say whether a connection failed because so many others wait to be accepted (EAGAIN, connect(2))."""
+    while error is not None:
+        if isinstance(error, BlockingIOError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _clean(ip: str) -> str:

@@ -65,6 +65,20 @@ class IpApiServer(LoopbackServer):
         """Count every request within this time as an offence."""
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
 
+    def reopen(self) -> None:
+        """Count requests as offences no more: the test has let the time pass that they were forbidden for."""
+        self._closed_until = float("-inf")
+        self._window_start = float("-inf")
+
+    def with_pause(self, reply: Reply, seconds: float) -> Reply:
+        """Reply so, and count what comes within this time as an offence."""
+
+        async def closing(request: Request, writer: asyncio.StreamWriter) -> None:
+            self.close_for(seconds)
+            await reply(request, writer)
+
+        return closing
+
     async def arrival(self) -> None:
         """Wait for the next request to come in."""
         await asyncio.wait_for(self._arrived.wait(), 60)
@@ -134,18 +148,9 @@ class IpApiServer(LoopbackServer):
 
     def refuse(self) -> Reply:
         """Reply 403, and count what comes within the hour as an offence."""
-
-        async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
-            self.close_for(BAN)
-            await respond(403)(request, writer)
-
-        return reply
+        return self.with_pause(respond(403), BAN)
 
     def limit_passed(self, seconds: int | None) -> Reply:
         """Reply 429 with this X-Ttl, and count what comes before as an offence."""
-
-        async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
-            self.close_for(WINDOW if seconds is None else seconds)
-            await respond(429, {} if seconds is None else {"X-Ttl": str(seconds)})(request, writer)
-
-        return reply
+        headers = {} if seconds is None else {"X-Ttl": str(seconds)}
+        return self.with_pause(respond(429, headers), WINDOW if seconds is None else seconds)

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 MOST_CONNECTIONS: Final = 256
 MOST_RECEIVING: Final = 32  # bodies at a time that did not come with their header
-MOST_UNSENT: Final = 32 << 20  # bytes
+MOST_UNSENT: Final = 16 << 20  # bytes; Python 3.11 holds each of them twice
 MOST_READ: Final = 1 << 16  # bytes at a time; with asyncio's own 256 KiB a flood takes twice the memory
 HEADER_SECONDS: Final = 30.0
 FETCH_SECONDS: Final = 10.0  # that a client may leave an answer unread
@@ -118,7 +118,7 @@ class Connections:
         """Return what makes the protocol of a new connection."""
 
         def make() -> asyncio.Protocol:
-            if len(self._open) >= self._limit and not self._make_room():
+            if len(self._open) >= self._limit and self._longest_idle() is None:
                 self.figures.turned_away += 1
                 return _TurnedAway()
             return Connection(manager, self, **options)
@@ -126,7 +126,9 @@ class Connections:
         return make
 
     def add(self, connection: Connection) -> None:
-        """Count a connection in."""
+        """Count a connection in, and make room for it: many may have been accepted before the first is counted."""
+        while len(self._open) >= self._limit and (idle := self._longest_idle()) is not None:
+            self._close(idle)
         self._open[connection] = None
         self.some.set()
         self.figures.connections = len(self._open)
@@ -173,13 +175,10 @@ class Connections:
             elif now - connection.unread_since >= FETCH_SECONDS:
                 self._close(connection)
 
-    def _make_room(self) -> bool:
-        """Close the connection that has been waited for longest; False where all are being worked for."""
-        idle = [connection for connection in self._open if not connection.busy]
-        if not idle:
-            return False
-        self._close(min(idle, key=lambda connection: connection.since))
-        return True
+    def _longest_idle(self) -> Connection | None:
+        """Return the connection that has been waited for longest; None where all are being worked for."""
+        idle = (connection for connection in self._open if not connection.busy)
+        return min(idle, key=lambda connection: connection.since, default=None)
 
     def _close(self, connection: Connection) -> None:
         connection.abort()

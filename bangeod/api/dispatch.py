@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from bangeod.api.problems import MethodError, RequestError, error_response, problem_of
 from bangeod.api.routes import Route
@@ -57,6 +57,7 @@ class Dispatcher:
         connection = cast("Connection", request.protocol)
         connection.busy = True
         try:
+            _check_version(request)
             handler, argument = self._find(request.method, request.path)
             if "Expect" in request.headers:
                 await _meet_expectation(request)
@@ -91,6 +92,12 @@ class Dispatcher:
         if status == 500:  # noqa: PLR2004 - a fault of ours, not of the request
             log.error("request_failed", method=request.method, path=request.path[:200], exc_info=error)
         return error_response(status, problem, error.allowed if isinstance(error, MethodError) else ())
+
+
+def _check_version(request: web.BaseRequest) -> None:
+    """Refuse HTTP/0.9, which aiohttp takes, and answers with a header that its clients would not understand."""
+    if request.version < HttpVersion10:
+        raise RequestError(400, "bad_request", "this is not HTTP/1.1, which is spoken here, nor 1.0")
 
 
 async def _meet_expectation(request: web.BaseRequest) -> None:

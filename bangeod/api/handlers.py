@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import msgspec
 from aiohttp import web
@@ -12,6 +12,7 @@ from bangeod.api import metrics, openapi
 from bangeod.api.backend import Backend
 from bangeod.api.bodies import LARGEST_BODY, received, too_large
 from bangeod.api.connections import Connection, Connections
+from bangeod.api.large import LargeBatches
 from bangeod.api.messages import (
     MOST_ADDRESSES,
     Health,
@@ -29,8 +30,6 @@ from bangeod.clock import to_text
 from bangeod.geo.model import Answer, Status
 from bangeod.jobs.job import JobId
 
-T = TypeVar("T")
-
 BODY_SECONDS: Final = 10.0  # for a body to come
 LOOKUP_SECONDS: Final = 30.0  # for a lookup that asks sources; what is known by then is the answer
 
@@ -45,6 +44,7 @@ class Handlers:
         self._backend = backend
         self._figures = figures
         self._connections = connections
+        self._large = LargeBatches()
         self._writer = EntryWriter(figures.lookups)
         self.by_route = {route: getattr(self, route.handler) for route in ROUTES}
         self._document = msgspec.json.encode(openapi.document(__version__))
@@ -61,12 +61,14 @@ class Handlers:
 
     async def lookup_batch(self, request: web.BaseRequest, _: str) -> web.Response:
         """Say where many addresses are."""
-        asked = await self._body(request, LookupRequest)
-        if len(asked.ips) > MOST_ADDRESSES:
-            raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_ADDRESSES} at most")
-        answers = await (self._cached(asked.ips) if asked.mode is Mode.CACHED else self._resolved(asked.ips))
-        body = await self._writer.batch(answers, origin=asked.origin)
-        self._connections.relieve()
+        content = await self._content(request)
+        async with self._large.turn(len(content)):
+            asked = msgspec.json.decode(content, type=LookupRequest)
+            if len(asked.ips) > MOST_ADDRESSES:
+                raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_ADDRESSES} at most")
+            answers = await (self._cached(asked.ips) if asked.mode is Mode.CACHED else self._resolved(asked.ips))
+            body = await self._writer.batch(answers, origin=asked.origin)
+            self._connections.relieve()
         return web.Response(body=body, headers=JSON)
 
     async def _cached(self, ips: Sequence[str]) -> list[Answer]:
@@ -89,7 +91,8 @@ class Handlers:
         """Run a job and tell what came of it."""
         if name not in list(JobId):
             raise RequestError(404, "unknown_job", f"there is no such job: the jobs are {', '.join(JobId)}")
-        asked = await self._body(request, RunRequest, default=RunRequest())
+        content = await self._content(request)
+        asked = msgspec.json.decode(content, type=RunRequest) if content else RunRequest()
         report = await self._backend.run_job(JobId(name), dry=asked.dry_run)
         return _json(report_of(report, to_text(report.started_at)))
 
@@ -117,17 +120,14 @@ class Handlers:
 
     # --- bodies ---
 
-    async def _body(self, request: web.BaseRequest, kind: type[T], default: T | None = None) -> T:
-        """Read a body and understand it; an empty one is ``default``, where there is one."""
+    async def _content(self, request: web.BaseRequest) -> bytes:
+        """Read a body."""
         if (request.content_length or 0) > LARGEST_BODY:
             raise too_large()
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise RequestError(415, "encoded", "send the body as it is, without Content-Encoding")
-        content = await self._received(request)
-        if not content and default is not None:
-            return default
-        return msgspec.json.decode(content, type=kind)
+        return await self._received(request)
 
     async def _received(self, request: web.BaseRequest) -> bytes:
         if request.content.is_eof():  # it came with the header, as small ones do

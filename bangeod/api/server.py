@@ -12,7 +12,7 @@ from bangeod.api.connections import HEADER_SECONDS, Connections
 from bangeod.api.dispatch import Dispatcher
 from bangeod.api.handlers import Handlers
 from bangeod.api.state import ApiState
-from bangeod.api.unix_socket import BACKLOG, BoundSocket, bind
+from bangeod.api.unix_socket import AT_ONCE, BACKLOG, BoundSocket, bind
 
 LOOK_AFTER_EVERY: Final = 1.0  # seconds
 LINGER: Final = 2.0  # seconds for which the rest of a refused body is read, so that its sender sees the answer
@@ -52,7 +52,9 @@ class ApiServer:
         handlers = Handlers(self._backend, self.figures, connections)
         self._manager = web.Server(Dispatcher(handlers.by_route, self.figures))
         factory = connections.factory(self._manager, loop=loop, **_OPTIONS)
-        self._listener = await loop.create_server(factory, sock=self._bound.socket, backlog=BACKLOG)
+        # asyncio takes one number for both, and accepts so many at once.
+        self._listener = await loop.create_server(factory, sock=self._bound.socket, backlog=AT_ONCE)
+        self._bound.socket.listen(BACKLOG)
         self._caretaker = loop.create_task(_look_after(connections), name="api")
 
     def stop_listening(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from bangeod.errors import SocketError
 
 BACKLOG: Final = 1024  # connections that wait to be accepted; who comes when it is full is turned away at once
+AT_ONCE: Final = 32  # that are accepted between two turns of the event loop: each is an open file until it is counted
 _NEW_DIRECTORY: Final = 0o750
 
 

@@ -1,7 +1,7 @@
 """When an address that no source knows may be asked about again. Time is passed in, in seconds that never step."""
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -9,6 +9,9 @@ T = TypeVar("T")
 FIRST_DELAY = 600.0
 LONGEST_DELAY = 86_400.0
 NEGATIVE_TTL = 600.0
+ABANDONED = 7 * 86_400.0  # due for so long, and not asked about: there is no row of it any more, nor does anybody ask
+LOOK_EVERY = 3_600.0  # seconds between two looks at what is abandoned
+DROPPED = 20_000  # addresses at a look, some milliseconds
 
 
 def delay_after(failures: int) -> float:
@@ -19,12 +22,14 @@ def delay_after(failures: int) -> float:
 class Backoff:
     """How often each address was asked about in vain, and from when on it is due again.
 
-    Binds every caller. Holds at most ``limit`` addresses; above it those that failed longest ago are forgotten.
+    Binds every caller. Holds at most ``limit`` addresses; above it those that failed longest ago are forgotten. So
+    are those that have been due for a week: the rows of most addresses are deleted some day, in the midst of a delay.
     """
 
     def __init__(self, limit: int = 500_000) -> None:
         self._limit = limit
         self._known: dict[str, tuple[int, float]] = {}  # failures in a row, due; in the order of the last failure
+        self._looked = 0.0  # when, for what is abandoned
 
     def __len__(self) -> int:
         return len(self._known)
@@ -39,9 +44,18 @@ class Backoff:
         failures = self._known.pop(ip, (0, 0.0))[0] + 1
         self._known[ip] = (failures, now + delay_after(failures))
         _bound(self._known, self._limit)
+        if now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            self._drop_abandoned(now)
+
+    def _drop_abandoned(self, now: float) -> None:
+        known = self._known
+        abandoned = takewhile(lambda ip: known[ip][1] <= now - ABANDONED, known)
+        for ip in list(islice(abandoned, DROPPED)):
+            del known[ip]
 
     def forget(self, ips: Iterable[str]) -> None:
-        """Drop addresses that were resolved, or whose rows are gone."""
+        """Drop addresses that were resolved."""
         for ip in ips:
             self._known.pop(ip, None)
 

@@ -9,8 +9,9 @@ import pytest
 
 from bangeod.clock import SystemClock
 from bangeod.geo.sources.ip_api import IpApi
-from tests.daemon_process import DaemonProcess, Line, bangeod
-from tests.installation import Installation, every, text
+from tests.asking_ip_api import asking, said
+from tests.daemon_process import bangeod
+from tests.installation import Installation, text
 from tests.integration.conftest import Start
 from tests.ip_api_server import IpApiServer, Pauses
 from tests.loopback_server import Reply, raw, respond, silence
@@ -24,22 +25,6 @@ KEY = "S3cretKey"
 async def server() -> AsyncIterator[IpApiServer]:
     async with IpApiServer(SystemClock()) as server:
         yield server
-
-
-def asking(server: IpApiServer, **more: object) -> dict[str, object]:
-    """Return the settings of a daemon that asks this server about what is due, and never waits for it for long."""
-    return {
-        **every("100ms", "geo_re_resolve"),
-        "jobs.geo_re_resolve.timeout": "5s",
-        "geo.ip_api.enabled": True,
-        "geo.ip_api.url": server.url,
-        **more,
-    }
-
-
-async def said(daemon: DaemonProcess, event: str, *, since: int = 0, **keys: int) -> Line:
-    """Wait for a line of the daemon while the server here goes on."""
-    return await asyncio.to_thread(lambda: daemon.wait_for(event, since=since, **keys))
 
 
 # --- daemons ---

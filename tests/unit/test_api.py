@@ -272,6 +272,7 @@ async def test_other_expectations_are_refused(host: Host) -> None:
         b"garbage\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /healthz\r\n\r\n",
         b"GET /v1/status HTTP/1.1\r\nbroken header\r\n\r\n",
         b"GET /v1/status HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         b"POST /v1/lookup HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",

@@ -1,15 +1,18 @@
 """No client can keep others from being served: too many, too slow, too large, or deaf."""
 
 import asyncio
+import contextlib
 import gc
 import json
+import socket
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from bangeod.api import connections
+from bangeod.api import connections, large, unix_socket
 from tests.api_host import CACHED, Host, hosting, parse, until
 
 HALF_A_HEADER = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\nHo"
@@ -35,6 +38,28 @@ async def test_more_half_open_connections_than_there_may_be_keep_nobody_out(tmp_
         assert host.server.figures.connections <= connections.MOST_CONNECTIONS
         for writer in flood:
             writer.close()
+
+
+async def test_connections_that_come_all_at_once_are_bounded_in_number_too(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s") as host:
+        with contextlib.ExitStack() as flood:
+            for _ in range(connections.MOST_CONNECTIONS + 200):  # all of them wait to be accepted
+                flood.enter_context(socket.socket(socket.AF_UNIX)).connect(str(host.path))
+            assert await served(host)
+            assert host.server.figures.connections <= connections.MOST_CONNECTIONS
+            assert host.server.figures.turned_away >= 200
+
+
+async def test_few_connections_are_accepted_between_two_turns_of_the_event_loop(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s") as host:
+        with contextlib.ExitStack() as flood:
+            for _ in range(connections.MOST_CONNECTIONS):
+                flood.enter_context(socket.socket(socket.AF_UNIX)).connect(str(host.path))
+            seen = [0]
+            while seen[-1] < connections.MOST_CONNECTIONS:
+                await asyncio.sleep(0)
+                seen.append(host.server.figures.connections)
+        assert max(after - before for before, after in pairwise(seen)) <= 2 * unix_socket.AT_ONCE
 
 
 async def test_bodies_that_do_not_come_are_bounded_in_number(tmp_path: Path) -> None:
@@ -120,6 +145,38 @@ async def test_what_waits_to_be_fetched_is_bounded(tmp_path: Path, monkeypatch: 
             writer.write(BATCH_REQUEST)
         await until(lambda: host.server.figures.turned_away > 0)
         assert await served(host)
+
+
+async def test_large_batches_take_turns_and_small_ones_do_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "MOST_WAITING", 3 * len(BATCH))
+    async with hosting(tmp_path / "s") as host:
+        remote = host.backend.world.with_remote({})
+        remote.gate.clear()
+        asked = {"ips": [*[CACHED] * 9_999, "1.1.1.1"]}  # nobody knows the last one but a source that takes its time
+        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(large.AT_A_TIME + 3)]
+        await until(lambda: host.server.figures.requests == len(batches))
+        assert (await host.post("/v1/lookup", {"ips": [CACHED]})).status == 200
+        refused = await host.post("/v1/lookup", asked)
+        assert (refused.status, refused.code) == (503, "busy")
+        remote.gate.set()
+        assert [(await batch).status for batch in batches] == [200] * len(batches)
+
+
+async def test_a_large_batch_does_not_wait_for_its_turn_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "WAIT_SECONDS", 0.01)
+    async with hosting(tmp_path / "s") as host:
+        remote = host.backend.world.with_remote({})
+        remote.gate.clear()
+        asked = {"ips": [*[CACHED] * 9_999, "1.1.1.1"]}
+        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(large.AT_A_TIME + 1)]
+        done, working = await asyncio.wait(batches, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result().code for task in done] == ["busy"]
+        remote.gate.set()
+        assert [(await batch).status for batch in working] == [200] * large.AT_A_TIME
 
 
 async def test_many_requests_on_one_connection_are_answered_in_their_order(tmp_path: Path) -> None:

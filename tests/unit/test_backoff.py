@@ -50,6 +50,24 @@ def test_what_was_resolved_begins_anew() -> None:
     assert backoff.is_due(IP, 10 * MINUTE)
 
 
+def test_what_nobody_has_asked_about_for_long_is_forgotten() -> None:
+    backoff = Backoff()
+    backoff.failed(IP, 0.0)
+    for day in range(60):  # a server that always meets some addresses that nobody knows
+        backoff.failed(f"8.8.4.{day}", float(day * DAY))
+        assert len(backoff) <= 10
+    assert backoff.is_due(IP, 60.0 * DAY)
+
+
+def test_what_is_asked_about_is_not_forgotten_however_long_its_delay_is() -> None:
+    backoff, now = Backoff(), 0.0
+    for _ in range(60):
+        backoff.failed(IP, now)
+        now += 7 * DAY  # it could not be asked about any sooner
+    backoff.failed(IP, now)
+    assert not backoff.is_due(IP, now + DAY - 1)
+
+
 def test_it_holds_no_more_than_its_limit_and_forgets_what_failed_longest_ago() -> None:
     backoff = Backoff(limit=100)
     for i in range(150):

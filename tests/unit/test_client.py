@@ -152,6 +152,32 @@ def test_a_connection_that_was_kept_and_is_closed_on_the_next_request_is_made_an
     assert len(connections) == 2
 
 
+def test_where_many_others_wait_to_be_accepted_a_client_does_so_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = say(ok(b'{"entries": [{"ip": "8.8.8.8", "status": "resolved"}]}'))
+    with contextlib.ExitStack() as stack:
+        listener, other = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)  # room for one
+        other.connect(str(tmp_path / "s"))
+
+        def serve() -> None:
+            connection = stack.enter_context(listener.accept()[0])
+            answer(connection)
+
+        serving = threading.Thread(target=serve)
+
+        def make_room(_: float) -> None:
+            stack.enter_context(listener.accept()[0])
+            serving.start()
+
+        monkeypatch.setattr("bangeod.client.time.sleep", make_room)
+        with GeoClient(str(tmp_path / "s"), strict=True) as client:
+            assert client.lookup(CACHED).status is Status.RESOLVED
+        serving.join()
+
+
 # --- without ---
 
 

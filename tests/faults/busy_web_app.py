@@ -1,0 +1,130 @@
+"""A second process that plays the web app for the soak: logins, bans and lookups, until it is told to end or killed.
+
+    python -m tests.faults.busy_web_app DATABASE SOCKET LIFETIME
+
+Each session and each row that it makes lasts for some seconds, LIFETIME at most: a row's ``last_seen`` lies as far back
+as the shortest retention allows. It prints a line when it has begun, and a Report as JSON when its standard input ends.
+"""
+
+import json
+import random
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from bangeod.client import GeoClient, Status
+from bangeod.clock import SECONDS_A_DAY
+from bangeod.store.engine import engine
+from tests.benchmarks.samples import written
+from tests.feed import DEADLINE
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+EVERY: Final = 0.02  # seconds
+REGULARS: Final = [f"8.8.{number}.8" for number in range(100)]  # looked up all the time; their rows last
+SESSION: Final = "INSERT INTO sessions (token, expires_at) VALUES (?, ?)"
+ROW: Final = "INSERT OR IGNORE INTO geo_cache (ip, last_seen) VALUES (?, ?)"
+
+
+class Report(NamedTuple):
+    """What it did, and what it found of that at its end."""
+
+    answers: dict[str, int]  # lookups by their status
+    sessions: int
+    rows: int
+    lost: list[str]  # sessions that are live, and rows that are not stale, but not there
+
+
+class BusyWebApp:
+    """The process, for as long as the ``with`` block lasts."""
+
+    def __init__(self, database: Path, socket: Path, lifetime: int) -> None:
+        command = [sys.executable, "-m", "tests.faults.busy_web_app", str(database), str(socket), str(lifetime)]
+        root = Path(__file__).parent.parent.parent
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "begun\n"
+
+    def finish(self) -> Report:
+        """Have it end in good order."""
+        output, _ = self._process.communicate(timeout=DEADLINE)
+        assert self._process.returncode == 0
+        return Report(*json.loads(output))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()  # no error where it has ended
+        self._process.communicate()
+
+
+class Work:
+    """What it does, and remembers of it."""
+
+    def __init__(self, connection: "Connection", lifetime: int) -> None:
+        self._connection = connection
+        self._lifetime = lifetime
+        self._chance = random.Random()
+        self._sessions: dict[str, int] = {}  # until when each is live, in seconds since the epoch
+        self._rows: dict[str, int] = {}  # as sessions
+        self._answers = dict.fromkeys(map(str, Status), 0)
+
+    def write(self) -> None:
+        """Commit a login and a ban."""
+        chance, now = self._chance, int(time.time())
+        token = secrets.token_hex(8)
+        ip = f"{chance.randrange(11, 95)}.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(1, 255)}"
+        self._sessions[token], self._rows[ip] = (now + chance.randrange(1, self._lifetime) for _ in range(2))
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(SESSION, (token, written(self._sessions[token], chance)))
+        self._connection.execute(ROW, (ip, written(self._rows[ip] - SECONDS_A_DAY, chance)))
+        self._connection.execute("COMMIT")
+
+    def look_up(self, client: GeoClient) -> None:
+        """Look up an address whose row lasts, and what the daemon knows of one whose row does not."""
+        answers = client.lookup_batch([self._chance.choice(REGULARS), "10.0.0.1"])
+        answers += client.lookup_cached_only([self._chance.choice(list(self._rows))])
+        for entry in answers:
+            self._answers[entry.status] += 1
+
+    def report(self) -> Report:
+        """Look for what must be there."""
+        lasting = time.time() + 1
+        tokens = {token for (token,) in self._connection.execute("SELECT token FROM sessions")}
+        ips = {ip for (ip,) in self._connection.execute("SELECT ip FROM geo_cache")}
+        lost = [token for token, until in self._sessions.items() if until > lasting and token not in tokens]
+        lost += [ip for ip, until in self._rows.items() if until > lasting and ip not in ips]
+        return Report(self._answers, len(self._sessions), len(self._rows), lost)
+
+
+def main(database: str, socket: str, lifetime: int) -> None:
+    """Work until the standard input ends."""
+    ended = threading.Event()
+    threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
+    connection = engine.connect(database, timeout=DEADLINE, isolation_level=None)
+    with closing(connection), GeoClient(socket) as client:
+        work = Work(connection, lifetime)
+        print("begun", flush=True)
+        while not ended.wait(EVERY):
+            work.write()
+            work.look_up(client)
+        print(json.dumps(work.report()))
+
+
+def _wait_for_the_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

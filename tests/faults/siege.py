@@ -1,0 +1,141 @@
+"""The API under siege: honest clients ask all along, and afterwards nothing of the attack may be left."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bangeod.client import GeoClient, Status
+from bangeod.errors import BangeodError
+from tests.daemon_process import DaemonProcess, Line
+from tests.feed import DEADLINE, eventually
+from tests.installation import Installation
+from tests.notify_socket import NotifySocket
+
+CACHED: Final = "8.8.8.8"
+MOST_GROWTH: Final = 96  # MiB: what is received, worked on and waits to be fetched is bounded; 85 were measured
+EACH: Final = 20  # answers that each honest client has to get before an attack and after it
+BETWEEN: Final = 0.005  # seconds between two requests of an honest client
+SETTINGS: Final[Mapping[str, object]] = {"api.enabled": True, "log.level": "info"}
+WATCHDOG: Final = {"WATCHDOG_USEC": "2000000"}
+
+
+class Process:
+    """What the kernel says of a process."""
+
+    def __init__(self, pid: int) -> None:
+        self._proc = Path(f"/proc/{pid}")
+
+    def descriptors(self) -> int:
+        """Return how many files it has open."""
+        return len(os.listdir(self._proc / "fd"))  # noqa: PTH208 - an iterdir would do no better
+
+    def resident(self) -> float:
+        """Return the memory that it has in use, in MiB."""
+        return self._memory("VmRSS")
+
+    def peak(self) -> float:
+        """Return the most that it has had in use, in MiB, since ``forget_peak``."""
+        return self._memory("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let the peak be what it has in use now (proc_pid_clear_refs(5))."""
+        (self._proc / "clear_refs").write_text("5")
+
+    def _memory(self, name: str) -> float:
+        lines = (self._proc / "status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+class Siege:
+    """A daemon with its API open and systemd at its other end."""
+
+    def __init__(self, place: Installation, daemon: DaemonProcess, systemd: NotifySocket) -> None:
+        self.path = place.home / "bangeod.sock"
+        self.process = Process(daemon.process.pid)
+        self._daemon = daemon
+        self._systemd = systemd
+        with _client(self.path) as client:  # so that what is opened or made once is there
+            client.lookup(CACHED)
+            client.status()
+
+    @contextmanager
+    def laid(self) -> Iterator[None]:
+        """Hold the daemon, for the time of the block and after it, to all that it owes its honest clients."""
+        descriptors, logged = self.process.descriptors(), self._daemon.mark()
+        self.process.forget_peak()
+        before = self.process.resident()
+        with HonestClients(self.path) as clients:
+            clients.are_served()
+            yield
+            clients.are_served()
+        assert clients.failures == []
+        self._systemd.wait_for("WATCHDOG", since=self._systemd.mark())
+        assert self.process.peak() - before < MOST_GROWTH
+        eventually(lambda: self.process.descriptors() <= descriptors, "the daemon has closed what it had opened")
+        assert troubles(self._daemon.lines(since=logged)) == []
+
+
+class HonestClients:
+    """Two threads that ask without a pause: one keeps its client, one makes a client for each request."""
+
+    def __init__(self, path: Path) -> None:
+        self.failures: list[str] = []
+        self._path = path
+        self._done = threading.Event()
+        self._answers = [0, 0]
+        self._threads = [threading.Thread(target=ask) for ask in (self._keep, self._renew)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+    def are_served(self) -> None:
+        """Wait until both have had some more answers."""
+        wanted = [count + EACH for count in self._answers]
+        eventually(
+            lambda: bool(self.failures) or all(map(int.__ge__, self._answers, wanted)), "honest clients are served"
+        )
+        assert self.failures == []
+
+    def _keep(self) -> None:
+        with _client(self._path) as client:
+            self._ask_on(0, lambda: client.lookup(CACHED).status)
+
+    def _renew(self) -> None:
+        def ask() -> Status:
+            with _client(self._path) as client:
+                return client.lookup(CACHED).status
+
+        self._ask_on(1, ask)
+
+    def _ask_on(self, number: int, ask: Callable[[], Status]) -> None:
+        while not self._done.wait(BETWEEN):
+            try:
+                status = ask()
+            except BangeodError as error:
+                self.failures.append(str(error))
+                return
+            if status is not Status.RESOLVED:
+                self.failures.append(f"the status is {status}")
+            self._answers[number] += 1
+
+
+def troubles(lines: list[Line]) -> list[Line]:
+    """Return the log lines that nobody can be to blame for but bangeod: errors, tracebacks, what is no log line."""
+    return [line for line in lines if line.get("level") in {None, "error", "critical"} or "exception" in line]
+
+
+def _client(path: Path) -> GeoClient:
+    return GeoClient(str(path), timeout=DEADLINE, strict=True)
