@@ -1,6 +1,7 @@
 """Small files of the state directory, each on the disk whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -58,6 +59,19 @@ def locked(directory: Path) -> Iterator[StateDirectory]:
         yield StateDirectory(descriptor)
     finally:
         os.close(descriptor)
+
+
+def advice(error: OSError) -> str:
+    """Say what to do about a file that could not be written."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room on its disk"
+        case errno.EACCES | errno.EPERM:
+            return "make the directory writable for bangeod's user"
+        case errno.EROFS:
+            return "mount its file system for writing, or name the directory in the unit's ReadWritePaths="
+        case _:
+            return "look at the directory and its disk: dmesg, df, mount"
 
 
 def set_aside(path: Path) -> str:

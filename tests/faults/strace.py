@@ -43,14 +43,14 @@ class Fault(NamedTuple):
 
     def words(self) -> list[str]:
         """Return the options of strace."""
-        return ["-e", f"inject={self.call}:{self.what}:when={self.when}"]
+        return ["-e", f"inject=?{self.call}:{self.what}:when={self.when}"]
 
 
-def options(paths: Iterable[Path], calls: Iterable[str], log: Path, fault: Fault | None = None) -> list[str]:
+def options(paths: Iterable[Path], calls: Iterable[str], log: Path, *faults: Fault) -> list[str]:
     """Return the words that start strace; ``-p PID`` follows."""
     files = [word for path in paths for word in ("-P", str(path))]
     trace = ["-e", "trace=" + ",".join(calls), "-e", "signal=none"]
-    return ["strace", "-f", "-o", str(log), *files, *trace, *(fault.words() if fault else ())]
+    return ["strace", "-f", "-o", str(log), *files, *trace, *(word for fault in faults for word in fault.words())]
 
 
 def counted(log: Path) -> dict[str, int]:
@@ -68,11 +68,11 @@ def counted(log: Path) -> dict[str, int]:
 class Attached:
     """strace at a running process, for as long as the ``with`` block lasts."""
 
-    def __init__(self, pid: int, paths: Iterable[Path], calls: Iterable[str], fault: Fault | None = None) -> None:
+    def __init__(self, pid: int, paths: Iterable[Path], calls: Iterable[str], *faults: Fault) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="strace-")
         self._log = Path(self._directory.name) / "log"
         self._feed: Feed[str] = Feed("strace")
-        command = [*options(paths, calls, self._log, fault), "-p", str(pid)]
+        command = [*options(paths, calls, self._log, *faults), "-p", str(pid)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self._thread = threading.Thread(target=self._read, name="strace")
         self._thread.start()
