@@ -3,6 +3,7 @@
 BANGEOD_TESTS_SEED has other instants tried; which seed it was is in the report of a failure.
 """
 
+import asyncio
 import os
 import signal
 import threading
@@ -15,7 +16,7 @@ from typing import Self
 
 import pytest
 
-from bangeod.client import GeoClient
+from bangeod.client import AsyncGeoClient
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
 from tests.faults.busy_web_app import BusyWebApp
@@ -28,10 +29,8 @@ from tests.two_users import DAEMON, WEB, as_user, problem, share
 TIMES = 300 if os.environ.get("BANGEOD_TESTS_SOAK") == "1" else 60
 SEED = int(os.environ.get("BANGEOD_TESTS_SEED", "7"))
 COUNTRY = "SE"
+TOGETHER = 4  # addresses in one lookup
 AS_ONE = problem is not None  # no two users then, but all else
-
-# httpcore forgets to close a socket that could not be connected; it is closed when it is collected.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
 Phase = Callable[[DaemonProcess, Installation, Random], None]
 
@@ -40,17 +39,20 @@ class Visitors:
     """Lookups through the daemon's socket, of addresses that nobody asked about before; whether one is there or not."""
 
     def __init__(self, socket: Path) -> None:
-        self._client = GeoClient(str(socket))
+        self._socket = str(socket)
         self._ended = threading.Event()
         self.answered: list[str] = []
-        self._thread = threading.Thread(target=self._ask, name="visitors")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._ask()), name="visitors")
 
-    def _ask(self) -> None:
+    async def _ask(self) -> None:
         number = 0
-        while not self._ended.wait(0.02):
-            ips = [f"17.{number >> 16}.{number >> 8 & 0xFF}.{n}" for n in range(number & 0xFF, (number & 0xFF) + 4)]
-            number += 4
-            self.answered += [entry.ip for entry in self._client.lookup_batch(ips) if entry.status == "resolved"]
+        async with AsyncGeoClient(self._socket) as client:
+            while not self._ended.is_set():
+                network = f"17.{number >> 16}.{number >> 8 & 0xFF}"
+                ips = [f"{network}.{(number & 0xFF) + more}" for more in range(TOGETHER)]
+                number += TOGETHER
+                self.answered += [entry.ip for entry in await client.lookup_batch(ips) if entry.status == "resolved"]
+                await asyncio.sleep(0.02)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -58,7 +60,6 @@ class Visitors:
 
     def __exit__(self, *_: object) -> None:
         self.go()
-        self._client.close()
 
     def go(self) -> None:
         """Have them ask no more."""
