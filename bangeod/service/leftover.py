@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from bangeod.geo.model import Entry, Geo
-from bangeod.service.state_files import advice, locked, set_aside
+from bangeod.service.state_files import advice, is_there, locked, set_aside
 
 LOST = "what could be written nowhere is resolved anew when it is looked up again"
 
@@ -83,7 +83,7 @@ def load(path: Path, *, look_only: bool = False) -> list[Entry]:
 def discard(path: Path) -> bool:
     """Remove the file once its entries are in the database. False where that fails: it has been reported."""
     try:
-        if not path.exists():
+        if not is_there(path):
             return True
         with locked(path.parent) as directory:
             directory.remove(path.name)

@@ -18,7 +18,7 @@ class StateDirectory:
 
     def replace(self, name: str, content: bytes) -> None:
         """Put ``content`` in the place of the file ``name``, durably. The old one stays where that fails."""
-        part = f".{name}.part"
+        part = _part(name)
         try:
             self._write(part, content)
             os.rename(part, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
@@ -29,9 +29,10 @@ class StateDirectory:
         os.fsync(self._directory)
 
     def remove(self, name: str) -> None:
-        """Remove the file ``name``, durably, where there is one."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._directory)
+        """Remove the file ``name``, durably, where there is one, and what a crash left of the next one."""
+        for each in (name, _part(name)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(each, dir_fd=self._directory)
         os.fsync(self._directory)
 
     def _write(self, name: str, content: bytes) -> None:
@@ -45,6 +46,15 @@ class StateDirectory:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _part(name: str) -> str:
+    return f".{name}.part"
+
+
+def is_there(path: Path) -> bool:
+    """Say whether there is a state file at the path, or what a crash left of it."""
+    return path.exists() or path.with_name(_part(path.name)).exists()
 
 
 @contextlib.contextmanager

@@ -156,3 +156,19 @@ def test_a_job_killed_at_any_write_and_run_again_ends_as_if_it_had_run_once(job:
         shutil.rmtree(place.home)
     # How many slices and checkpoints there are follows the time they take: the last calls need not come again.
     assert killed.count(True) > 0.8 * len(points), list(zip(points, killed, strict=True))
+
+
+def test_what_could_not_be_written_is_kept_whole_wherever_the_file_of_it_is_being_written(tmp_path: Path) -> None:
+    job = "geo_cache_flush"
+    template = with_work(Installation(tmp_path / "template"))
+    before = Outcome.of(template)
+    once = copy_of(template, tmp_path / "once", job)
+    assert run(job, once) == 0
+    points = [Kill(of_database=False, call=call, number=1) for call in ("write", "renameat", "unlinkat")]
+    points += [Kill(of_database=False, call="fsync", number=number) for number in (1, 2)]
+    for place, kill in ((copy_of(template, tmp_path / f"{kill.call}-{kill.number}", job), kill) for kill in points):
+        with place.locked():
+            assert run_and_kill(job, place, kill) == KILLED
+        assert Outcome.of(place).rows == before.rows
+        assert run(job, place) == 0
+        assert Outcome.of(place) == Outcome.of(once), kill

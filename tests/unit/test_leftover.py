@@ -122,3 +122,9 @@ def test_what_a_row_held_that_is_no_text_does_not_cost_the_whole_file(path: Path
     leftover.save(path, [FULL, Entry("8.8.8.8", odd, 1, 2, odd)])
 
     assert leftover.load(path) == [FULL, Entry("8.8.8.8", Geo("US"), 1, 2, Geo("US"))]
+
+
+def test_what_a_crash_left_of_a_first_file_goes_with_the_next_stop_that_leaves_nothing(path: Path) -> None:
+    path.with_name(f".{path.name}.part").write_text('{"entries": [{"ip"')
+    assert leftover.save(path, [])
+    assert list(path.parent.iterdir()) == []
