@@ -17,7 +17,7 @@ from tests.daemon_process import environment
 from tests.feed import DEADLINE
 
 _FORKSERVER: Final = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload([__name__, "bangeod.cli.job", "bangeod.cli.oneshot"])
+_FORKSERVER.set_forkserver_preload([__name__, "tests.faults.warmed"])
 
 
 class WarmCommand:
