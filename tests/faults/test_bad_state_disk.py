@@ -51,7 +51,7 @@ def test_a_state_file_that_cannot_be_written_is_said_and_made_up_for(patient: Pa
                 tracer.detach()
                 injected = tracer.injected
             if injected:
-                [line] = daemon.lines("state_unwritable", since=since)
+                line = daemon.wait_for("state_unwritable", since=since)
                 assert (line["level"], line["path"]) == ("warning", str(place.history))
                 assert (line["problem"], bool(line["advice"])) == (reason(error), True)
             assert "session_cleanup" in tomllib.loads(place.history.read_text())["jobs"]
