@@ -14,7 +14,7 @@ import msgspec
 import structlog
 import tomli_w
 
-from bangeod.service.state_files import locked, set_aside
+from bangeod.service.state_files import advice, locked, set_aside
 
 STATE_FILE = "state.toml"  # in the state directory
 
@@ -172,8 +172,7 @@ class History:
                 "state_unwritable",
                 path=str(self._path),
                 problem=error.strerror or str(error),
-                advice="make the directory writable for bangeod's user; until then a restart forgets "
-                "when jobs last ran",
+                advice=f"{advice(error)}; until then a restart forgets when jobs last ran",
             )
 
 

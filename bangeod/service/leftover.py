@@ -8,10 +8,11 @@ import msgspec
 import structlog
 
 from bangeod.geo.model import Entry, Geo
-from bangeod.service.state_files import locked, set_aside
+from bangeod.service.state_files import advice, is_there, locked, set_aside
+
+LOST = "what could be written nowhere is resolved anew when it is looked up again"
 
 log = structlog.get_logger(__name__)
-
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]  # since the epoch, until the year 10000
 
@@ -53,10 +54,12 @@ def save(path: Path, entries: Sequence[Entry]) -> bool:
         with locked(path.parent) as directory:
             directory.replace(path.name, content)
     except OSError as error:
-        problem = error.strerror
+        problem, what_to_do = error.strerror or str(error), advice(error)
     else:
         return True
-    log.error("leftover_unwritable", path=str(path), problem=problem, entries=len(entries))
+    log.error(
+        "leftover_unwritable", path=str(path), problem=problem, advice=f"{what_to_do}; {LOST}", entries=len(entries)
+    )
     return False
 
 
@@ -80,7 +83,7 @@ def load(path: Path, *, look_only: bool = False) -> list[Entry]:
 def discard(path: Path) -> bool:
     """Remove the file once its entries are in the database. False where that fails: it has been reported."""
     try:
-        if not path.exists():
+        if not is_there(path):
             return True
         with locked(path.parent) as directory:
             directory.remove(path.name)

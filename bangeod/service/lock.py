@@ -122,7 +122,9 @@ def _explain(error: OSError, database: str, path: Path) -> StoreError:
             )
         case errno.ENOSPC | errno.EDQUOT:
             return StoreFullError(database, f"its lock file {path} can't be made ({reason})", "free some room")
-        case errno.EACCES | errno.EPERM | errno.EROFS:
+        case errno.EROFS:
+            advice = f"mount the file system of {path.parent} for writing, or name it in the unit's ReadWritePaths="
+        case errno.EACCES | errno.EPERM:
             advice = f"let bangeod's user write in {path.parent}"
         case _:
             advice = f"move away what is at {path}"

@@ -1,6 +1,7 @@
 """Small files of the state directory, each on the disk whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ class StateDirectory:
 
     def replace(self, name: str, content: bytes) -> None:
         """Put ``content`` in the place of the file ``name``, durably. The old one stays where that fails."""
-        part = f".{name}.part"
+        part = _part(name)
         try:
             self._write(part, content)
             os.rename(part, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
@@ -28,9 +29,10 @@ class StateDirectory:
         os.fsync(self._directory)
 
     def remove(self, name: str) -> None:
-        """Remove the file ``name``, durably, where there is one."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._directory)
+        """Remove the file ``name``, durably, where there is one, and what a crash left of the next one."""
+        for each in (name, _part(name)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(each, dir_fd=self._directory)
         os.fsync(self._directory)
 
     def _write(self, name: str, content: bytes) -> None:
@@ -46,6 +48,15 @@ class StateDirectory:
             os.fsync(file.fileno())
 
 
+def _part(name: str) -> str:
+    return f".{name}.part"
+
+
+def is_there(path: Path) -> bool:
+    """Say whether there is a state file at the path, or what a crash left of it."""
+    return path.exists() or path.with_name(_part(path.name)).exists()
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[StateDirectory]:
     """Open a state directory to write in it; make it where only it is missing. Raises OSError."""
@@ -58,6 +69,19 @@ def locked(directory: Path) -> Iterator[StateDirectory]:
         yield StateDirectory(descriptor)
     finally:
         os.close(descriptor)
+
+
+def advice(error: OSError) -> str:
+    """Say what to do about a file that could not be written."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room on its disk"
+        case errno.EACCES | errno.EPERM:
+            return "make the directory writable for bangeod's user"
+        case errno.EROFS:
+            return "mount its file system for writing, or name the directory in the unit's ReadWritePaths="
+        case _:
+            return "look at the directory and its disk: dmesg, df, mount"
 
 
 def set_aside(path: Path) -> str:

@@ -32,6 +32,8 @@ NOTADB: Final = 26
 
 READONLY_DBMOVED: Final = 1032
 
+SIZE_OF_SHM: Final = 32_768  # bytes that the -shm has at least (sqlite.org/walformat.html, 2.1)
+
 _PLAIN: Final[dict[int, tuple[type[StoreError], str, str]]] = {
     BUSY: (StoreLockedError, "the database is locked", "tried again at the next run"),
     LOCKED: (StoreLockedError, "the database is locked", "tried again at the next run"),
@@ -106,6 +108,15 @@ def is_missing(path: Path) -> bool:
     return False
 
 
+def is_full(path: Path) -> bool:
+    """Say whether the disk of a file has no room for what SQLite makes beside it."""
+    try:
+        room = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return room.f_blocks > 0 and room.f_bavail * room.f_frsize < SIZE_OF_SHM
+
+
 def translate(path: Path, code: int, text: str) -> StoreError:
     """Give a result code of SQLite (extended or not) its error."""
     where = str(path)
@@ -119,6 +130,8 @@ def translate(path: Path, code: int, text: str) -> StoreError:
     if primary in (READONLY, CANTOPEN):
         problem = "the database can't be written" if primary == READONLY else "the database can't be opened"
         return StoreReadOnlyError(where, problem, _permission_advice(path))
+    if primary == IOERR and is_full(path):  # SQLite does not say why it could not make the -shm
+        primary = FULL
     kind, problem, advice = _PLAIN.get(primary, (StoreError, "{text}", "this is SQLite's own message"))
     return kind(where, problem.format(text=text), advice)
 
@@ -126,6 +139,6 @@ def translate(path: Path, code: int, text: str) -> StoreError:
 def _permission_advice(path: Path) -> str:
     return (
         f"user id {os.geteuid()} needs to read and write the file, its -wal and -shm, and the directory "
-        f"{path.parent}; `bangeod check` says which of them is wrong; where none is, the unit's ReadWritePaths= "
-        "lacks the directory"
+        f"{path.parent}; `bangeod check` says which of them is wrong; where none is, the file system is read-only "
+        "(dmesg, mount), or the unit's ReadWritePaths= lacks the directory"
     )

@@ -1,10 +1,11 @@
 """Writing in slices: between two of them the lock stays free for the web app, and the log is kept short."""
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
-from bangeod.errors import StoreError
+import structlog
+
+from bangeod.errors import StoreError, StoreLockedError
 from bangeod.store.checkpoint import checkpoint
 from bangeod.store.connection import SharedFile
 from bangeod.store.slicing import CheckpointPlan, Slicer, pause_after
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from bangeod.clock import Clock
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 0.002  # seconds until a log that could not be emptied is looked at again
 
@@ -30,23 +33,43 @@ class WriteGate:
         self._free_until = 0.0  # monotonic; no write of ours before
         self._plan = CheckpointPlan()
         self._checkpoint_due = False
+        self._failed = False  # the last write did; whoever asked for it says so
+        self._problem: str | None = None  # why the last checkpoint failed
 
     async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> tuple[T, float]:
         """Pay what the last write owes, then run ``work``, on so many rows, as SharedFile.write does."""
         async with self._turn:
+            self._failed = True
             if self._checkpoint_due:
                 await self._checkpoint()
             await self._pause()
             result, held = await self._file.write(work)
+            self._failed = False
             self._owe(held)
             self._checkpoint_due = self._plan.committed(rows)
             return result, held
 
     async def finish(self) -> None:
-        """Checkpoint what the last slices left in the log. No error: the next checkpoint does it then."""
+        """Checkpoint what the last slices left in the log.
+
+        No error: what they wrote is in the log, and the next checkpoint tries again. But a disk that fails is told of.
+        """
         async with self._turn:
-            with contextlib.suppress(StoreError):
+            try:
                 await self._checkpoint()
+            except StoreLockedError:
+                pass
+            except StoreError as error:
+                self._tell(error)
+            else:
+                self._problem = None
+            self._failed = False
+
+    def _tell(self, error: StoreError) -> None:
+        """Say what is wrong, once; where the write has failed as well, that says it."""
+        if not self._failed and error.problem != self._problem:
+            log.warning("checkpoint_failed", problem=error.problem, advice=error.advice, **error.fields())
+            self._problem = error.problem
 
     def _owe(self, held: float) -> None:
         self._free_until = max(self._free_until, self._clock.monotonic() + pause_after(held))

@@ -1,17 +1,24 @@
-"""What the tests of faults share: the fixtures of the tests against the real daemon, and what takes half a minute."""
+"""What the tests of faults share: a daemon whose jobs run when they are told to, and what takes half a minute."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
+from tests.faults.patient import Patient
 from tests.faults.siege import SETTINGS, WATCHDOG, Siege
 from tests.faults.trickling import Trickling
 from tests.installation import Installation
-from tests.integration.conftest import launch, place, start, systemd, watched
 from tests.notify_socket import NotifySocket
 
-__all__ = ["launch", "place", "start", "systemd", "watched"]
+
+@pytest.fixture
+def patient(start: Start, place: Installation) -> Iterator[Patient]:
+    """Give a daemon whose jobs run when they are told to."""
+    patient = Patient(start, place)
+    with patient.client:
+        yield patient
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,13 @@ from typing import Any, Final
 from bangeod.client import GeoClient
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.store import times as stored_times
+from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
 from tests.faults.busy_web_app import REGULARS, BusyWebApp, Report
 from tests.faults.siege import Process, troubles
 from tests.faults.soak import times
 from tests.feed import DEADLINE, eventually
 from tests.installation import Installation
-from tests.integration.conftest import Start
 
 INTERVALS: Final = {
     "geo_cache_flush": 0.1,

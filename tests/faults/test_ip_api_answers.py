@@ -13,10 +13,10 @@ import pytest
 from bangeod.client import GeoClient, Status
 from bangeod.clock import SystemClock
 from tests.asking_ip_api import asking, let_the_pause_pass, paused_until, said
+from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
 from tests.feed import eventually
 from tests.installation import Installation, every, text
-from tests.integration.conftest import Start
 from tests.ip_api_server import WINDOW, IpApiServer
 from tests.loopback_server import Reply, endless, raw, respond, silence
 

@@ -9,10 +9,10 @@ import pytest
 
 from bangeod.clock import SystemClock
 from tests.asking_ip_api import asking, paused_until, said
+from tests.conftest import Start
 from tests.faults.soak import times
 from tests.feed import eventually
 from tests.installation import Installation, text
-from tests.integration.conftest import Start
 from tests.ip_api_server import IpApiServer
 from tests.loopback_server import Reply, respond, silence
 

@@ -10,6 +10,7 @@ import pytest
 from bangeod.api.connections import MOST_CONNECTIONS
 from bangeod.client import GeoClient
 from tests.benchmarks import attack
+from tests.conftest import Start
 from tests.faults.hostile import (
     BATCH,
     CHUNK,
@@ -23,7 +24,6 @@ from tests.faults.hostile import (
 from tests.faults.siege import SETTINGS, WATCHDOG, Siege
 from tests.faults.soak import times
 from tests.installation import Installation
-from tests.integration.conftest import Start
 from tests.notify_socket import NotifySocket
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.

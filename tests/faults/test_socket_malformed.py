@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from bangeod.client import GeoClient, Status
+from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
 from tests.faults import malformed
 from tests.faults.hostile import converse
 from tests.faults.siege import CACHED, SETTINGS, WATCHDOG, Siege, troubles
 from tests.faults.soak import times
 from tests.installation import Installation
-from tests.integration.conftest import Start
 from tests.notify_socket import NotifySocket
 
 pytestmark = pytest.mark.usefixtures("trickling")  # what it waits for can come while these run

@@ -1,7 +1,5 @@
 """Daemon and web app as two users of the machine, over one database and its write-ahead log."""
 
-import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -13,13 +11,9 @@ import pytest
 from tests.daemon_process import environment
 from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
+from tests.two_users import DAEMON, WEB, as_user, needs_two_users, share
 
-WEB, DAEMON = 61_001, 61_002  # user ids that nobody has; the group of both is the web app's
-
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start programs as other users"),
-    pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed"),
-]
+pytestmark = needs_two_users
 
 # Reads statements, a line each, and commits each; plays BanGUI.
 WEB_APP = """
@@ -35,16 +29,6 @@ for line in sys.stdin:
         connection.execute(line)
     print("done", flush=True)
 """
-
-
-def as_user(uid: int) -> list[str]:
-    """Start what follows as this user in the web app's group, with the umask of a service.
-
-    The interpreter may lie where only root can read; this one capability lets it be read, and nothing be written.
-    """
-    capability = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-    user = ["setpriv", f"--reuid={uid}", f"--regid={WEB}", "--clear-groups", *capability]
-    return [*user, "sh", "-c", 'umask 007 && exec "$0" "$@"']
 
 
 class WebApp:
@@ -71,18 +55,8 @@ class WebApp:
 
 @pytest.fixture
 def shared(place: Installation) -> Installation:
-    """Make the database's directory one of two users: setgid, and writable for the group."""
-    home = place.home / "shared"
-    home.mkdir()
-    database = home / "bangui.db"
-    place.database.rename(database)
-    place.database = database
-    place.configure({"database.path": str(database)}, every("500ms"))
-    os.chown(database, WEB, WEB)
-    database.chmod(0o660)
-    os.chown(home, WEB, WEB)
-    home.chmod(0o2770)
-    os.chown(place.state, DAEMON, WEB)
+    share(place)
+    place.configure(every("500ms"))
     return place
 
 

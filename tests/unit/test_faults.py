@@ -1,5 +1,6 @@
 """What SQLite's result codes mean for bangeod."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_result_code_has_one_meaning(tmp_path: Path, code: int, text: str, kin
     assert type(error) is kind
     assert str(path) in str(error)
     assert error.advice
+
+
+@pytest.mark.parametrize(("room", "kind"), [(0, StoreFullError), (7, StoreFullError), (8, StoreError)])
+def test_an_io_error_where_there_is_no_room_for_a_shm_is_a_full_disk(
+    tmp_path: Path, room: int, kind: type[StoreError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = os.statvfs_result((4096, 4096, 100, room, room, 100, 100, 100, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: disk)
+    assert type(faults.translate(tmp_path / "bangui.db", 4_874, "disk I/O error")) is kind  # IOERR_SHMSIZE
 
 
 def test_a_file_that_is_not_there_is_not_one_that_may_not_be_read(tmp_path: Path) -> None:

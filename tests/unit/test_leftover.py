@@ -1,5 +1,6 @@
 """Entries that could not be written at the stop."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from bangeod.geo.model import Entry, Geo
 from bangeod.service import leftover
+from bangeod.service.state_files import advice
 
 FULL = Entry("192.0.2.1", Geo("DE", "Germany", "AS3320", "Telekom"), 1_795_000_000, 1_795_000_001, Geo("AT"))
 BARE = Entry("2001:db8::1", Geo(), 1, 2)
@@ -122,3 +124,23 @@ def test_what_a_row_held_that_is_no_text_does_not_cost_the_whole_file(path: Path
     leftover.save(path, [FULL, Entry("8.8.8.8", odd, 1, 2, odd)])
 
     assert leftover.load(path) == [FULL, Entry("8.8.8.8", Geo("US"), 1, 2, Geo("US"))]
+
+
+def test_what_a_crash_left_of_a_first_file_goes_with_the_next_stop_that_leaves_nothing(path: Path) -> None:
+    path.with_name(f".{path.name}.part").write_text('{"entries": [{"ip"')
+    assert leftover.save(path, [])
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EDQUOT, "make room"),
+        (errno.EACCES, "writable for bangeod's user"),
+        (errno.EROFS, "for writing"),
+        (errno.EIO, "dmesg"),
+    ],
+)
+def test_the_advice_fits_what_is_wrong(number: int, words: str) -> None:
+    assert words in advice(OSError(number, os.strerror(number)))

@@ -1,0 +1,64 @@
+"""What all tests against the real daemon share: an installation of its own for each, daemons that always end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon_process import DaemonProcess
+from tests.installation import Installation
+from tests.notify_socket import NotifySocket
+
+Start = Callable[..., DaemonProcess]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Installation:
+    """Give a directory with an empty database and a config by which nothing runs by itself."""
+    place = Installation(tmp_path / "bangeod")
+    place.make()
+    return place
+
+
+@pytest.fixture
+def launch() -> Iterator[Start]:
+    """Give a function that starts a daemon on a config file; what still runs at the end of the test is killed."""
+    with ExitStack() as running:
+
+        def launch(config: Path, **arguments: Any) -> DaemonProcess:
+            return running.enter_context(DaemonProcess(config, **arguments))
+
+        yield launch
+
+
+@pytest.fixture
+def start(launch: Start, place: Installation) -> Start:
+    """Give a function that starts a daemon on ``place`` and waits until it is ready."""
+
+    def start(*changes: dict[str, object], **arguments: Any) -> DaemonProcess:
+        if changes:
+            place.configure(*changes)
+        daemon = launch(place.config, **arguments)
+        daemon.wait_for("ready")
+        return daemon
+
+    return start
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[NotifySocket]:
+    """Give a datagram socket in systemd's place."""
+    with NotifySocket(tmp_path / "notify") as manager:
+        yield manager
+
+
+@pytest.fixture
+def watched(start: Start, systemd: NotifySocket) -> Start:
+    """Give ``start`` with systemd at the other end."""
+
+    def watched(*changes: dict[str, object], **arguments: Any) -> DaemonProcess:
+        return start(*changes, environ={"NOTIFY_SOCKET": str(systemd.path)}, **arguments)
+
+    return watched

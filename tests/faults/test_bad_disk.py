@@ -1,0 +1,64 @@
+"""A disk that fails at any write of a job: nothing is lost, the log says what and where, and the next run is whole."""
+
+import pytest
+
+from tests.daemon_process import Line
+from tests.faults import strace
+from tests.faults.patient import Patient
+from tests.feed import eventually
+from tests.installation import JOBS
+
+pytestmark = strace.needs_strace
+
+ONCE, STAYS = "{}", "{}+"
+DATABASE_CALLS = ("pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate")
+FAILED = "reading or writing failed"
+
+
+def assert_said(patient: Patient, reports: list[Line], error: str) -> None:
+    """Look that the log of these runs names what is wrong and where: with the job, or with its checkpoint alone."""
+    expected = ("the disk is full", FAILED) if error == "ENOSPC" else (FAILED,)  # SQLite knows no full disk in an fsync
+
+    def said() -> list[Line]:
+        runs = {report["correlation_id"] for report in reports}
+        lines = [line for line in patient.daemon.lines() if line.get("correlation_id") in runs]
+        return [line for line in lines if line["event"] in ("job_failed", "checkpoint_failed")]
+
+    eventually(lambda: bool(said()), "the log says what is wrong")
+    for line in said():
+        assert line["database"] == str(patient.place.database)
+        problem = line["error"] if line["event"] == "job_failed" else line["problem"]
+        assert any(words in problem for words in expected)
+    first = said()[0]
+    assert first["level"] == ("error" if first["event"] == "job_failed" else "warning")
+
+
+@pytest.mark.parametrize("when", [ONCE, STAYS])
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("job", JOBS)
+def test_a_write_that_fails_costs_nothing_and_is_said_and_the_next_run_makes_up_for_it(
+    patient: Patient, job: str, error: str, when: str
+) -> None:
+    faults = 0
+    for call in DATABASE_CALLS:
+        number, injected = 0, True
+        while injected:
+            number += 1
+            work = patient.give(job)
+            fault = strace.Fault(call, f"error={error}", when.format(number))
+            with strace.Attached(patient.daemon.process.pid, patient.database_files, [call], fault) as tracer:
+                reports = [patient.run(job) for _ in range(1 if when is ONCE else 2)]  # the second opens it anew
+                tracer.detach()
+                injected = tracer.injected
+            faults += injected
+            patient.assert_nothing_is_lost(work)
+            if injected:
+                assert_said(patient, reports, error)
+            if reports[-1]["outcome"] == "done":
+                assert work.is_done
+            more = patient.give(job)
+            assert patient.run(job)["outcome"] == "done"
+            assert work.is_done
+            assert more.is_done
+            assert patient.dirty == 0
+    print(f"{job}, {error}, {when}: {faults} faults")
