@@ -7,7 +7,6 @@ would be held while the event loop is busy with something else.
 import asyncio
 import contextlib
 import os
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +18,8 @@ import structlog
 from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
 from bangeod.store import faults, queries
 from bangeod.store.engine import engine
+from bangeod.store.overwriting import OverwriteWatch
+from bangeod.store.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ class SharedFile:
         self._connection: aiosqlite.Connection | None = None
         self._identity: Identity | None = None
         self._log: Identity | None = None  # the write-ahead log, seen while the database was in its place
+        self._watch = OverwriteWatch(path)
+        self._overwritten = False  # it is another database, although the inode is the same
         self._suspect = False  # only a new connection sees whether what was wrong has been mended
         self._damaged = False  # and what is there then may be another database under the same inode
 
@@ -58,7 +61,7 @@ class SharedFile:
         except StoreError:  # what was opened is no longer there
             await self.close()
             raise
-        same = self._connection is not None and found == self._identity
+        same = self._connection is not None and found == self._identity and await self._is_as_it_was()
         if same and not self._suspect:
             self._log = _identity(self._log_path)
             return False
@@ -72,7 +75,7 @@ class SharedFile:
             await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - see the module's docstring
             raise self._translated(error) from error
         self._connection, self._identity, self._suspect = connection, found, False
-        self._log = None
+        self._log, self._watch, self._overwritten = None, OverwriteWatch(self.path), False
         self._damaged = False
         try:
             await self.read(lambda opened: self._greet(opened, found))
@@ -90,6 +93,19 @@ class SharedFile:
         if connection is not None:
             with contextlib.suppress(engine.Error):
                 await connection.close()
+
+    async def _is_as_it_was(self) -> bool:
+        """Say whether nobody has taken the log away, or copied another database over this one."""
+        if self._suspect:  # opened anew in any case
+            return True
+        try:
+            await self.read(_nothing)
+        except StoreDamagedError:  # a new connection may find it whole
+            return False
+        return self._log_is_in_place() and not self._overwritten
+
+    def _log_is_in_place(self) -> bool:
+        return self._log is None or _identity(self._log_path) == self._log
 
     def _is_in_place(self) -> bool:
         try:
@@ -116,7 +132,7 @@ class SharedFile:
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
-        return await self._patiently(lambda connection: _leniently(connection, work))
+        return await self._patiently(lambda connection: self._reading(connection, work))
 
     async def write(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
         """Run ``work`` in a transaction; return its result and the seconds for which the lock was held.
@@ -125,8 +141,16 @@ class SharedFile:
         """
         return await self._patiently(lambda connection: self._transaction(connection, work))
 
+    def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
+        self._overwritten |= self._watch.look(connection)
+        try:
+            return _leniently(connection, work)
+        finally:
+            self._watch.settle(connection)
+
     def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
-        if self._look() != self._identity:
+        self._overwritten |= self._watch.look(connection)
+        if self._look() != self._identity or not self._log_is_in_place() or self._overwritten:
             raise faults.replaced(self.path)
         connection.execute(queries.BEGIN)
         began = time.perf_counter()
@@ -134,6 +158,7 @@ class SharedFile:
             result = work(connection)
             connection.execute(queries.COMMIT)
             self._log = self._log or _identity(self._log_path)
+            self._watch.committed()
         except BaseException:
             if connection.in_transaction:
                 connection.execute(queries.ROLLBACK)
@@ -162,7 +187,7 @@ class SharedFile:
             self._look()
             raise faults.replaced(self.path)
         raw = connection._conn  # noqa: SLF001 - see the module's docstring
-        turn = _Turn()
+        turn = Turn()
         running: asyncio.Future[T] = asyncio.ensure_future(
             connection._execute(turn.run, work, raw)  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
         )
@@ -210,32 +235,8 @@ class SharedFile:
         return problem
 
 
-class _Turn:
-    """One piece of work on SQLite's thread. It alone is interrupted, not what runs there before or after it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running = False
-        self._given_up = False
-
-    def run(self, work: "Callable[[Connection], T]", connection: "Connection") -> T:
-        """Do the work, unless nobody waits for it any more. On SQLite's thread."""
-        with self._lock:
-            if self._given_up:
-                raise engine.OperationalError("interrupted")
-            self._running = True
-        try:
-            return work(connection)
-        finally:
-            with self._lock:
-                self._running = False
-
-    def give_up(self, connection: "Connection") -> None:
-        """Interrupt the work where it is running, and keep it from beginning."""
-        with self._lock:
-            self._given_up = True
-            if self._running:
-                connection.interrupt()
+def _nothing(_connection: "Connection") -> None:
+    """Do no more than whatever is read begins with."""
 
 
 def _identity(path: Path) -> Identity | None:
