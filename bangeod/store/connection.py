@@ -59,13 +59,16 @@ class SharedFile:
         try:
             found = self._look()
         except StoreError:  # what was opened is no longer there
-            await self.close()
+            if await self._empty_old_log():
+                await self.close()
             raise
         same = self._connection is not None and found == self._identity and await self._is_as_it_was()
         if same and not self._suspect:
             self._log = _identity(self._log_path)
             return False
         was_damaged = self._damaged
+        if not await self._empty_old_log():
+            raise faults.log_of_another(self.path)
         await self.close()
         connection = aiosqlite.Connection(self._connect, 64)
         try:
@@ -87,8 +90,13 @@ class SharedFile:
 
     async def close(self) -> None:
         """Close the connection, whatever state the file is in."""
-        if self._connection is not None and self._log is not None and not self._is_in_place():
-            await self._empty_log()
+        if not await self._empty_old_log():
+            log.error(
+                "old_log_left",
+                path=str(self._log_path),
+                problem="it belongs to the database that was replaced, and another program still uses that",
+                advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
+            )
         connection, self._connection, self._identity = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(engine.Error):
@@ -113,22 +121,17 @@ class SharedFile:
         except StoreError:
             return False
 
-    async def _empty_log(self) -> None:
-        """Empty the log of a database that is no longer at the path.
+    async def _empty_old_log(self) -> bool:
+        """Empty the log of a database that is no longer at the path; return whether nothing of it is left there.
 
-        SQLite leaves it there, and whoever opens the file that is at the path now would replay it into that one.
+        SQLite leaves it, and whoever opens the file that is at the path now would replay it into that one.
         """
-        if _identity(self._log_path) != self._log:
-            return
-        with contextlib.suppress(StoreError, engine.Error):
-            await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
-        if _identity(self._log_path) == self._log and not _is_empty(self._log_path):
-            log.error(
-                "old_log_left",
-                path=str(self._log_path),
-                problem="it belongs to the database that was replaced, and another program still uses that",
-                advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
-            )
+        if self._connection is None or self._log is None or self._is_in_place():
+            return True
+        if _identity(self._log_path) == self._log:
+            with contextlib.suppress(StoreError, engine.Error):
+                await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
+        return _identity(self._log_path) != self._log or _is_empty(self._log_path)
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""

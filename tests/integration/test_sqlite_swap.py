@@ -182,3 +182,18 @@ async def test_a_log_that_was_taken_away_is_missed_before_anything_is_written_to
     assert await store.prepare() is True
     await write(store, "20.0.0.1")
     assert "20.0.0.1" in keys(path)
+
+
+async def test_a_backup_is_not_opened_before_the_old_log_is_out_of_use(store: SqliteStore, path: Path) -> None:
+    """Whoever opens it replays the log that is there into it."""
+    with closing(engine.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM geo_cache").fetchone()
+        await write(store, "20.0.0.1")
+        put(make_backup(path), path)
+        for _ in range(2):
+            with pytest.raises(StoreReplacedError, match="still uses the old one's log"):
+                await store.prepare()
+        reader.execute("COMMIT")
+    assert await store.prepare() is True
+    assert contents(path) == (["kept"], 0, "ok")
