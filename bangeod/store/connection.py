@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -184,7 +184,10 @@ class SharedFile:
             delay = min(delay * RETRY_GROWTH, LONGEST_RETRY)
 
     async def _interruptibly(self, work: "Callable[[Connection], T]") -> T:
-        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has let go."""
+        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has let go.
+
+        What has not had its turn yet is not waited for: it may stand behind a statement that takes long.
+        """
         connection = self._connection
         if connection is None:  # not prepared, or closed meanwhile by whoever found another file at the path
             self._look()
@@ -201,10 +204,9 @@ class SharedFile:
                 raise
             raise faults.replaced(self.path) from error
         except asyncio.CancelledError:
-            while not running.done():
-                turn.give_up(raw)
+            running.add_done_callback(_ignore)  # it was asked to fail
+            while turn.give_up(raw):
                 await asyncio.wait([running], timeout=INTERRUPT_EVERY)
-            running.exception()  # it was asked to fail
             raise
 
     def _connect(self) -> "Connection":
@@ -236,6 +238,11 @@ class SharedFile:
         self._suspect |= not isinstance(problem, StoreLockedError | SchemaError | StoreRefusedError)
         self._damaged |= isinstance(problem, StoreDamagedError)
         return problem
+
+
+def _ignore(abandoned: "asyncio.Future[Any]") -> None:
+    if not abandoned.cancelled():
+        abandoned.exception()
 
 
 def _nothing(_connection: "Connection") -> None:

@@ -32,9 +32,10 @@ class Turn:
             with self._lock:
                 self._running = False
 
-    def give_up(self, connection: "Connection") -> None:
-        """Interrupt the work where it is running, and keep it from beginning."""
+    def give_up(self, connection: "Connection") -> bool:
+        """Interrupt the work where it is running, else keep it from beginning; return whether it is running."""
         with self._lock:
             self._given_up = True
             if self._running:
                 connection.interrupt()
+            return self._running
