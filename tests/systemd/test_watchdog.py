@@ -4,27 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import hangs
 from tests.feed import eventually
 from tests.systemd.service import PYTHON, Service
 
-# Lets signals hang the daemon from within: the main thread, which is the scheduler's, or the event loop.
-HANGS = """
-import asyncio, signal, sys, time
-
-def hang_the_scheduler(*_):
-    time.sleep(600)
-
-def hang_the_loop(*_):
-    for frame in sys._current_frames().values():
-        while frame and not isinstance(frame.f_locals.get("self"), asyncio.AbstractEventLoop):
-            frame = frame.f_back
-        if frame:
-            frame.f_locals["self"].call_soon_threadsafe(time.sleep, 600)
-
-if sys.argv[1:2] != ["-c"]:
-    signal.signal(signal.SIGUSR1, hang_the_scheduler)
-    signal.signal(signal.SIGUSR2, hang_the_loop)
-"""
 WATCHDOG = ("WatchdogSec=3s", "RestartSec=100ms")
 
 
@@ -34,7 +17,7 @@ def watched(service: Service) -> Iterator[Service]:
     service.drop_in(*WATCHDOG)
     where = 'import sysconfig; print(sysconfig.get_path("purelib"))'
     directory = service.machine.run(PYTHON, "-c", where).stdout.strip()
-    service.machine.write(f"{directory}/hangs_for_a_test.py", HANGS)
+    service.machine.write(f"{directory}/hangs_for_a_test.py", hangs.CODE)
     service.machine.write(f"{directory}/hangs_for_a_test.pth", "import hangs_for_a_test\n")
     yield service
     service.machine.run("rm", f"{directory}/hangs_for_a_test.py", f"{directory}/hangs_for_a_test.pth")
