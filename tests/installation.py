@@ -77,6 +77,11 @@ class Installation:
             self._settings |= change
         self.config.write_text(as_toml(self._settings))
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """Return the settings that the config has, by dotted keys."""
+        return dict(self._settings)
+
     def leave_unwritten(self, *ips: str, country: str = "SE") -> None:
         """Leave entries as an earlier daemon does that could not write them at its stop."""
         now = int(time.time())

@@ -2,6 +2,8 @@
 
 import socket
 import threading
+import time
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +19,7 @@ class NotifySocket:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._feed: Feed[Message] = Feed("the notify socket")
+        self._pings: list[float] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._thread = threading.Thread(target=self._read, name="notify-socket")
@@ -34,7 +37,10 @@ class NotifySocket:
 
     def _read(self) -> None:
         while datagram := self._socket.recv(65_536):
-            self._feed.add(dict(line.split("=", 1) for line in datagram.decode().splitlines()))
+            message = dict(line.split("=", 1) for line in datagram.decode().splitlines())
+            if "WATCHDOG" in message:
+                self._pings.append(time.monotonic())
+            self._feed.add(message)
         self._feed.close()
 
     def mark(self) -> int:
@@ -44,6 +50,11 @@ class NotifySocket:
     def messages(self, since: int = 0) -> list[Message]:
         """Return what has come."""
         return self._feed.all(since)
+
+    def longest_silence(self, since: float) -> float:
+        """Return the seconds, since this monotonic time, for which no watchdog ping came."""
+        times = [since, *(at for at in self._pings if at >= since), time.monotonic()]
+        return max(later - earlier for earlier, later in pairwise(times))
 
     def wait_for(
         self, name: str, *, containing: str = "", beginning: str = "", since: int = 0, timeout: float = DEADLINE

@@ -10,6 +10,8 @@ from bangeod.geo.memory import Memory
 from bangeod.geo.model import Answer, Origin, Status
 from bangeod.geo.resolver import Found
 
+DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup, from a database that is busy; the client waits for two
+
 Unresolved = dict[int, str]  # canonical addresses, by their place among the answers
 
 # Looked up here once: in a loop over a million addresses each of them is felt.

@@ -48,14 +48,11 @@ class GeoCache:
         self.resolver = resolver
         self._clock = clock
         self.on_full = on_full
-        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=self._tell_full)
+        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=lambda: self.on_full())  # noqa: PLW0108 - the daemon puts another in its place
         self._flushing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self.loaded = False
         self.loads = 0  # how often the table was filled from the database
-
-    def _tell_full(self) -> None:
-        self.on_full()
 
     def limit(self, *, max_entries: int, max_dirty: int) -> None:
         """Take up other limits."""
@@ -124,9 +121,10 @@ class GeoCache:
     async def _rows_of(self, ips: Sequence[str]) -> Mapping[str, Row]:
         """Ask the database; one that can't answer now is no reason not to ask the sources."""
         try:
-            return await self._store.find(ips) if ips else {}
-        except StoreError as error:
-            log.debug("lookup_without_database", problem=error.problem)
+            async with asyncio.timeout(answering.DATABASE_SECONDS):
+                return await self._store.find(ips) if ips else {}
+        except (StoreError, TimeoutError) as error:
+            log.debug("lookup_without_database", problem=getattr(error, "problem", "it takes too long"))
             return {}
 
     async def _take_rows(self, rows: Mapping[str, Row]) -> dict[str, Found]:

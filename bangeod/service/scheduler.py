@@ -181,8 +181,16 @@ class JobScheduler:
                 self._move(job_id, at)
 
     def clock_stepped(self, step: float, first: str | None = None) -> None:
-        """Plan every job anew after a step of the wall clock by ``step`` seconds, the job ``first`` first."""
+        """Plan every job anew after a step of the wall clock by ``step`` seconds, the job ``first`` first.
+
+        A step forward moves no plan (after_step), it only makes runs overdue. To put the same times there again would
+        be to run jobs twice: APScheduler's thread may have started them, and planned the next run, meanwhile.
+        """
         with self._gate:
+            if step > 0:
+                if self._up:
+                    self._scheduler.wakeup()
+                return
             planned = self._times()
             for job_id in sorted(planned, key=lambda job_id: job_id != first):
                 self._move(job_id, policy.after_step(planned[job_id], step))

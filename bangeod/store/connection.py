@@ -7,10 +7,9 @@ would be held while the event loop is busy with something else.
 import asyncio
 import contextlib
 import os
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -19,6 +18,8 @@ import structlog
 from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
 from bangeod.store import faults, queries
 from bangeod.store.engine import engine
+from bangeod.store.overwriting import OverwriteWatch
+from bangeod.store.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ class SharedFile:
         self._connection: aiosqlite.Connection | None = None
         self._identity: Identity | None = None
         self._log: Identity | None = None  # the write-ahead log, seen while the database was in its place
+        self._watch = OverwriteWatch(path)
+        self._overwritten = False  # it is another database, although the inode is the same
         self._suspect = False  # only a new connection sees whether what was wrong has been mended
         self._damaged = False  # and what is there then may be another database under the same inode
 
@@ -56,13 +59,16 @@ class SharedFile:
         try:
             found = self._look()
         except StoreError:  # what was opened is no longer there
-            await self.close()
+            if await self._empty_old_log():
+                await self.close()
             raise
-        same = self._connection is not None and found == self._identity
+        same = self._connection is not None and found == self._identity and await self._is_as_it_was()
         if same and not self._suspect:
             self._log = _identity(self._log_path)
             return False
         was_damaged = self._damaged
+        if not await self._empty_old_log():
+            raise faults.log_of_another(self.path)
         await self.close()
         connection = aiosqlite.Connection(self._connect, 64)
         try:
@@ -72,7 +78,7 @@ class SharedFile:
             await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - see the module's docstring
             raise self._translated(error) from error
         self._connection, self._identity, self._suspect = connection, found, False
-        self._log = None
+        self._log, self._watch, self._overwritten = None, OverwriteWatch(self.path), False
         self._damaged = False
         try:
             await self.read(lambda opened: self._greet(opened, found))
@@ -84,12 +90,30 @@ class SharedFile:
 
     async def close(self) -> None:
         """Close the connection, whatever state the file is in."""
-        if self._connection is not None and self._log is not None and not self._is_in_place():
-            await self._empty_log()
+        if not await self._empty_old_log():
+            log.error(
+                "old_log_left",
+                path=str(self._log_path),
+                problem="it belongs to the database that was replaced, and another program still uses that",
+                advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
+            )
         connection, self._connection, self._identity = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(engine.Error):
                 await connection.close()
+
+    async def _is_as_it_was(self) -> bool:
+        """Say whether nobody has taken the log away, or copied another database over this one."""
+        if self._suspect:  # opened anew in any case
+            return True
+        try:
+            await self.read(_nothing)
+        except StoreDamagedError:  # a new connection may find it whole
+            return False
+        return self._log_is_in_place() and not self._overwritten
+
+    def _log_is_in_place(self) -> bool:
+        return self._log is None or _identity(self._log_path) == self._log
 
     def _is_in_place(self) -> bool:
         try:
@@ -97,26 +121,21 @@ class SharedFile:
         except StoreError:
             return False
 
-    async def _empty_log(self) -> None:
-        """Empty the log of a database that is no longer at the path.
+    async def _empty_old_log(self) -> bool:
+        """Empty the log of a database that is no longer at the path; return whether nothing of it is left there.
 
-        SQLite leaves it there, and whoever opens the file that is at the path now would replay it into that one.
+        SQLite leaves it, and whoever opens the file that is at the path now would replay it into that one.
         """
-        if _identity(self._log_path) != self._log:
-            return
-        with contextlib.suppress(StoreError, engine.Error):
-            await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
-        if _identity(self._log_path) == self._log and not _is_empty(self._log_path):
-            log.error(
-                "old_log_left",
-                path=str(self._log_path),
-                problem="it belongs to the database that was replaced, and another program still uses that",
-                advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
-            )
+        if self._connection is None or self._log is None or self._is_in_place():
+            return True
+        if _identity(self._log_path) == self._log:
+            with contextlib.suppress(StoreError, engine.Error):
+                await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
+        return _identity(self._log_path) != self._log or _is_empty(self._log_path)
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
-        return await self._patiently(lambda connection: _leniently(connection, work))
+        return await self._patiently(lambda connection: self._reading(connection, work))
 
     async def write(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
         """Run ``work`` in a transaction; return its result and the seconds for which the lock was held.
@@ -125,8 +144,16 @@ class SharedFile:
         """
         return await self._patiently(lambda connection: self._transaction(connection, work))
 
+    def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
+        self._overwritten |= self._watch.look(connection)
+        try:
+            return _leniently(connection, work)
+        finally:
+            self._watch.settle(connection)
+
     def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
-        if self._look() != self._identity:
+        self._overwritten |= self._watch.look(connection)
+        if self._look() != self._identity or not self._log_is_in_place() or self._overwritten:
             raise faults.replaced(self.path)
         connection.execute(queries.BEGIN)
         began = time.perf_counter()
@@ -134,6 +161,7 @@ class SharedFile:
             result = work(connection)
             connection.execute(queries.COMMIT)
             self._log = self._log or _identity(self._log_path)
+            self._watch.committed()
         except BaseException:
             if connection.in_transaction:
                 connection.execute(queries.ROLLBACK)
@@ -156,13 +184,16 @@ class SharedFile:
             delay = min(delay * RETRY_GROWTH, LONGEST_RETRY)
 
     async def _interruptibly(self, work: "Callable[[Connection], T]") -> T:
-        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has let go."""
+        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has let go.
+
+        What has not had its turn yet is not waited for: it may stand behind a statement that takes long.
+        """
         connection = self._connection
         if connection is None:  # not prepared, or closed meanwhile by whoever found another file at the path
             self._look()
             raise faults.replaced(self.path)
         raw = connection._conn  # noqa: SLF001 - see the module's docstring
-        turn = _Turn()
+        turn = Turn()
         running: asyncio.Future[T] = asyncio.ensure_future(
             connection._execute(turn.run, work, raw)  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
         )
@@ -173,10 +204,9 @@ class SharedFile:
                 raise
             raise faults.replaced(self.path) from error
         except asyncio.CancelledError:
-            while not running.done():
-                turn.give_up(raw)
+            running.add_done_callback(_ignore)  # it was asked to fail
+            while turn.give_up(raw):
                 await asyncio.wait([running], timeout=INTERRUPT_EVERY)
-            running.exception()  # it was asked to fail
             raise
 
     def _connect(self) -> "Connection":
@@ -210,32 +240,13 @@ class SharedFile:
         return problem
 
 
-class _Turn:
-    """One piece of work on SQLite's thread. It alone is interrupted, not what runs there before or after it."""
+def _ignore(abandoned: "asyncio.Future[Any]") -> None:
+    if not abandoned.cancelled():
+        abandoned.exception()
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running = False
-        self._given_up = False
 
-    def run(self, work: "Callable[[Connection], T]", connection: "Connection") -> T:
-        """Do the work, unless nobody waits for it any more. On SQLite's thread."""
-        with self._lock:
-            if self._given_up:
-                raise engine.OperationalError("interrupted")
-            self._running = True
-        try:
-            return work(connection)
-        finally:
-            with self._lock:
-                self._running = False
-
-    def give_up(self, connection: "Connection") -> None:
-        """Interrupt the work where it is running, and keep it from beginning."""
-        with self._lock:
-            self._given_up = True
-            if self._running:
-                connection.interrupt()
+def _nothing(_connection: "Connection") -> None:
+    """Do no more than whatever is read begins with."""
 
 
 def _identity(path: Path) -> Identity | None:

@@ -67,6 +67,15 @@ def replaced(path: Path) -> StoreReplacedError:
     )
 
 
+def log_of_another(path: Path) -> StoreReplacedError:
+    """Say that the log of the database that was at the path would get into the one that is there now."""
+    return StoreReplacedError(
+        str(path),
+        "the file was deleted or replaced, and another program still uses the old one's log (-wal) beside it",
+        "the new one is opened once that log is out of use; if it stays, restart the web app",
+    )
+
+
 def locked(path: Path, seconds: float) -> StoreLockedError:
     """Say that the write lock could not be had."""
     return StoreLockedError(

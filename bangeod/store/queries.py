@@ -125,6 +125,8 @@ ON_OPEN = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA analysis_limit = 400",  # sqlite.org/lang_analyze.html: keeps PRAGMA optimize short
 )
+FORGET_PAGES = "PRAGMA shrink_memory"
+COMMITS_OF_OTHERS = "PRAGMA data_version"
 CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 CHECKPOINT_ALL = "PRAGMA wal_checkpoint(FULL)"  # with the write lock held; with no busy timeout it waits for nobody

@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
+from tests.faults.long_lock import LongLock
 from tests.faults.patient import Patient
 from tests.faults.siege import SETTINGS, WATCHDOG, Siege
 from tests.faults.trickling import Trickling
@@ -34,3 +35,10 @@ def trickling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trickling]:
             daemon.wait_for("ready")
             with Trickling(Siege(place, daemon, systemd)) as requests:
                 yield requests
+
+
+@pytest.fixture(scope="session")
+def locked_for_long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LongLock]:
+    """Give a daemon whose database another process locks from now on; other tests can run meanwhile."""
+    with LongLock(tmp_path_factory.mktemp("locked")) as scene:
+        yield scene

@@ -49,6 +49,25 @@ async def test_cancelling_what_waits_its_turn_does_not_interrupt_what_is_running
     assert ran == []
 
 
+async def test_what_waits_its_turn_behind_an_endless_statement_can_be_cancelled(file: SharedFile) -> None:
+    running = threading.Event()
+
+    def endless(connection: "Connection") -> object:
+        running.set()
+        return connection.execute(COUNT.format(10**12)).fetchone()
+
+    first = asyncio.ensure_future(file.write(endless))
+    await asyncio.to_thread(running.wait)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await file.read(lambda connection: connection.in_transaction)
+    assert not first.done()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await file.read(lambda connection: connection.in_transaction) is False
+
+
 async def test_cancelling_what_is_running_ends_it_and_leaves_the_connection_usable(file: SharedFile) -> None:
     running = threading.Event()
 

@@ -1,13 +1,17 @@
 """Another database takes the path, and the old one's write-ahead log is still there: not one row of it gets across."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from structlog.testing import capture_logs
 
 from bangeod.clock import SystemClock
+from bangeod.errors import StoreError, StoreReplacedError
 from bangeod.geo.model import Entry, Geo
 from bangeod.store import schema
 from bangeod.store.engine import engine
@@ -48,9 +52,34 @@ def put(backup: Path, path: Path) -> None:
     backup.replace(path)
 
 
+def copy(backup: Path, path: Path) -> None:
+    """Do what cp does."""
+    shutil.copyfile(backup, path)
+
+
 def remove(path: Path) -> None:
     """Do what rm does."""
     path.unlink()
+
+
+def fill(path: Path, network: str, rows: int, *, seed: int) -> None:
+    """Put rows into geo_cache whose keys lie all over the index."""
+    chance = Random(seed)
+    ips = (f"{network}.{chance.randrange(256)}.{chance.randrange(256)}" for _ in range(rows))
+    with closing(engine.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT OR IGNORE INTO geo_cache (ip, country_code) VALUES (?, 'NO')", ((ip,) for ip in ips)
+        )
+
+
+def keys(path: Path) -> set[str]:
+    with closing(engine.connect(path)) as connection:
+        return {ip for (ip,) in connection.execute("SELECT ip FROM geo_cache NOT INDEXED")}
+
+
+async def write(store: SqliteStore, *ips: str) -> None:
+    async for _ in store.write([Entry(ip, Geo("US"), NOW, NOW) for ip in ips]):
+        pass
 
 
 def contents(path: Path) -> tuple[list[str], int, str]:
@@ -97,3 +126,74 @@ async def test_a_log_that_is_still_in_use_is_said(store: SqliteStore, path: Path
         with capture_logs() as logged:
             await store.close()
     assert [line["event"] for line in logged] == ["old_log_left"]
+
+
+@pytest.mark.parametrize("rows", [300, 2990, 3000, 9000], ids=["smaller", "about as large", "as large", "larger"])
+async def test_a_backup_that_is_copied_over_in_place_is_found_whole(store: SqliteStore, path: Path, rows: int) -> None:
+    """SQLite holds pages of the old database and does not notice; they must not get among those of the new one."""
+    fill(path, "30.1", 3000, seed=1)
+    async for _ in store.rows():
+        pass
+    await write(store, "20.0.0.1")
+    backup = make_backup(path)
+    fill(backup, "31.1", rows, seed=2)
+    expected = keys(backup)
+    copy(backup, path)
+    with suppress(StoreError):
+        await write(store, "20.0.0.2")
+    assert await store.prepare() is True
+    await write(store, *(f"20.1.{number}.1" for number in range(200)))
+    await store.close()
+    assert keys(path) - {f"20.1.{number}.1" for number in range(200)} == expected
+    assert contents(path)[::2] == (["kept"], "ok")
+
+
+async def test_an_older_copy_of_the_same_database_is_told_from_it(store: SqliteStore, path: Path) -> None:
+    backup = path.with_name("backup.db")
+    shutil.copyfile(path, backup)
+    await write(store, "20.0.0.1")
+    copy(backup, path)
+    assert await store.prepare() is True
+    assert await store.prepare() is False
+    assert "20.0.0.1" not in keys(path)
+
+
+async def test_what_others_write_and_checkpoint_is_no_other_database(store: SqliteStore, path: Path) -> None:
+    def write_on() -> None:
+        with closing(engine.connect(path, timeout=30, isolation_level=None)) as connection:
+            connection.execute("PRAGMA wal_autocheckpoint = 1")
+            for number in range(2_000):
+                connection.execute(INSERT, (f"token {number}",))
+
+    writing = asyncio.ensure_future(asyncio.to_thread(write_on))
+    while not writing.done():
+        assert await store.prepare() is False
+    await writing
+
+
+async def test_a_log_that_was_taken_away_is_missed_before_anything_is_written_to_it(
+    store: SqliteStore, path: Path
+) -> None:
+    """What stood in it nobody else would see, and who makes a new one does not heed this one's locks."""
+    for suffix in ("-wal", "-shm"):
+        remove(path.with_name(path.name + suffix))
+    with pytest.raises(StoreReplacedError):
+        await write(store, "20.0.0.1")
+    assert await store.prepare() is True
+    await write(store, "20.0.0.1")
+    assert "20.0.0.1" in keys(path)
+
+
+async def test_a_backup_is_not_opened_before_the_old_log_is_out_of_use(store: SqliteStore, path: Path) -> None:
+    """Whoever opens it replays the log that is there into it."""
+    with closing(engine.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM geo_cache").fetchone()
+        await write(store, "20.0.0.1")
+        put(make_backup(path), path)
+        for _ in range(2):
+            with pytest.raises(StoreReplacedError, match="still uses the old one's log"):
+                await store.prepare()
+        reader.execute("COMMIT")
+    assert await store.prepare() is True
+    assert contents(path) == (["kept"], 0, "ok")

@@ -4,26 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import hangs
 from tests.feed import eventually
 from tests.systemd.service import DROP_INS, PYTHON, SOURCE, Service
 
-# Lets signals hang the daemon from within: the main thread, which is the scheduler's, or the event loop.
-HANGS = """
-import asyncio, signal, sys, time
-
-def hang_the_scheduler(*_):
-    time.sleep(600)
-
-def hang_the_loop(*_):
-    for frame in sys._current_frames().values():
-        while frame and not isinstance(frame.f_locals.get("self"), asyncio.AbstractEventLoop):
-            frame = frame.f_back
-        if frame:
-            frame.f_locals["self"].call_soon_threadsafe(time.sleep, 600)
-
-signal.signal(signal.SIGUSR1, hang_the_scheduler)
-signal.signal(signal.SIGUSR2, hang_the_loop)
-"""
 LISTEN_AND_DO_NOTHING = """
 import socket, sys
 with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -39,7 +23,7 @@ WATCHDOG = ("WatchdogSec=3s", "RestartSec=100ms")
 def watched(service: Service) -> Iterator[Service]:
     """Give the service with a short watchdog, not started, and with the hangs within it."""
     service.drop_in(*WATCHDOG)
-    with service.broken_by(HANGS):
+    with service.broken_by(hangs.CODE):
         yield service
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import time_machine
 from structlog.testing import capture_logs
 
 from bangeod.service.loop import LoopThread
@@ -279,6 +280,28 @@ def test_a_step_forward_leaves_the_plan_alone(scheduler: JobScheduler) -> None:
     with running(scheduler):
         scheduler.clock_stepped(DAY)
         assert scheduler.next_run("a") == due
+
+
+def test_after_a_step_forward_each_job_that_is_overdue_runs_once(
+    scheduler: JobScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = jobs = Job(), Job()
+    for number, job in enumerate(jobs):
+        scheduler.plan(str(number), job, interval=DAY, first_run=now() + HOUR)
+    move = scheduler._move
+
+    def move_slowly(job_id: str, at: float) -> None:
+        """Let APScheduler's thread come first."""
+        move(job_id, at)
+        one.started.acquire(timeout=LONG)
+        other.started.acquire(timeout=LONG)
+
+    monkeypatch.setattr(scheduler, "_move", move_slowly)
+    with running(scheduler), time_machine.travel(now() + DAY):
+        scheduler.clock_stepped(DAY)
+        assert all(job.ended.acquire(timeout=LONG) for job in jobs)
+        settle_schedule(scheduler)
+    assert [job.runs for job in jobs] == [1, 1]
 
 
 def test_after_a_step_the_first_job_is_planned_first(scheduler: JobScheduler, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,81 @@
+"""A daemon at work on a database that another process locks for half a minute."""
+
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tests.asking import Asking, new_addresses, socket_of
+from tests.daemon_process import DaemonProcess
+from tests.feed import eventually
+from tests.installation import Installation, every
+from tests.mmdb_files import write_mmdb
+from tests.notify_socket import NotifySocket
+
+LASTS: Final = 30.0  # seconds
+LIMIT: Final = 6  # seconds, of the watchdog; it is fed every two
+HERE: Final = "SE"  # where the MMDB has all addresses that are asked about
+
+HOLD = """
+import sys
+from bangeod.store.engine import engine
+connection = engine.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+connection.execute("ROLLBACK")
+"""
+
+
+class LongLock:
+    """The daemon, the worker that asks it, systemd's socket, and the process that holds the lock."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._running = ExitStack()
+        self.place = Installation(home / "bangeod")
+
+    def __enter__(self) -> Self:
+        mmdb = write_mmdb(self._home / "country.mmdb", {"20.0.0.0/8": {"country_code": HERE}})
+        self.place.make()
+        self.place.insert(sessions=[("expired", "2001-01-01T00:00:00Z")])
+        self.place.configure(
+            every("1s"),
+            {"database.busy_timeout": "5s", "api.enabled": True, "geo.mmdb": [str(mmdb)], "geo.embedded": False},
+        )
+        with ExitStack() as running:
+            self._holder = running.enter_context(_holder(self.place))
+            running.callback(self._holder.kill)
+            assert self._holder.stdout is not None
+            assert self._holder.stdout.readline() == "locked\n"
+            self._until = time.monotonic() + LASTS
+            self.systemd = running.enter_context(NotifySocket(self._home / "notify"))
+            environ = {"NOTIFY_SOCKET": str(self.systemd.path), "WATCHDOG_USEC": str(LIMIT * 1_000_000)}
+            self.daemon = running.enter_context(DaemonProcess(self.place.config, environ=environ))
+            self.daemon.wait_for("ready")
+            self.since = time.monotonic()
+            self.asking = running.enter_context(Asking(socket_of(self.place), new_addresses("20.2")))
+            self._running = running.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def last(self) -> None:
+        """Wait until the lock has been held for as long as it is to be."""
+        eventually(lambda: time.monotonic() > self._until, "the half minute is over", timeout=2 * LASTS)
+
+    def release(self) -> None:
+        """End the lock."""
+        self._holder.communicate()
+
+
+def _holder(place: Installation) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLD, str(place.database)]
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)

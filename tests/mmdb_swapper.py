@@ -1,0 +1,92 @@
+"""A process that holds an MMDB as the daemon does, while one good file takes the other's place thousands of times.
+
+    python -m tests.mmdb_swapper DIRECTORY ONE OTHER COUNT
+
+swaps the files DIRECTORY/ONE and DIRECTORY/OTHER COUNT times and looks addresses up all the while, on the same event
+loop. It prints what happened as JSON.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from bangeod.geo.sources import mmdb_file
+from bangeod.geo.sources.mmdb import MmdbFiles
+from bangeod.service.daemon import SWITCH_INTERVAL
+from tests.forked_probe import ForkedProbe
+from tests.mmdb_files import put
+
+FIRST = 200  # swaps after which all that is held has been allocated
+PAUSE = 0.001  # seconds between lookups
+
+
+async def swap(directory: Path, names: Sequence[str], count: int) -> dict[str, object]:
+    """Swap and look up."""
+    contents = [(directory / name).read_bytes() for name in names]
+    held = put(directory / "held.mmdb", contents[0])
+    files = MmdbFiles([held])
+    await files.refresh()
+    answers: Counter[str | None] = Counter()
+    asking = asyncio.create_task(_ask(files, answers))
+    descriptors, memory, not_taken_up = _descriptors(), 0, 0
+    for number in range(count):
+        put(held, contents[(number + 1) % 2])
+        not_taken_up += not await files.refresh()
+        if number == FIRST:
+            memory = _memory()
+    asking.cancel()
+    grown, copies = _memory() / memory, _copies()
+    left = _descriptors() - descriptors
+    files.close()
+    return {
+        "answers": dict(answers),
+        "not_taken_up": not_taken_up,
+        "descriptors_left": left,
+        "memory_grown": grown,
+        "copies": copies,
+    }
+
+
+async def _ask(files: MmdbFiles, answers: Counter[str | None]) -> None:
+    """Look a few addresses up every millisecond."""
+    number = 0
+    while True:
+        for _ in range(10):
+            number = (number + 7) % 10_240  # of the first 40 networks
+            geo = files.find(f"20.0.{number >> 8}.{number & 255}")
+            answers[geo and geo.country_code] += 1
+        await asyncio.sleep(PAUSE)
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def _copies() -> int:
+    return Path("/proc/self/maps").read_text().count("/memfd:bangeod-mmdb")
+
+
+def _memory() -> int:
+    """Return the resident set, in pages."""
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run it from the command line."""
+    directory, one, other, count = arguments
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    forked = ForkedProbe()
+    mmdb_file._probe = forked.probe
+    print(json.dumps(asyncio.run(swap(Path(directory), (one, other), int(count)))))
+    forked.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
