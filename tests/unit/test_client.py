@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,37 @@ def say(answer: bytes) -> Callable[[socket.socket], None]:
 
 def ok(body: bytes, status: str = "200 OK") -> bytes:
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+# --- with a daemon that is silent ---
+
+
+async def test_many_who_ask_a_silent_daemon_at_once_wait_no_longer_than_one(tmp_path: Path) -> None:
+    connections: list[socket.socket] = []
+    with listening(tmp_path / "silent", connections.append):
+        async with AsyncGeoClient(str(tmp_path / "silent"), timeout=0.5) as client:
+            entries = await asyncio.gather(*(client.lookup(f"8.8.8.{number}") for number in range(200)))
+            assert {entry.status for entry in entries} == {Status.UNKNOWN}
+            assert len(connections) <= 32
+            assert (await client.lookup("8.8.8.8")).status is Status.UNKNOWN
+    assert len(connections) <= 32
+
+
+def test_a_daemon_that_was_silent_is_asked_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connections: list[socket.socket] = []
+    with listening(tmp_path / "silent", connections.append), GeoClient(str(tmp_path / "silent"), timeout=0.1) as client:
+        for _ in range(3):
+            assert client.lookup("8.8.8.8").status is Status.UNKNOWN
+        assert len(connections) == 1
+        monkeypatch.setattr("bangeod.client.protocol.time.monotonic", lambda now=time.monotonic: now() + 1.0)
+        client.lookup("8.8.8.8")
+    assert len(connections) == 2
+
+
+def test_what_is_no_text_is_looked_up_as_it_is_written(tmp_path: Path) -> None:
+    with GeoClient(str(tmp_path / "nobody")) as client:
+        asked: list[str] = [ip_address("8.8.8.8"), None]  # type: ignore[list-item]
+        assert [entry.ip for entry in client.lookup_batch(asked)] == ["8.8.8.8", "None"]
 
 
 # --- with a daemon ---
@@ -172,7 +205,7 @@ def test_where_many_others_wait_to_be_accepted_a_client_does_so_too(
             stack.enter_context(listener.accept()[0])
             serving.start()
 
-        monkeypatch.setattr("bangeod.client.time.sleep", make_room)
+        monkeypatch.setattr("bangeod.client.clients.time.sleep", make_room)
         with GeoClient(str(tmp_path / "s"), strict=True) as client:
             assert client.lookup(CACHED).status is Status.RESOLVED
         serving.join()
@@ -252,4 +285,8 @@ def test_the_import_brings_nothing_beyond_httpx_and_msgspec() -> None:
 def test_the_import_brings_no_other_part_of_bangeod() -> None:
     program = "import sys; import bangeod.client; print(*sorted(m for m in sys.modules if m.startswith('bangeod')))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["bangeod", "bangeod.client", "bangeod.errors"]
+    assert ran.stdout.split() == [
+        "bangeod",
+        *("bangeod.client", "bangeod.client.clients", "bangeod.client.protocol"),
+        "bangeod.errors",
+    ]

@@ -1,0 +1,188 @@
+"""The two clients: what is asked and understood by ``protocol``, sent and received by httpx."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import msgspec
+
+from bangeod.client.protocol import (
+    BASE,
+    CONNECT,
+    DEFAULT_SOCKET,
+    JOB_TIMEOUT,
+    TIMEOUT,
+    Entry,
+    Protocol,
+    job_path,
+)
+from bangeod.errors import NoDaemonError, RefusedError
+
+AT_ONCE: Final = 32  # lookups of an asynchronous client; httpcore's pool takes the square of what waits in it
+LOOK_AGAIN: Final = 0.01  # seconds until a daemon that is not quick enough to accept all who come is tried again
+
+
+class GeoClient(Protocol):
+    """Asks the daemon at ``socket``; may be shared by threads.
+
+    ``timeout`` is for how many seconds the daemon may be silent. With ``strict`` a lookup raises NoDaemonError or
+    RefusedError instead of answering ``unknown``.
+    """
+
+    def __init__(self, socket: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, strict: bool = False) -> None:
+        super().__init__(socket, timeout=timeout, strict=strict)
+        transport = httpx.HTTPTransport(uds=socket)
+        self._http = httpx.Client(base_url=BASE, transport=transport, timeout=self.limits, trust_env=False)
+
+    def lookup(self, ip: str) -> Entry:
+        """Say where an address is."""
+        return self.lookup_batch([ip])[0]
+
+    def lookup_batch(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
+        """Say where each address is, in the order asked; with ``origin`` also which source says so."""
+        return self._entries(ips, "resolve", origin=origin)
+
+    def lookup_cached_only(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
+        """Say of each address what the daemon's memory knows; asks no source."""
+        return self._entries(ips, "cached", origin=origin)
+
+    def status(self) -> dict[str, Any]:
+        """Return how the daemon stands. Raises NoDaemonError, RefusedError."""
+        return self.read(self._ask("GET", "/v1/status"), dict[str, Any])
+
+    def run_job(self, job_id: str, *, dry_run: bool = False, timeout: float = JOB_TIMEOUT) -> dict[str, Any]:
+        """Run a job, wait until it has ended, and return its report. Raises NoDaemonError, RefusedError."""
+        body = msgspec.json.encode({"dry_run": dry_run})
+        limits = httpx.Timeout(timeout, connect=CONNECT)
+        answer = self._ask("POST", job_path(job_id), content=body, timeout=limits)
+        return self.read(answer, dict[str, Any])
+
+    def _entries(self, ips: Sequence[str], mode: str, *, origin: bool) -> list[Entry]:
+        entries: list[Entry] = []
+        for chunk, body in self.chunks(ips, mode, origin=origin):
+            try:
+                self.check_silence()
+                entries += self.read_entries(self._ask("POST", "/v1/lookup", content=body), chunk)
+            except (NoDaemonError, RefusedError) as error:
+                return entries + self.unknown(ips[len(entries) :], error)
+        return entries
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            try:
+                return self._request(method, path, **options)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):  # a restart: a connection was kept
+                return self._request(method, path, **options)
+        except (httpx.HTTPError, OSError) as error:
+            raise self.translated(error) from error
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Ask; where too many are connecting, wait for that as long as for a connection. asyncio does so by itself."""
+        given_up = time.monotonic() + CONNECT
+        while True:
+            try:
+                return self._http.request(method, path, **options)
+            except httpx.ConnectError as error:
+                if not _is_crowded(error) or time.monotonic() >= given_up:
+                    raise
+            time.sleep(LOOK_AGAIN)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncGeoClient(Protocol):
+    """GeoClient for asyncio; belongs to one event loop."""
+
+    def __init__(self, socket: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, strict: bool = False) -> None:
+        super().__init__(socket, timeout=timeout, strict=strict)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        transport = httpx.AsyncHTTPTransport(uds=socket)
+        self._http = httpx.AsyncClient(base_url=BASE, transport=transport, timeout=self.limits, trust_env=False)
+
+    async def lookup(self, ip: str) -> Entry:
+        """Say where an address is."""
+        return (await self.lookup_batch([ip]))[0]
+
+    async def lookup_batch(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
+        """Say where each address is, in the order asked; with ``origin`` also which source says so."""
+        return await self._entries(ips, "resolve", origin=origin)
+
+    async def lookup_cached_only(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
+        """Say of each address what the daemon's memory knows; asks no source."""
+        return await self._entries(ips, "cached", origin=origin)
+
+    async def status(self) -> dict[str, Any]:
+        """Return how the daemon stands. Raises NoDaemonError, RefusedError."""
+        return self.read(await self._ask("GET", "/v1/status"), dict[str, Any])
+
+    async def run_job(self, job_id: str, *, dry_run: bool = False, timeout: float = JOB_TIMEOUT) -> dict[str, Any]:  # noqa: ASYNC109 - the daemon's silence, not ours
+        """Run a job, wait until it has ended, and return its report. Raises NoDaemonError, RefusedError."""
+        body = msgspec.json.encode({"dry_run": dry_run})
+        limits = httpx.Timeout(timeout, connect=CONNECT)
+        answer = await self._ask("POST", job_path(job_id), content=body, timeout=limits)
+        return self.read(answer, dict[str, Any])
+
+    async def _entries(self, ips: Sequence[str], mode: str, *, origin: bool) -> list[Entry]:
+        entries: list[Entry] = []
+        for chunk, body in self.chunks(ips, mode, origin=origin):
+            try:
+                entries += self.read_entries(await self._ask_in_turn(body), chunk)
+            except (NoDaemonError, RefusedError) as error:
+                return entries + self.unknown(ips[len(entries) :], error)
+        return entries
+
+    async def _ask_in_turn(self, body: bytes) -> httpx.Response:
+        """Look up, some at a time; whoever has waited for as long as the daemon may be silent gives up."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise self.silent() from None
+        try:
+            self.check_silence()
+            return await self._ask("POST", "/v1/lookup", content=body)
+        finally:
+            self._turns.release()
+
+    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            try:
+                return await self._http.request(method, path, **options)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):  # as in GeoClient
+                return await self._http.request(method, path, **options)
+        except (httpx.HTTPError, OSError) as error:
+            raise self.translated(error) from error
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _is_crowded(error: BaseException | None) -> bool:
+    """Say whether a connection failed because so many others wait to be accepted (EAGAIN, connect(2))."""
+    while error is not None:
+        if isinstance(error, BlockingIOError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,143 @@
+"""What both clients have in common: what is asked, what the answers mean, and when not to ask. No I/O."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import httpx
+import msgspec
+
+from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
+
+T = TypeVar("T")
+
+log = logging.getLogger("bangeod.client")  # the name that the web app knows
+
+DEFAULT_SOCKET: Final = "/run/bangeod/bangeod.sock"
+MOST_ADDRESSES: Final = 10_000  # of one request
+TIMEOUT: Final = 2.0  # seconds; for a batch it is how long the daemon may stay silent, not how long it takes in all
+JOB_TIMEOUT: Final = 86_400.0  # seconds; no job may run for longer
+CONNECT: Final = 1.0
+_QUIET: Final = 1.0  # seconds for which a daemon that did not answer in time is not asked again
+BASE: Final = "http://bangeod"
+
+
+class Status(StrEnum):
+    """What became of a lookup."""
+
+    RESOLVED = "resolved"
+    UNRESOLVED = "unresolved"  # routable, and nobody knows a country
+    PRIVATE = "private"  # not globally routable
+    INVALID = "invalid"  # no address at all
+    UNKNOWN = "unknown"  # no daemon has answered: ask again later
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """Where an address is, under the text that was asked; None is not known."""
+
+    ip: str
+    status: Status
+    country_code: str | None = None
+    country_name: str | None = None
+    asn: str | None = None
+    org: str | None = None
+    origin: str | None = None  # only where it was asked for
+
+
+class _Entries(msgspec.Struct):
+    entries: list[Entry]
+
+
+class _Problem(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _Error(msgspec.Struct):
+    error: _Problem
+
+
+class Protocol:
+    """What both clients have in common: what is asked, and what the answers mean. No I/O."""
+
+    def __init__(self, socket: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, strict: bool = False) -> None:
+        self._socket = socket
+        self._strict = strict
+        self.limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
+        self._told: str | None = None  # the trouble that was logged last
+        self.timeout = timeout
+        self._quiet_until = float("-inf")  # monotonic
+
+    def chunks(self, ips: Sequence[str], mode: str, *, origin: bool) -> Iterator[tuple[Sequence[str], bytes]]:
+        """Cut a batch into what one request may ask, and its body."""
+        for start in range(0, len(ips), MOST_ADDRESSES):
+            chunk = ips[start : start + MOST_ADDRESSES]
+            yield chunk, msgspec.json.encode({"ips": [_clean(ip) for ip in chunk], "mode": mode, "origin": origin})
+
+    def check_silence(self) -> None:
+        """Raise SilentDaemonError where the daemon has just been silent: many who wait for it would add up."""
+        if time.monotonic() < self._quiet_until:
+            raise self.silent()
+
+    def silent(self) -> SilentDaemonError:
+        """Say that the daemon is."""
+        return SilentDaemonError(f"{self._socket}: the daemon does not answer in time: systemctl status bangeod")
+
+    def read_entries(self, answer: httpx.Response, asked: Sequence[str]) -> list[Entry]:
+        """Understand the answer to a batch. Raises RefusedError as ``read`` does."""
+        entries = self.read(answer, _Entries).entries
+        if len(entries) != len(asked):
+            raise RefusedError(f"{self._socket}: {len(entries)} entries came for {len(asked)} addresses")
+        self._told = None
+        return entries
+
+    def read(self, answer: httpx.Response, kind: type[T]) -> T:
+        """Understand an answer. Raises RefusedError where it is an error, or none of bangeod's."""
+        try:
+            if answer.status_code == httpx.codes.OK:
+                return msgspec.json.decode(answer.content, type=kind)
+            problem = msgspec.json.decode(answer.content, type=_Error).error
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise RefusedError(
+                f"{self._socket}: this is no answer of bangeod's ({error})", status=answer.status_code
+            ) from error
+        raise RefusedError(problem.message, status=answer.status_code, code=problem.code)
+
+    def translated(self, error: Exception) -> Exception:
+        """Say what a failed request means."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, PermissionError):
+                return RefusedError(
+                    f"{self._socket}: this user may not open the socket: make it a member of the socket's group"
+                )
+            cause = cause.__cause__ or cause.__context__
+        said = str(error) or type(error).__name__
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
+            return self.silent()
+        if isinstance(error, httpx.ProtocolError):
+            return RefusedError(f"{self._socket}: this is no answer of bangeod's ({said})")
+        return NoDaemonError(f"{self._socket}: no daemon answers ({said}): systemctl start bangeod")
+
+    def unknown(self, asked: Sequence[str], error: Exception) -> list[Entry]:
+        """Answer without a daemon; each trouble is logged once."""
+        if isinstance(error, SilentDaemonError) and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + _QUIET
+        if self._strict:
+            raise error
+        if str(error) != self._told:
+            self._told = str(error)
+            log.warning("addresses stay unknown: %s", error)
+        return [Entry(str(ip), Status.UNKNOWN) for ip in asked]
+
+
+def _clean(ip: str) -> str:
+    """Return a text that can be sent: lone surrogates are no Unicode, and no address has any."""
+    return str(ip).encode(errors="replace").decode()
+
+
+def job_path(job_id: str) -> str:
+    """Return the path at which a job is run."""
+    return f"/v1/jobs/{job_id}/run"
