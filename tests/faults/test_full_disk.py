@@ -145,7 +145,7 @@ def test_a_disk_that_becomes_read_only_in_the_middle_is_named_and_what_it_does_n
         mounts.move_database(place, disk)
         patient = Patient(start, place)
         with patient.client:
-            done, kept = patient.give("geo_cache_flush"), None
+            done = patient.give("geo_cache_flush")
             assert patient.run("geo_cache_flush")["outcome"] == "done"
             kept = patient.give("geo_cache_flush")
             trigger.write_text("1")
