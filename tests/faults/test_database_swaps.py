@@ -30,6 +30,7 @@ EXPIRED = ("expired", "2001-01-01T00:00:00Z")
 LIVE = ("live", "2999-01-01T00:00:00Z")
 TABLES = {"geo_cache": schema.GEO_CACHE, "sessions": schema.SESSIONS}
 SETTLED = 20  # answers after which things have had time to go wrong
+ROWS = 3_000  # in either database: their files are about as large, which is the worst case
 
 pytestmark = pytest.mark.usefixtures("locked_for_long")  # the half minute passes while these run
 
@@ -101,7 +102,7 @@ def backup(place: Installation) -> Path:
     """Give another database, closed and without a log, with rows and sessions of its own."""
     other = Installation(place.home / "backup")
     other.make()
-    fill(other, "31.1", 400)
+    fill(other, "31.1", ROWS)
     other.insert(rows=[(TAKEN, "AQ", text()), (OPEN, None, text())], sessions=[EXPIRED, LIVE])
     return other.database
 
@@ -109,7 +110,7 @@ def backup(place: Installation) -> Path:
 @pytest.fixture
 def scene(start: Start, place: Installation, backup: Path, tmp_path: Path) -> Iterator[Scene]:
     mmdb = write_mmdb(tmp_path / "country.mmdb", {"20.0.0.0/8": {"country_code": HERE}})
-    fill(place, "30.1", 3_000)
+    fill(place, "30.1", ROWS)
     place.insert(sessions=[("another", LIVE[1])])
     daemon = start(every("100ms"), {"api.enabled": True, "geo.mmdb": [str(mmdb)], "geo.embedded": False})
     with Asking(socket_of(place), new_addresses("20.2")) as asking:
@@ -156,7 +157,7 @@ def test_a_backup_is_found_whole_and_gets_what_waited(scene: Scene, harm: Harm) 
         eventually(scene.all_is_written, "what waited is written")
     scene.settle()
     assert scene.place.execute("PRAGMA integrity_check") == [("ok",)]
-    assert scene.left_over() == {**dict.fromkeys(islice(new_addresses("31.1"), 400), "NO"), TAKEN: "AQ"}
+    assert scene.left_over() == {**dict.fromkeys(islice(new_addresses("31.1"), ROWS), "NO"), TAKEN: "AQ"}
     assert scene.place.tokens() == {"live"}
     assert scene.asking.failures == []
     assert all_answered(scene.asking.heard())
@@ -213,7 +214,7 @@ def test_what_is_no_database_is_said_once_and_a_good_one_gets_what_waited(scene:
     scene.settle()
     assert health == 503
     assert scene.place.execute("PRAGMA integrity_check") == [("ok",)]
-    assert scene.left_over() == {**dict.fromkeys(islice(new_addresses("31.1"), 400), "NO"), TAKEN: "AQ"}
+    assert scene.left_over() == {**dict.fromkeys(islice(new_addresses("31.1"), ROWS), "NO"), TAKEN: "AQ"}
     assert scene.place.tokens() == {"live"}
     assert scene.asking.failures == []
     assert {job: sum(said in error for error in scene.errors(job)) for job in JOBS} == dict.fromkeys(JOBS, 1)

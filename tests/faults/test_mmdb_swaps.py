@@ -78,7 +78,7 @@ def test_hundreds_of_swaps_beneath_the_daemon_that_is_asked(
     daemon: DaemonProcess, place: Installation, asking: Asking, mmdb: Path, versions: dict[str, bytes]
 ) -> None:
     pid = daemon.process.pid
-    swaps = times(60, 1_000)
+    swaps = times(40, 1_000)
     figures: list[Figures] = []
     with asking:
         for number in range(swaps):

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,16 @@ async def file(tmp_path: Path) -> AsyncIterator[SharedFile]:
     await file.prepare()
     yield file
     await file.close()
+
+
+def endless(running: threading.Event) -> "Callable[[Connection], object]":
+    """Give a piece of work that never ends, and says when it has begun."""
+
+    def work(connection: "Connection") -> object:
+        running.set()
+        return connection.execute(COUNT.format(10**12)).fetchone()
+
+    return work
 
 
 async def test_cancelling_what_waits_its_turn_does_not_interrupt_what_is_running(file: SharedFile) -> None:
@@ -52,11 +62,7 @@ async def test_cancelling_what_waits_its_turn_does_not_interrupt_what_is_running
 async def test_what_waits_its_turn_behind_an_endless_statement_can_be_cancelled(file: SharedFile) -> None:
     running = threading.Event()
 
-    def endless(connection: "Connection") -> object:
-        running.set()
-        return connection.execute(COUNT.format(10**12)).fetchone()
-
-    first = asyncio.ensure_future(file.write(endless))
+    first = asyncio.ensure_future(file.write(endless(running)))
     await asyncio.to_thread(running.wait)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -71,11 +77,7 @@ async def test_what_waits_its_turn_behind_an_endless_statement_can_be_cancelled(
 async def test_cancelling_what_is_running_ends_it_and_leaves_the_connection_usable(file: SharedFile) -> None:
     running = threading.Event()
 
-    def endless(connection: "Connection") -> object:
-        running.set()
-        return connection.execute(COUNT.format(10**12)).fetchone()
-
-    task = asyncio.ensure_future(file.write(endless))
+    task = asyncio.ensure_future(file.write(endless(running)))
     await asyncio.to_thread(running.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
