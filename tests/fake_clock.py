@@ -29,7 +29,7 @@ class FakeClock:
 
     def __init__(self, preloaded: Path, file: Path) -> None:
         self._library = preloaded
-        self._file = file
+        self.file = file
         self._offset = timedelta(0)
         self._write()
 
@@ -38,7 +38,7 @@ class FakeClock:
         """Return what the process has to find in its environment."""
         return {
             "LD_PRELOAD": str(self._library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_NO_CACHE": "1",  # or a change would be seen after ten seconds
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",  # the older name
@@ -60,6 +60,6 @@ class FakeClock:
         self._write()
 
     def _write(self) -> None:
-        unfinished = self._file.with_suffix(".part")
+        unfinished = self.file.with_suffix(".part")
         unfinished.write_text(f"{self._offset.total_seconds():+.6f}\n")
-        unfinished.replace(self._file)
+        unfinished.replace(self.file)

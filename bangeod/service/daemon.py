@@ -86,6 +86,7 @@ class Daemon:
         self._served = False  # whether a database has been opened
         self._opening = asyncio.Lock()
         self._reloading = asyncio.Lock()
+        self._clocks = plan.ClockWatch()
         self._database_problem: str | None = None
         self._stopping = False
 
@@ -130,6 +131,7 @@ class Daemon:
         except StoreError as error:
             log.error("database_unavailable", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
         self._core.ready = self._open  # type: ignore[method-assign]
+        self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves what is planned
         self._shift.plan()
         if self._watchdog is not None:
             self._scheduler.plan(HEALTH, self._ping, interval=self._watchdog, first_run=self._clock.now())
@@ -205,9 +207,8 @@ class Daemon:
 
     async def _watch_clock(self) -> None:
         """Plan anew when the wall clock steps: APScheduler waits for times of day."""
-        watch = plan.ClockWatch()
         while True:
-            step = watch.observe(self._clock.now(), self._clock.monotonic())
+            step = self._clocks.observe(self._clock.now(), self._clock.monotonic())
             if step:
                 log.warning("clock_stepped", seconds=round(step, 1))
                 self._scheduler.clock_stepped(step, first=HEALTH)

@@ -35,6 +35,19 @@ RAN = {
     "geo_cache_cleanup": "geo_cache_cleanup_ran",
     "session_cleanup": "session_cleanup_ran",
 }
+# Steps the clock back by a day once the jobs are planned, and before the daemon is ready.
+STEP_AT_THE_START = """
+from pathlib import Path
+from bangeod.service.local_api import LocalApi
+
+apply = LocalApi.apply
+
+async def step_and_apply(self, settings):
+    Path("{file}").write_text("-86400.0")
+    await apply(self, settings)
+
+LocalApi.apply = step_and_apply
+"""
 LONG_AGO = datetime(1970, 1, 1, 0, 0, 10, tzinfo=UTC)
 
 
@@ -104,11 +117,12 @@ class Scene:
 def begin(start: Start, place: Installation, clock: FakeClock, systemd: NotifySocket) -> Begin:
     """Give a function that starts a daemon whose jobs, the flush aside, have last run an hour or a minute ago."""
 
-    def begin(*changes: dict[str, object], limit: int = LIMIT) -> Scene:
+    def begin(*changes: dict[str, object], limit: int = LIMIT, **more: str) -> Scene:
         place.ran("geo_cache_cleanup", HOUR)
         place.ran("session_cleanup", HOUR)
         place.ran("geo_re_resolve", MINUTE)
         environ = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": str(limit * 1_000_000), **clock.environ}
+        environ |= more
         return Scene(start({"api.enabled": True}, *changes, environ=environ), place, clock, systemd)
 
     return begin
@@ -182,6 +196,15 @@ def test_a_clock_that_jumps_to_1970_and_back_leaves_one_run_to_catch_up(begin: B
     scene.wait_for_runs(**dict.fromkeys(JOBS, 0))
     scene.step(-there)
     scene.wait_for_runs(**dict.fromkeys(JOBS, 1))
+    assert scene.daemon.stop() == 0
+
+
+def test_a_step_while_the_daemon_is_still_starting_is_noticed(begin: Begin, clock: FakeClock, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(STEP_AT_THE_START.format(file=clock.file))
+    scene = begin(PYTHONPATH=str(site))
+    assert scene.daemon.wait_for("clock_stepped")["seconds"] < -80_000
     assert scene.daemon.stop() == 0
 
 
