@@ -26,8 +26,8 @@ INTERVALS: Final = {
     "session_cleanup": times(1.0, 36.0),
 }
 LIFETIME: Final = times(5, 200)  # seconds that rows and sessions last at most
-TURBULENT: Final = times(4, 8)  # runs of session_cleanup, after each of which something is restarted or killed
-CALM: Final = times(4, 9)  # and without that
+TURBULENT: Final = times(4, 6)  # runs of session_cleanup, after each of which something is restarted or killed
+CALM: Final = times(4, 6)  # and without that
 WARM_UP: Final = times(1, 2)  # of the calm ones
 PUNCTUAL: Final = times(0.3, 0.8)  # the share of runs that there are at least: CI's machines have other work
 MOST_GROWTH: Final = 12.0  # MiB, of memory in use
@@ -105,14 +105,14 @@ def test_days_of_life_lose_nothing_and_let_nothing_grow(place: Installation, sta
                 days.pass_time()
             if turn % 3:  # else it is killed
                 _check_report(web_app.finish())
-        days.check_tables()
+    days.check_tables()
     process = Process(days.daemon.process.pid)
     with days.web_app() as web_app:
         for turn in range(CALM):
             if turn == WARM_UP:
                 memory, descriptors, entries = process.resident(), process.descriptors(), _entries(days)
             days.pass_time()
-            days.check_tables()
+        days.check_tables()
         assert process.resident() - memory < MOST_GROWTH
         eventually(lambda: process.descriptors() <= descriptors, "no more files are open than before")
         assert _entries(days) <= entries + LIFETIME / 0.02 + len(REGULARS)
