@@ -17,6 +17,7 @@ from bangeod.service.core import Core
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.verification import Verifier
 from bangeod.store import schema
+from tests.feed import DEADLINE
 from tests.manual_clock import ManualClock
 from tests.mmdb_files import nested, remove, write_mmdb
 
@@ -183,7 +184,7 @@ async def test_a_table_that_is_loaded_anew_meanwhile_is_verified_once_more(
     write_mmdb(file, GERMANY)
     run = await running.start()
     await known(run)
-    cache, verify, times = run.core.cache, run.core.cache.verify, 0
+    cache, verify, times, again = run.core.cache, run.core.cache.verify, 0, asyncio.Event()
 
     async def verify_and_load(find: Find) -> Verified:
         nonlocal times
@@ -192,12 +193,15 @@ async def test_a_table_that_is_loaded_anew_meanwhile_is_verified_once_more(
         if times == 1:
             cache.clear()
             await cache.load_from_db()
+        else:
+            again.set()
         return result
 
     monkeypatch.setattr(cache, "verify", verify_and_load)
     write_mmdb(file, FRANCE)
     await run.look()
     assert await held(run, "FR")
+    await asyncio.wait_for(again.wait(), DEADLINE)  # a thread loads the table
     for _ in range(2_000):
         await asyncio.sleep(0)
     assert times == 2  # and no more
