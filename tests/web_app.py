@@ -9,16 +9,14 @@ input ends it stops and prints a Report as JSON. It uses bangeod's SQLite: an ol
 
 import json
 import secrets
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 from bangeod.store.engine import engine
+from tests.companion import Companion, end_of_input
 from tests.feed import DEADLINE
 
 if TYPE_CHECKING:
@@ -41,42 +39,23 @@ class Report(NamedTuple):
     longest_write: float  # seconds
 
 
-class WebApp:
+class WebApp(Companion):
     """The process, for as long as the ``with`` block lasts; ``finish`` ends it and returns its report."""
 
     def __init__(self, database: Path, addresses: Iterable[str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.web_app", str(database)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parent.parent,
-        )
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n".join([*addresses, "", ""]))
-        self._process.stdin.flush()
+        super().__init__("tests.web_app", database)
+        self.input.write("\n".join([*addresses, "", ""]))
+        self.input.flush()
 
     def finish(self) -> Report:
         """Have it stop."""
-        output, _ = self._process.communicate(timeout=DEADLINE)
-        assert self._process.returncode == 0
-        return Report(*json.loads(output))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()  # no error where it has ended
-        self._process.communicate()
+        return Report(*json.loads(self.end()))
 
 
 def main(database: str) -> None:
     """Write until the standard input ends."""
     addresses = list(iter(lambda: sys.stdin.readline().strip(), ""))
-    ended = threading.Event()
-    threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
+    ended = end_of_input()
     connection = engine.connect(database, timeout=DEADLINE, isolation_level=None)
     report = Report([], [], [], 0.0)
     while not ended.wait(EVERY):
@@ -85,11 +64,6 @@ def main(database: str) -> None:
         report = report._replace(longest_write=max(report.longest_write, time.monotonic() - began))
     connection.close()
     print(json.dumps(report))
-
-
-def _wait_for_the_end(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
 
 
 def _write(connection: "Connection", report: Report, addresses: list[str]) -> None:

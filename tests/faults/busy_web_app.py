@@ -9,19 +9,17 @@ as the shortest retention allows. It prints a line when it has begun, and a Repo
 import json
 import random
 import secrets
-import subprocess
 import sys
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.client import GeoClient, Status
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.store.engine import engine
 from tests.benchmarks.samples import written
+from tests.companion import Companion, end_of_input
 from tests.feed import DEADLINE
 
 if TYPE_CHECKING:
@@ -42,30 +40,16 @@ class Report(NamedTuple):
     lost: list[str]  # sessions that are live, and rows that are not stale, but not there
 
 
-class BusyWebApp:
+class BusyWebApp(Companion):
     """The process, for as long as the ``with`` block lasts."""
 
     def __init__(self, database: Path, socket: Path, lifetime: int) -> None:
-        command = [sys.executable, "-m", "tests.faults.busy_web_app", str(database), str(socket), str(lifetime)]
-        root = Path(__file__).parent.parent.parent
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "begun\n"
+        super().__init__("tests.faults.busy_web_app", database, socket, lifetime)
+        assert self.output.readline() == "begun\n"
 
     def finish(self) -> Report:
         """Have it end in good order."""
-        output, _ = self._process.communicate(timeout=DEADLINE)
-        assert self._process.returncode == 0
-        return Report(*json.loads(output))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()  # no error where it has ended
-        self._process.communicate()
+        return Report(*json.loads(self.end()))
 
 
 class Work:
@@ -109,8 +93,7 @@ class Work:
 
 def main(database: str, socket: str, lifetime: int) -> None:
     """Work until the standard input ends."""
-    ended = threading.Event()
-    threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
+    ended = end_of_input()
     connection = engine.connect(database, timeout=DEADLINE, isolation_level=None)
     with closing(connection), GeoClient(socket) as client:
         work = Work(connection, lifetime)
@@ -119,11 +102,6 @@ def main(database: str, socket: str, lifetime: int) -> None:
             work.write()
             work.look_up(client)
         print(json.dumps(work.report()))
-
-
-def _wait_for_the_end(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
 
 
 if __name__ == "__main__":

@@ -7,19 +7,18 @@ transaction has committed. Now and then it closes the database and opens it agai
 to let go of the log at times, and the next to find it.
 """
 
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from bangeod.store.engine import engine
-from tests.daemon_process import environment
+from tests.companion import Companion, end_of_input
 from tests.feed import DEADLINE, Feed
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ EVERY = 0.008  # seconds
 REOPENED = 0.02  # of the transactions
 OWN_COUNTRY = "AQ"  # no source has these addresses there
 STALE_COUNTRY = "CL"
-ROOT = Path(__file__).resolve().parents[2]
 
 LONG_AGO, EVER = "2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
 SESSION = "INSERT INTO sessions (token, expires_at) VALUES (?, ?)"
@@ -73,24 +71,17 @@ def stale(number: int) -> str:
     return f"9.{number >> 16}.{number >> 8 & 0xFF}.{number & 0xFF}"
 
 
-class MeddlingWebApp:
+class MeddlingWebApp(Companion):
     """The process, for as long as the ``with`` block lasts; ``through`` is what starts it in our place."""
 
     def __init__(self, database: Path, seed: int, *, through: Sequence[str] = ()) -> None:
+        super().__init__("tests.faults.meddling_web_app", database, seed, through=through)
         self._feed: Feed[Commit] = Feed("the web app")
-        self._process = subprocess.Popen(
-            [*through, sys.executable, "-m", "tests.faults.meddling_web_app", str(database), str(seed)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env=environment(),
-        )
         self._thread = threading.Thread(target=self._read, name="web-app")
         self._thread.start()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self.output:
             self._feed.add(msgspec.json.decode(line, type=Commit))
         self._feed.close()
 
@@ -104,30 +95,22 @@ class MeddlingWebApp:
 
     def finish(self) -> None:
         """Have it stop; it has said all it did when this returns."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self.input.close()
         assert self._process.wait(DEADLINE) == 0
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()  # no error where it has ended
-        self._process.wait()
-        self._thread.join()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._thread.join()  # before its pipe is closed
+        super().__exit__(kind, error, trace)
 
 
 def main(database: str, seed: int) -> None:
     """Write until the standard input ends."""
     chance = Random(seed)
-    ended = threading.Event()
-    threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
+    ended = end_of_input()
     connection, number = _open(database), 0
     while not ended.wait(EVERY):
         if chance.random() < REOPENED:
@@ -136,11 +119,6 @@ def main(database: str, seed: int) -> None:
         print(msgspec.json.encode(_commit(connection, number, chance)).decode(), flush=True)
         number += 1
     connection.close()
-
-
-def _wait_for_the_end(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
 
 
 def _open(database: str) -> "Connection":
