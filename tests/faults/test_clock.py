@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bangeod.client import GeoClient
+from tests import broken_within
 from tests.asking import socket_of
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
@@ -200,10 +201,7 @@ def test_a_clock_that_jumps_to_1970_and_back_leaves_one_run_to_catch_up(begin: B
 
 
 def test_a_step_while_the_daemon_is_still_starting_is_noticed(begin: Begin, clock: FakeClock, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(STEP_AT_THE_START.format(file=clock.file))
-    scene = begin(PYTHONPATH=str(site))
+    scene = begin(**broken_within.put(STEP_AT_THE_START.format(file=clock.file), tmp_path / "site"))
     assert scene.daemon.wait_for("clock_stepped")["seconds"] < -80_000
     assert scene.daemon.stop() == 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import hangs
+from tests import broken_within
 from tests.asking import Asking, new_addresses, socket_of
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
@@ -144,7 +144,7 @@ def test_a_source_that_never_answers_is_given_up_in_time_and_holds_up_no_other(
 def test_with_a_scheduler_that_hangs_the_watchdog_goes_hungry_and_lookups_go_on(
     hanging: DaemonProcess, place: Installation, systemd: NotifySocket, asking: Asking
 ) -> None:
-    hanging.send(signal.Signals[hangs.SCHEDULER])
+    hanging.send(signal.Signals[broken_within.SCHEDULER])
     began = time.monotonic()
     with asking:
         eventually(lambda: systemd.longest_silence(began) > 2 * LIMIT, "systemd would have ended it")
@@ -153,7 +153,7 @@ def test_with_a_scheduler_that_hangs_the_watchdog_goes_hungry_and_lookups_go_on(
 
 
 def test_with_a_loop_that_hangs_the_watchdog_goes_hungry(hanging: DaemonProcess, systemd: NotifySocket) -> None:
-    hanging.send(signal.Signals[hangs.LOOP])
+    hanging.send(signal.Signals[broken_within.LOOP])
     began = time.monotonic()
     eventually(lambda: systemd.longest_silence(began) > 2 * LIMIT, "systemd would have ended it")
 
@@ -161,10 +161,7 @@ def test_with_a_loop_that_hangs_the_watchdog_goes_hungry(hanging: DaemonProcess,
 @pytest.fixture
 def hanging(begin: Callable[..., DaemonProcess], tmp_path: Path) -> DaemonProcess:
     """Give a daemon that hangs at a signal."""
-    directory = tmp_path / "site"
-    directory.mkdir()
-    (directory / "sitecustomize.py").write_text(hangs.CODE)
-    return begin(PYTHONPATH=str(directory))
+    return begin(**broken_within.put(broken_within.HANGS, tmp_path / "site"))
 
 
 def test_a_process_that_is_stopped_feeds_nobody_and_goes_on_where_it_was(

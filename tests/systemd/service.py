@@ -1,13 +1,13 @@
 """bangeod as a service of the tests' machine: its unit, config, database and journal."""
 
 import json
-import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from tests import broken_within
 from tests.feed import DEADLINE, eventually
 from tests.installation import as_toml
 from tests.systemd.machine import Machine
@@ -109,8 +109,7 @@ class Service:
         """Have the service's Python run this code at its start: a hang or a fault that a test needs within it."""
         where = 'import sysconfig; print(sysconfig.get_path("purelib"))'
         directory = self.machine.run(PYTHON, "-c", where).stdout.strip()
-        guarded = f"import sys\nif sys.argv[1:2] != ['-c']:\n{textwrap.indent(code, '    ')}"
-        self.machine.write(f"{directory}/broken_for_a_test.py", guarded)
+        self.machine.write(f"{directory}/broken_for_a_test.py", broken_within.guarded(code))
         self.machine.write(f"{directory}/broken_for_a_test.pth", "import broken_for_a_test\n")
         try:
             yield

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import hangs
+from tests import broken_within
 from tests.feed import eventually
 from tests.systemd.service import DROP_INS, PYTHON, SOURCE, Service
 
@@ -23,7 +23,7 @@ WATCHDOG = ("WatchdogSec=3s", "RestartSec=100ms")
 def watched(service: Service) -> Iterator[Service]:
     """Give the service with a short watchdog, not started, and with the hangs within it."""
     service.drop_in(*WATCHDOG)
-    with service.broken_by(hangs.CODE):
+    with service.broken_by(broken_within.HANGS):
         yield service
 
 
