@@ -19,6 +19,7 @@ from tests.loopback_server import Reply, respond, silence
 A = "8.8.8.8"
 AMERICA = {"country": "United States", "countryCode": "US"}
 LIVES = times(10, 60)
+FEWEST = 10  # where a pause is too short for all of them
 # What a life is allowed to come to before it is killed; the last of these has had its chance to ask.
 MOMENTS = ("starting", "geo_cache_loaded", "ready", "geo_re_resolve_start", "geo_re_resolve_complete")
 
@@ -48,11 +49,13 @@ async def test_within_a_pause_a_crash_loop_sends_nothing(
     await server.arrival()
     await asyncio.to_thread(eventually, lambda: paused_until(place) >= began + pause, "the pause is on the disk")
     for life in range(LIVES):
+        if life >= FEWEST and time.time() > began + pause / 2:
+            break
         daemon.send(signal.SIGKILL)
         await asyncio.to_thread(daemon.ended)
         daemon = launch(place.config)
         await said(daemon, MOMENTS[-1 - life % len(MOMENTS)])
-    assert time.time() < began + 60, "the pause has passed meanwhile: this machine is too slow for so many lives"
+    assert time.time() < began + pause, f"this machine is too slow for {FEWEST} lives within the pause"
     assert (len(server.requests), server.offences) == (1, [])
     assert paused_until(place) >= began + pause
     assert place.countries() == {A: None}
