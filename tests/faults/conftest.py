@@ -1,17 +1,31 @@
 """What the tests of faults share: a daemon whose jobs run when they are told to, and what takes half a minute."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
-from tests.faults.long_lock import LongLock
 from tests.faults.patient import Patient
 from tests.faults.siege import SETTINGS, WATCHDOG, Siege
 from tests.faults.trickling import Trickling
 from tests.installation import Installation
 from tests.notify_socket import NotifySocket
+
+REQUIRED = "BANGEOD_TESTS_REQUIRE_FAULTS"  # set where none of these tests may be skipped
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a test that is skipped as failed where it could run."""
+    report = yield
+    if report.skipped and os.environ.get(REQUIRED):
+        report.outcome = "failed"
+        report.longrepr = f"${REQUIRED} is set, but {item.nodeid} was skipped: {report.longrepr}"
+    return report
 
 
 @pytest.fixture
@@ -35,10 +49,3 @@ def trickling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trickling]:
             daemon.wait_for("ready")
             with Trickling(Siege(place, daemon, systemd)) as requests:
                 yield requests
-
-
-@pytest.fixture(scope="session")
-def locked_for_long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LongLock]:
-    """Give a daemon whose database another process locks from now on; other tests can run meanwhile."""
-    with LongLock(tmp_path_factory.mktemp("locked")) as scene:
-        yield scene
