@@ -82,6 +82,11 @@ class DaemonProcess:
         self._output.seek(0)
         return self._output.read()
 
+    @property
+    def is_alive(self) -> bool:
+        """Say whether it has not ended, by itself or by a signal."""
+        return self.process.poll() is None
+
     # --- what it is told ---
 
     def send(self, number: signal.Signals) -> None:
