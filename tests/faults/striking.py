@@ -110,7 +110,11 @@ class Striker:
         """Live once, and look at what is left then."""
         with self._scene() as scene:
             life = self.live(scene, attach)
-            self.check(scene, life)
+            try:
+                self.check(scene, life)
+            except AssertionError as error:
+                error.add_note(f"it ended by itself: {life.ended}, after {len(life.calls)} calls: {life.calls[-1:]}")
+                raise
         return life
 
     @contextmanager
