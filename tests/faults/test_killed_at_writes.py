@@ -47,7 +47,7 @@ STATE_WRITTEN = {*((call, ".state.toml.part") for call in WRITING), SYNC_DIRECTO
 UNWRITTEN_WRITTEN = {*((call, ".unwritten.json.part") for call in WRITING), SYNC_DIRECTORY}
 UNWRITTEN_REMOVED = {("unlink", "unwritten.json"), ("unlink", ".unwritten.json.part"), SYNC_DIRECTORY}
 
-# At so many calls on the database at least somebody must have been killed. How many there are follows the time that
+# At so many calls on the database at least the daemon must have been killed. How many there are follows the time that
 # slices and checkpoints take; counted were 31, 59, 49 and 22, and 33 at a stop.
 FEWEST = {FLUSH: 24, "geo_re_resolve": 40, "geo_cache_cleanup": 32, "session_cleanup": 16}
 FEWEST_AT_STOP = 24
