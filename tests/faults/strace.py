@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +22,9 @@ from tests.feed import DEADLINE, Feed
 ON_DATABASE: Final = ("pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate", "?unlink", "unlinkat")
 ON_STATE: Final = ("write", "fsync", "?rename", "?renameat", "?renameat2", "unlinkat")
 
-_CALL = re.compile(r"^\d+ +(\w+)\(")
+# The call, the file that its first argument is a descriptor of, and the name that follows.
+_CALL = re.compile(r'\d+ +(\w+)\((?:\w+(?:<(.*?)>)?)?(?:, )?(?:"(.*?)")?')
+_BY_NAME = re.compile(r"(rename|unlink|open)(at2?)?")
 
 
 def _works() -> bool:
@@ -46,23 +47,42 @@ class Fault(NamedTuple):
         return ["-e", f"inject=?{self.call}:{self.what}:when={self.when}"]
 
 
+What = tuple[str, str]  # a call, however the system calls it (renameat2 is ``rename``), and the file that it is on
+
+
+class Call(NamedTuple):
+    """A call that was made, and on which file, without its directory."""
+
+    name: str
+    file: str
+
+    @staticmethod
+    def read(line: str) -> "Call | None":
+        """Read a line of the log; None where it is about something else."""
+        match = _CALL.match(line)
+        if match is None:
+            return None
+        name, opened, named = match.groups()
+        return Call(name, Path((named if _BY_NAME.fullmatch(name) else opened) or "").name)
+
+    @property
+    def what(self) -> What:
+        """Return what is done to which file."""
+        by_name = _BY_NAME.fullmatch(self.name)
+        return by_name[1] if by_name else self.name, self.file
+
+
 def options(paths: Iterable[Path], calls: Iterable[str], log: Path, *faults: Fault) -> list[str]:
     """Return the words that start strace; ``-p PID`` follows."""
     files = [word for path in paths for word in ("-P", str(path))]
     trace = ["-e", "trace=" + ",".join(calls), "-e", "signal=none"]
-    return ["strace", "-f", "-o", str(log), *files, *trace, *(word for fault in faults for word in fault.words())]
+    return ["strace", "-f", "-y", "-o", str(log), *files, *trace, *(word for fault in faults for word in fault.words())]
 
 
-def counted(log: Path) -> dict[str, int]:
-    """Return how often each call was made, by the thread that made it most often."""
-    by_thread: Counter[tuple[str, str]] = Counter()
-    for line in log.read_text(errors="replace").splitlines():
-        if match := _CALL.match(line):
-            by_thread[line.split()[0], match[1]] += 1
-    most: dict[str, int] = {}
-    for (_, call), times in by_thread.items():
-        most[call] = max(times, most.get(call, 0))
-    return most
+def made(log: Path) -> list[Call]:
+    """Return the calls that were made, in the order of their beginnings."""
+    lines = log.read_text(errors="replace").splitlines()
+    return [call for line in lines if (call := Call.read(line)) is not None]
 
 
 class Attached:
@@ -114,9 +134,9 @@ class Attached:
         self._process.stderr.close()
 
     @property
-    def counted(self) -> dict[str, int]:
-        """Return how often each call was made."""
-        return counted(self._log)
+    def made(self) -> list[Call]:
+        """Return the calls that were made, in the order of their beginnings."""
+        return made(self._log)
 
     @property
     def injected(self) -> bool:

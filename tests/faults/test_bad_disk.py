@@ -1,5 +1,7 @@
 """A disk that fails at any write of a job: nothing is lost, the log says what and where, and the next run is whole."""
 
+from collections import Counter
+
 import pytest
 
 from tests.daemon_process import Line
@@ -12,6 +14,11 @@ pytestmark = strace.needs_strace
 
 ONCE, STAYS = "{}", "{}+"
 DATABASE_CALLS = ("pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate")
+# Of each call so many at least must have failed. How many a job makes follows the pages that its rows fall on: these
+# are somewhat below what was counted (29, 22 to 26, 10 and 10 writes). None for fdatasync and fallocate: the SQLite of
+# pysqlite3 makes neither, Python's own may.
+FEWEST_WRITES = {"geo_cache_flush": 20, "geo_re_resolve": 12, "geo_cache_cleanup": 8, "session_cleanup": 8}
+FEWEST = {"fsync": 2, "ftruncate": 1}
 FAILED = "reading or writing failed"
 
 
@@ -33,24 +40,32 @@ def assert_said(patient: Patient, reports: list[Line], error: str) -> None:
     assert first["level"] == ("error" if first["event"] == "job_failed" else "warning")
 
 
+def run_failing(patient: Patient, job: str, fault: strace.Fault) -> tuple[Line, bool]:
+    """Run a job while a call fails; return its report, and whether the call was made."""
+    with strace.Attached(patient.daemon.process.pid, patient.database_files, [fault.call], fault) as tracer:
+        report = patient.run(job)
+        tracer.detach()
+        return report, tracer.injected
+
+
 @pytest.mark.parametrize("when", [ONCE, STAYS])
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 @pytest.mark.parametrize("job", JOBS)
 def test_a_write_that_fails_costs_nothing_and_is_said_and_the_next_run_makes_up_for_it(
     patient: Patient, job: str, error: str, when: str
 ) -> None:
-    faults = 0
+    faults: Counter[str] = Counter()
     for call in DATABASE_CALLS:
-        number, injected = 0, True
+        injected = True
         while injected:
-            number += 1
+            number = faults[call] + 1
             work = patient.give(job)
-            fault = strace.Fault(call, f"error={error}", when.format(number))
-            with strace.Attached(patient.daemon.process.pid, patient.database_files, [call], fault) as tracer:
-                reports = [patient.run(job) for _ in range(1 if when is ONCE else 2)]  # the second opens it anew
-                tracer.detach()
-                injected = tracer.injected
-            faults += injected
+            report, injected = run_failing(patient, job, strace.Fault(call, f"error={error}", when.format(number)))
+            reports = [report]
+            if injected and when is STAYS:  # the next run opens it anew on another thread, and strace counts by thread
+                report, _ = run_failing(patient, job, strace.Fault(call, f"error={error}", when.format(1)))
+                reports.append(report)
+            faults[call] += injected
             patient.assert_nothing_is_lost(work)
             if injected:
                 assert_said(patient, reports, error)
@@ -61,4 +76,6 @@ def test_a_write_that_fails_costs_nothing_and_is_said_and_the_next_run_makes_up_
             assert work.is_done
             assert more.is_done
             assert patient.dirty == 0
-    print(f"{job}, {error}, {when}: {faults} faults")
+    fewest = {"pwrite64": FEWEST_WRITES[job], **FEWEST}
+    assert all(faults[call] >= number for call, number in fewest.items()), f"too few to prove anything: {faults}"
+    print(f"{job}, {error}, {when}: {faults.total()} faults: {dict(faults)}")

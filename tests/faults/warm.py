@@ -5,16 +5,24 @@ Hundreds of them are killed, and a start takes most of a second otherwise.
 
 import multiprocessing
 import os
+import signal
+import socket
 import sys
 import warnings
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from bangeod.__main__ import main
+from bangeod.client import GeoClient
+from bangeod.client.protocol import job_path
 from tests.daemon_process import environment
-from tests.feed import DEADLINE
+from tests.feed import DEADLINE, eventually
+from tests.installation import Installation
+
+READ_AT_ONCE: Final = 65_536  # bytes
 
 _FORKSERVER: Final = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload([__name__, "tests.faults.warmed"])
@@ -45,7 +53,15 @@ class WarmCommand:
 
     def go(self) -> int:
         """Have it begin and wait until it has ended; return its exit status, less than 0 for a signal."""
+        self.begin()
+        return self.ended()
+
+    def begin(self) -> None:
+        """Have it begin."""
         self._go.send(None)
+
+    def ended(self) -> int:
+        """Wait until it has ended; return its exit status, less than 0 for a signal."""
         self._process.join(DEADLINE)
         status = self._process.exitcode
         assert status is not None, f"it did not end; it said:\n{self.output}"
@@ -54,7 +70,45 @@ class WarmCommand:
     @property
     def output(self) -> str:
         """Return what it has written."""
-        return self._output.read_text(errors="replace")
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
+
+
+class WarmDaemon(WarmCommand):
+    """`bangeod run`, with its API enabled."""
+
+    def __init__(self, place: Installation, *, output: Path) -> None:
+        output.unlink(missing_ok=True)  # what an earlier one said
+        super().__init__("run", "--config", str(place.config), output=output)
+        self._socket = str(place.home / "bangeod.sock")
+
+    def start(self) -> bool:
+        """Have it begin and wait until it is ready; return whether it lived to see that."""
+        self.begin()
+        eventually(lambda: self._is_ready() or self._process.exitcode is not None, "the daemon is ready")
+        return self._process.exitcode is None
+
+    def _is_ready(self) -> bool:
+        return '"event":"ready"' in self.output.replace(" ", "")
+
+    def client(self) -> GeoClient:
+        """Return a client of its API."""
+        return GeoClient(self._socket, timeout=DEADLINE, strict=True)
+
+    def run(self, job: str) -> bool:
+        """Have it run a job to its end; return whether it lived to see that."""
+        request = f"POST {job_path(job)} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        with socket.socket(socket.AF_UNIX) as connection:  # not the client: that would look for the next daemon
+            connection.settimeout(DEADLINE)
+            connection.connect(self._socket)
+            connection.sendall(request.encode())
+            answer = b"".join(iter(partial(connection.recv, READ_AT_ONCE), b""))
+        assert not answer or b'"outcome":"done"' in answer, answer
+        return bool(answer)
+
+    def stop(self) -> int:
+        """Ask it to stop and wait for that; return its exit status, less than 0 for a signal."""
+        os.kill(self.pid, signal.SIGTERM)
+        return self.ended()
 
 
 def _run(arguments: tuple[str, ...], go: Connection, output: Path) -> None:
