@@ -10,7 +10,7 @@ import pytest
 from bangeod.client import GeoClient, Status
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
-from tests.faults import malformed
+from tests.faults import allowed, malformed
 from tests.faults.hostile import converse
 from tests.faults.siege import CACHED, SETTINGS, WATCHDOG, Siege, troubles
 from tests.faults.soak import times
@@ -21,6 +21,8 @@ from tests.notify_socket import NotifySocket
 pytestmark = pytest.mark.usefixtures("trickling")  # what it waits for can come while these run
 
 GOOD_ONES = 3  # that come before a malformed one
+SENDERS = 8
+AT_A_TIME = 50  # requests
 
 
 @pytest.fixture(scope="module")
@@ -78,5 +80,6 @@ def test_good_requests_with_some_bytes_changed_do_no_harm(
         replies = converse(siege.path, sent)
         assert all(reply.status < 500 for reply in replies), (seed, sent)
 
-    with siege.laid(), ThreadPoolExecutor(8) as senders:
-        list(senders.map(send, range(times(400, 20_000))))
+    with siege.laid(allowed.LITTLE) as honest, ThreadPoolExecutor(SENDERS) as senders:
+        for number in honest.attacked(times(8, 100)):
+            list(senders.map(send, range(number * AT_A_TIME, (number + 1) * AT_A_TIME)))
