@@ -81,5 +81,5 @@ def test_good_requests_with_some_bytes_changed_do_no_harm(
         assert all(reply.status < 500 for reply in replies), (seed, sent)
 
     with siege.laid(allowed.LITTLE) as honest, ThreadPoolExecutor(SENDERS) as senders:
-        for number in honest.attacked(times(8, 100)):
+        for number in honest.attacked(times(8, 400)):
             list(senders.map(send, range(number * AT_A_TIME, (number + 1) * AT_A_TIME)))
