@@ -4,6 +4,7 @@ import asyncio
 import json
 import select
 import socket
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from tests.feed import DEADLINE, eventually
 
 CHUNK: Final = 1 << 16  # bytes
 PATIENCE: Final = 0.15  # seconds without an answer, or another one, after which a client hangs up
+ANSWER: Final = b"HTTP/1.1 "  # begins each
 DRIP: Final = 0.1  # seconds between two pieces of what trickles in
 
 BATCH_OF_ALL: Final = json.dumps({"ips": [CACHED] * 10_000}).encode()
@@ -25,9 +27,15 @@ GET: Final = b"GET /v1/lookup/%s HTTP/1.1\r\nHost: x\r\n\r\n" % CACHED.encode()
 
 
 def connect(path: Path) -> socket.socket:
-    """Open a connection, wait for that where too many want to; nothing on it waits for ever."""
+    """Open a connection, wait for that where too many want to; neither that nor anything on it waits for ever."""
     client = socket.socket(socket.AF_UNIX)
-    client.connect(str(path))
+    # A Python timeout would make a full backlog an error at once (unix(7), EAGAIN) instead of waiting for its end.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(DEADLINE), 0))
+    try:
+        client.connect(str(path))
+    except BaseException:
+        client.close()
+        raise
     client.settimeout(DEADLINE)
     return client
 
@@ -55,21 +63,28 @@ def received(client: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def converse(path: Path, sent: bytes) -> list[Reply]:
-    """Send bytes as they are, hang up where no answer seems to come any more, and return all answers."""
-    parts: list[bytes] = []
+def converse(path: Path, sent: bytes, *, awaited: int = 0) -> list[Reply]:
+    """Send bytes as they are, hang up where no answer seems to come any more, and return all answers.
+
+    So many answers as are ``awaited`` may take their time, unless the other end closes before.
+    """
+    octets = b""
     with connect(path) as client:
         with suppress(ConnectionError):  # the other end may have had enough
             client.sendall(sent)
         with suppress(ConnectionError):
-            while select.select([client], [], [], PATIENCE)[0]:
+            while _comes(client, DEADLINE if octets.count(ANSWER) < awaited else PATIENCE):
                 part = client.recv(CHUNK)
                 if not part:
-                    return answers(b"".join(parts))
-                parts.append(part)
+                    return answers(octets)
+                octets += part
         with suppress(OSError):
             client.shutdown(socket.SHUT_WR)
-        return answers(b"".join([*parts, received(client)]))
+        return answers(octets + received(client))
+
+
+def _comes(client: socket.socket, seconds: float) -> bool:
+    return bool(select.select([client], [], [], seconds)[0])
 
 
 def answers(octets: bytes) -> list[Reply]:
@@ -100,8 +115,10 @@ async def drip(path: Path, head: bytes, piece: bytes) -> bytes:
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(head)
     answer = asyncio.create_task(reader.read())
-    while not answer.done():
-        writer.write(piece)
-        await asyncio.wait({answer}, timeout=DRIP)
-    writer.transport.abort()
+    try:
+        while not answer.done():
+            writer.write(piece)
+            await asyncio.wait({answer}, timeout=DRIP)
+    finally:
+        writer.transport.abort()
     return b"" if isinstance(answer.exception(), ConnectionError) else answer.result()

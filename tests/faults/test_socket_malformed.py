@@ -10,14 +10,19 @@ import pytest
 from bangeod.client import GeoClient, Status
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
-from tests.faults import malformed
+from tests.faults import allowed, malformed
 from tests.faults.hostile import converse
 from tests.faults.siege import CACHED, SETTINGS, WATCHDOG, Siege, troubles
 from tests.faults.soak import times
+from tests.feed import DEADLINE
 from tests.installation import Installation
 from tests.notify_socket import NotifySocket
 
 pytestmark = pytest.mark.usefixtures("trickling")  # what it waits for can come while these run
+
+GOOD_ONES = 3  # that come before a malformed one
+SENDERS = 8
+AT_A_TIME = 50  # requests
 
 
 @pytest.fixture(scope="module")
@@ -31,28 +36,37 @@ def daemon_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Da
         yield daemon, place.home / "bangeod.sock"
 
 
-@pytest.mark.parametrize("sent", malformed.CORPUS)
-def test_a_malformed_request_gets_an_error_or_a_close(daemon_of_all: tuple[DaemonProcess, Path], sent: bytes) -> None:
+@pytest.mark.parametrize(("sent", "status"), malformed.CORPUS)
+def test_a_malformed_request_gets_its_error_or_a_close(
+    daemon_of_all: tuple[DaemonProcess, Path], sent: bytes, status: int
+) -> None:
     daemon, path = daemon_of_all
     logged = daemon.mark()
-    assert all(400 <= reply.status < 500 for reply in converse(path, sent))
-    with GeoClient(str(path)) as client:
+    answered = _answered(status)
+    assert [reply.status for reply in converse(path, sent, awaited=len(answered))] == answered
+    with GeoClient(str(path), timeout=DEADLINE) as client:
         assert client.lookup(CACHED).status is Status.RESOLVED
     assert troubles(daemon.lines(since=logged)) == []
 
 
-@pytest.mark.parametrize("sent", malformed.CORPUS)
+@pytest.mark.parametrize(("sent", "status"), malformed.CORPUS)
 def test_a_malformed_request_behind_good_ones_takes_nothing_but_its_connection(
-    daemon_of_all: tuple[DaemonProcess, Path], sent: bytes
+    daemon_of_all: tuple[DaemonProcess, Path], sent: bytes, status: int
 ) -> None:
-    """Good requests that come in one piece with a bad one are dropped, by aiohttp; what is answered keeps the order."""
+    """Good requests that come in one piece with what is no HTTP are dropped, by aiohttp; the order is kept."""
     daemon, path = daemon_of_all
     logged = daemon.mark()
-    statuses = [reply.status for reply in converse(path, malformed.GOOD[0] * 3 + sent)]
-    good = statuses.count(200)
-    assert statuses[:good] == [200] * good
-    assert all(400 <= status < 500 for status in statuses[good:])
+    answered = _answered(status)
+    replies = converse(path, malformed.GOOD[0] * GOOD_ONES + sent, awaited=GOOD_ONES + len(answered))
+    statuses = [reply.status for reply in replies]
+    good = len(statuses) - len(answered)
+    assert statuses == [200] * good + answered
+    assert good in (range(GOOD_ONES + 1) if status == 400 else [GOOD_ONES])
     assert troubles(daemon.lines(since=logged)) == []
+
+
+def _answered(status: int) -> list[int]:
+    return [] if status == malformed.CLOSED else [status]
 
 
 def test_good_requests_with_some_bytes_changed_do_no_harm(
@@ -66,5 +80,6 @@ def test_good_requests_with_some_bytes_changed_do_no_harm(
         replies = converse(siege.path, sent)
         assert all(reply.status < 500 for reply in replies), (seed, sent)
 
-    with siege.laid(), ThreadPoolExecutor(8) as senders:
-        list(senders.map(send, range(times(400, 20_000))))
+    with siege.laid(allowed.LITTLE) as honest, ThreadPoolExecutor(SENDERS) as senders:
+        for number in honest.attacked(times(8, 400)):
+            list(senders.map(send, range(number * AT_A_TIME, (number + 1) * AT_A_TIME)))

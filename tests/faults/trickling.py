@@ -1,16 +1,17 @@
 """Requests that trickle in, byte by byte, for as long as the daemon bears it: begun at once, waited for later."""
 
 import asyncio
-from pathlib import Path
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
 from bangeod.service.loop import LoopThread
 from tests.api_host import Reply
+from tests.faults.allowed import LITTLE
 from tests.faults.hostile import answers, drip
 from tests.faults.siege import Siege
 from tests.faults.soak import times
-from tests.feed import DEADLINE
+from tests.feed import DEADLINE, eventually
 
 GET: Final = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\n"
 POST: Final = b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\n"
@@ -26,25 +27,36 @@ BODIES: Final[Begun] = (
 )
 HEADERS_OF_EACH: Final = times(25, 70)
 BODIES_OF_EACH: Final = 8  # fewer than may be received at a time: above that the oldest is turned away
+ALL: Final = len(HEADERS) * HEADERS_OF_EACH + len(BODIES) * BODIES_OF_EACH
 
 
 class Trickling:
-    """The requests, on a loop of their own for as long as the ``with`` block lasts."""
+    """The requests, on a loop of their own, and honest clients beside them, for as long as the ``with`` block lasts."""
 
     def __init__(self, siege: Siege) -> None:
-        self.siege = siege
-        self._loop = LoopThread()
+        self._siege = siege
+        self._stack = ExitStack()
+        self.served: list[tuple[int, ...]] = []  # honest clients' answers: at first, and as each kind began to end
 
     def __enter__(self) -> Self:
-        self._loop.__enter__()
-        self._headers = self._loop.submit(_all(self.siege.path, HEADERS, HEADERS_OF_EACH))
-        self._bodies = self._loop.submit(_all(self.siege.path, BODIES, BODIES_OF_EACH))
+        with ExitStack() as stack:
+            self._honest = stack.enter_context(self._siege.laid(LITTLE))
+            loop = stack.enter_context(LoopThread())
+            self._headers = loop.submit(self._all(HEADERS, HEADERS_OF_EACH))
+            self._bodies = loop.submit(self._all(BODIES, BODIES_OF_EACH))
+            eventually(lambda: self._siege.api()["connections"] > ALL, "all of them are connected")
+            self.served.append(self._honest.answers())
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.__exit__(kind, error, trace)
+        self._stack.__exit__(kind, error, trace)
+
+    def end(self) -> None:
+        """Have nothing trickle in any more, and hold the daemon to all that it owes since it began."""
+        self._stack.close()
 
     def headers(self) -> list[Reply]:
         """Return what was answered to the headers, when the daemon has hung up on all of them."""
@@ -54,9 +66,13 @@ class Trickling:
         """Return what was answered to the bodies, when the daemon has hung up on all of them."""
         return _replies(self._bodies.result(2 * DEADLINE))
 
-
-async def _all(path: Path, requests: Begun, count: int) -> list[bytes]:
-    return await asyncio.gather(*(drip(path, head, piece) for head, piece in requests for _ in range(count)))
+    async def _all(self, requests: Begun, each: int) -> list[bytes]:
+        drips = [
+            asyncio.ensure_future(drip(self._siege.path, head, piece)) for head, piece in requests for _ in range(each)
+        ]
+        await asyncio.wait(drips, return_when=asyncio.FIRST_COMPLETED)
+        self.served.append(self._honest.answers())
+        return await asyncio.gather(*drips)
 
 
 def _replies(answered: list[bytes]) -> list[Reply]:

@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import structlog
+from aiohttp import web
 
 from bangeod.api import connections, large, unix_socket
 from tests.api_host import CACHED, Host, hosting, parse, until
@@ -101,6 +103,25 @@ async def test_nothing_stays_of_a_body_whose_sender_has_gone(tmp_path: Path, tra
             writer.transport.abort()
             await until(lambda: host.server.figures.connections == 0)
         assert tracemalloc.get_traced_memory()[0] - before < 3_000_000  # of 18 million
+
+
+async def test_a_connection_that_is_lost_before_its_request_is_begun_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those are that make room for others: the request has come, and nobody has begun with it."""
+
+    def lose(connection: connections.Connection, data: bytes) -> None:
+        web.RequestHandler.data_received(connection, data)
+        connection.abort()
+
+    monkeypatch.setattr(connections.Connection, "data_received", lose)
+    with structlog.testing.capture_logs() as logged:
+        async with hosting(tmp_path / "s") as host:
+            with contextlib.suppress(ConnectionError):
+                await host.raw(HALF_A_BODY)
+            await until(lambda: host.server.figures.requests == 1)
+        assert host.server.figures.errors == 0
+    assert logged == []
 
 
 async def test_where_all_connections_are_being_worked_for_a_new_one_is_told_so(
