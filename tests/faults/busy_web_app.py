@@ -3,8 +3,8 @@
     python -m tests.faults.busy_web_app DATABASE SOCKET LIFETIME
 
 Each session and each row that it makes lasts for some seconds, LIFETIME at most and half of it at least: a row's
-``last_seen`` lies as far back as the shortest retention allows. It prints a line when it has begun, and a Report as
-JSON when its standard input ends.
+``last_seen`` lies as far back as the shortest retention allows. It prints a line when it has
+done a little of everything, and a Report as JSON when its standard input ends.
 """
 
 import json
@@ -66,7 +66,12 @@ class Work:
         self._latest: dict[str, int] = {}  # those of the last transaction
         self._answers = dict.fromkeys(map(str, Status), 0)
 
-    def write(self) -> None:
+    def go_on(self, client: GeoClient) -> None:
+        """Do a little of everything."""
+        self._write()
+        self._look_up(client)
+
+    def _write(self) -> None:
         """Commit a login and some bans."""
         chance, token, ips = self._chance, secrets.token_hex(8), [self._new_address() for _ in range(BANS)]
         self._connection.execute("BEGIN IMMEDIATE")
@@ -86,7 +91,7 @@ class Work:
     def _some_seconds(self) -> int:
         return self._chance.randrange(self._lifetime // 2, self._lifetime)
 
-    def look_up(self, client: GeoClient) -> None:
+    def _look_up(self, client: GeoClient) -> None:
         """Look up all addresses whose rows last, and what the daemon knows of those whose rows do not."""
         answers = client.lookup_batch([*REGULARS, "10.0.0.1"])
         answers += client.lookup_cached_only(list(self._latest))  # later, to be asked about them would let them last
@@ -109,10 +114,10 @@ def main(database: str, socket: str, lifetime: int) -> None:
     connection = engine.connect(database, timeout=DEADLINE, isolation_level=None)
     with closing(connection), GeoClient(socket, timeout=DEADLINE) as client:
         work = Work(connection, lifetime)
+        work.go_on(client)
         print("begun", flush=True)
         while not ended.wait(EVERY):
-            work.write()
-            work.look_up(client)
+            work.go_on(client)
         print(json.dumps(work.report()))
 
 

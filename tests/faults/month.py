@@ -195,6 +195,11 @@ class Month:
         self.remote.places[ip] = Geo("SE", "Sweden") if chance.random() < 0.5 else None
         return ip
 
+    def country(self, ip: str) -> str | None:
+        """Return what the sources say of an address."""
+        place = self.remote.places[ip] if ip in self.remote.places else self._embedded.find(ip)
+        return place and place.country_code
+
     @property
     def nowhere(self) -> set[str]:
         """Return the addresses that no source knows."""

@@ -42,7 +42,7 @@ SETTINGS: Final[dict[str, object]] = {
     **{f"jobs.{job}.interval": f"{interval * 1000:.0f}ms" for job, interval in INTERVALS.items()},
     "jobs.geo_cache_cleanup.retention_days": 1,
     "api.enabled": True,
-    "log.level": "info",
+    "log.level": "debug",  # so that each run of the cleanups has its line, also where nothing was to be deleted
     "database.busy_timeout": "5s",
 }
 
@@ -74,7 +74,7 @@ class Days:
             return punctual.read(client)
 
     def pass_time(self, job_id: str = "session_cleanup") -> None:
-        """Wait until a job has deleted again; what it had to delete is gone then."""
+        """Wait until a job has run again, and look at what it had to delete."""
         timeout = 2 * INTERVALS[job_id] + DEADLINE
         self.daemon.wait_for(f"{job_id}_ran", since=self.daemon.mark(), timeout=timeout)
         self.check_tables()
