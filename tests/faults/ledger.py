@@ -33,6 +33,7 @@ class Ledger:
         self._commits = 0
         self._live: set[str] = set()
         self._own: set[Row] = set()  # rows that stay as the web app made them, in every column
+        self._seen: set[str] = set()  # rows that the web app has seen later than the daemon ever can
         self._kept: Countries = {}  # rows that have this country for good
         self._unresolved: set[str] = set()  # rows that have none, or by now the daemon's
         self._stale: set[str] = set()  # rows that have to go
@@ -43,6 +44,7 @@ class Ledger:
         self._live.add(live(number))
         self._expired.add(expired(number))
         self._own.add(own_row(number))
+        self._seen.add(unresolved(number))
         if unresolved(number) not in self._kept:  # else a look has found it resolved before the web app told of it
             self._unresolved.add(unresolved(number))
         self._stale.add(stale(number))
@@ -50,6 +52,7 @@ class Ledger:
             self._keep(self._unresolved, unresolved(commit.resolved), OWN_COUNTRY)
         if commit.refreshed is not None:
             self._keep(self._stale, stale(commit.refreshed), STALE_COUNTRY)
+            self._seen.add(stale(commit.refreshed))
         if commit.extended is not None:
             self._expired.discard(expired(commit.extended))
             self._live.add(expired(commit.extended))
@@ -76,6 +79,8 @@ class Ledger:
         assert not wrong, f"rows are gone or have another country: {dict(list(wrong.items())[:5])}"
         gone = self._unresolved - countries.keys()
         assert not gone, f"rows are gone: {sorted(gone)[:5]}"
+        earlier = {ip: seen for ip, *_, seen in rows if ip in self._seen and seen != EVER}
+        assert not earlier, f"rows were seen earlier than they had been: {dict(list(earlier.items())[:5])}"
         self._look_at_what_is_resolved(countries)
 
     def _look_at_what_is_resolved(self, countries: Countries) -> None:
