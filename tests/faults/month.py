@@ -116,6 +116,11 @@ class Month:
         self.life = None
         self.model.waiting.clear()
 
+    async def aclose(self) -> None:
+        """Let go of a daemon that still runs where a check has failed: a thread of it keeps the process alive."""
+        if self.life is not None:
+            await self.kill()
+
     def step_clock(self, seconds: float) -> None:
         """Set the wall clock; the daemon notices within seconds."""
         assert self.life

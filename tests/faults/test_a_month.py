@@ -5,7 +5,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -54,22 +54,23 @@ def settings() -> Iterator[Settings]:
 async def test_a_month_of_restarts_kills_and_clock_steps_keeps_tables_memory_and_jobs_in_order(
     settings: Settings, seed: int
 ) -> None:
-    month, chance = Month(settings, seed), random.Random(-1 - seed)
     process = Process(os.getpid())
     descriptors = {False: process.descriptors()}  # by whether the daemon is up
-    await month.start()
-    for day in range(DAYS):
-        with capture_logs() as logged:
-            await _live_a_day(month, day, chance)
-            await month.pass_time(FLUSH)  # nothing waits to be written then
-        assert [line for line in logged if line["log_level"] in {"warning", "error", "critical"}] == []
-        _check_tables(month)
-        if month.life is not None:
-            _check_memory(month, month.life)
-        open_now = process.descriptors()
-        assert open_now <= descriptors.setdefault(month.life is not None, open_now), f"on day {day}"
-    await month.stop()
-    assert process.descriptors() <= descriptors[False]
+    async with aclosing(Month(settings, seed)) as month:
+        chance = random.Random(-1 - seed)
+        await month.start()
+        for day in range(DAYS):
+            with capture_logs() as logged:
+                await _live_a_day(month, day, chance)
+                await month.pass_time(FLUSH)  # nothing waits to be written then
+            assert [line for line in logged if line["log_level"] in {"warning", "error", "critical"}] == []
+            _check_tables(month)
+            if month.life is not None:
+                _check_memory(month, month.life)
+            open_now = process.descriptors()
+            assert open_now <= descriptors.setdefault(month.life is not None, open_now), f"on day {day}"
+        await month.stop()
+        assert process.descriptors() <= descriptors[False]
     for job_id in JobId:
         _check_runs([run for run in month.runs if run.job_id is job_id], getattr(settings.jobs, job_id).interval)
 
