@@ -36,7 +36,7 @@ LIFETIME: Final = times(6, 60)  # seconds that rows and sessions last at most, a
 TURBULENT: Final = 4  # runs of session_cleanup, after each of which something is restarted or killed
 WARM_UP: Final = times(2, 1)  # runs of geo_cache_cleanup: the tables, and so memory, are at their largest before one
 CALM: Final = times(8, 2)  # as above, while memory is watched
-MOST_GROWTH: Final = times(3.0, 4.0)  # MiB, of memory in use
+MOST_GROWTH: Final = 3.0  # MiB, of memory in use; up to 0.3 were measured, 0.4 in the soak
 STALLS: Final = 10  # times at most that the web app stands still for half a LIFETIME, within a lookup
 SETTINGS: Final[dict[str, object]] = {
     **{f"jobs.{job}.interval": f"{interval * 1000:.0f}ms" for job, interval in INTERVALS.items()},
