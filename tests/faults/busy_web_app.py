@@ -2,8 +2,9 @@
 
     python -m tests.faults.busy_web_app DATABASE SOCKET LIFETIME
 
-Each session and each row that it makes lasts for some seconds, LIFETIME at most: a row's ``last_seen`` lies as far back
-as the shortest retention allows. It prints a line when it has begun, and a Report as JSON when its standard input ends.
+Each session and each row that it makes lasts for some seconds, LIFETIME at most and half of it at least: a row's
+``last_seen`` lies as far back as the shortest retention allows. It prints a line when it has
+done a little of everything, and a Report as JSON when its standard input ends.
 """
 
 import json
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 EVERY: Final = 0.02  # seconds
+BANS: Final = 5  # rows in a transaction
 REGULARS: Final = [f"8.8.{number}.8" for number in range(100)]  # looked up all the time; their rows last
 SESSION: Final = "INSERT INTO sessions (token, expires_at) VALUES (?, ?)"
 ROW: Final = "INSERT OR IGNORE INTO geo_cache (ip, last_seen) VALUES (?, ?)"
@@ -61,23 +63,38 @@ class Work:
         self._chance = random.Random()
         self._sessions: dict[str, int] = {}  # until when each is live, in seconds since the epoch
         self._rows: dict[str, int] = {}  # as sessions
+        self._latest: dict[str, int] = {}  # those of the last transaction
         self._answers = dict.fromkeys(map(str, Status), 0)
 
-    def write(self) -> None:
-        """Commit a login and a ban."""
-        chance, now = self._chance, int(time.time())
-        token = secrets.token_hex(8)
-        ip = f"{chance.randrange(11, 95)}.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(1, 255)}"
-        self._sessions[token], self._rows[ip] = (now + chance.randrange(1, self._lifetime) for _ in range(2))
+    def go_on(self, client: GeoClient) -> None:
+        """Do a little of everything."""
+        self._write()
+        self._look_up(client)
+
+    def _write(self) -> None:
+        """Commit a login and some bans."""
+        chance, token, ips = self._chance, secrets.token_hex(8), [self._new_address() for _ in range(BANS)]
         self._connection.execute("BEGIN IMMEDIATE")
+        now = int(time.time())  # not before: to commit what has expired by then would be to ask for a late deletion
+        self._sessions[token] = now + self._some_seconds()
+        self._latest = {ip: now + self._some_seconds() for ip in ips}
+        self._rows |= self._latest
         self._connection.execute(SESSION, (token, written(self._sessions[token], chance)))
-        self._connection.execute(ROW, (ip, written(self._rows[ip] - SECONDS_A_DAY, chance)))
+        rows = [(ip, written(until - SECONDS_A_DAY, chance)) for ip, until in self._latest.items()]
+        self._connection.executemany(ROW, rows)
         self._connection.execute("COMMIT")
 
-    def look_up(self, client: GeoClient) -> None:
-        """Look up an address whose row lasts, and what the daemon knows of one whose row does not."""
-        answers = client.lookup_batch([self._chance.choice(REGULARS), "10.0.0.1"])
-        answers += client.lookup_cached_only([self._chance.choice(list(self._rows))])
+    def _new_address(self) -> str:
+        chance = self._chance
+        return f"{chance.randrange(11, 95)}.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(1, 255)}"
+
+    def _some_seconds(self) -> int:
+        return self._chance.randrange(self._lifetime // 2, self._lifetime)
+
+    def _look_up(self, client: GeoClient) -> None:
+        """Look up all addresses whose rows last, and what the daemon knows of those whose rows do not."""
+        answers = client.lookup_batch([*REGULARS, "10.0.0.1"])
+        answers += client.lookup_cached_only(list(self._latest))  # later, to be asked about them would let them last
         for entry in answers:
             self._answers[entry.status] += 1
 
@@ -95,12 +112,12 @@ def main(database: str, socket: str, lifetime: int) -> None:
     """Work until the standard input ends."""
     ended = end_of_input()
     connection = engine.connect(database, timeout=DEADLINE, isolation_level=None)
-    with closing(connection), GeoClient(socket) as client:
+    with closing(connection), GeoClient(socket, timeout=DEADLINE) as client:
         work = Work(connection, lifetime)
+        work.go_on(client)
         print("begun", flush=True)
         while not ended.wait(EVERY):
-            work.write()
-            work.look_up(client)
+            work.go_on(client)
         print(json.dumps(work.report()))
 
 

@@ -32,6 +32,7 @@ STALE_COUNTRY = "CL"
 LONG_AGO, EVER = "2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
 SESSION = "INSERT INTO sessions (token, expires_at) VALUES (?, ?)"
 ROW = "INSERT INTO geo_cache (ip, country_code, last_seen) VALUES (?, ?, ?)"
+WHOLE_ROW = "INSERT INTO geo_cache VALUES (?, ?, ?, ?, ?, ?, ?)"
 RESOLVE = "UPDATE geo_cache SET country_code = ? WHERE ip = ? AND country_code IS NULL"
 REFRESH = "UPDATE geo_cache SET last_seen = ? WHERE ip = ?"
 EXTEND = "UPDATE sessions SET expires_at = ? WHERE token = ?"
@@ -59,6 +60,11 @@ def expired(number: int) -> str:
 def own(number: int) -> str:
     """Return the address of a row that came with OWN_COUNTRY."""
     return f"2a00:1450:{number >> 16:x}:{number & 0xFFFF:x}::1"
+
+
+def own_row(number: int) -> tuple[str, ...]:
+    """Return that row, whole."""
+    return (own(number), OWN_COUNTRY, "Antarctica", f"AS{number + 1}", f"Station {number}", LONG_AGO, EVER)
 
 
 def unresolved(number: int) -> str:
@@ -133,7 +139,7 @@ def _commit(connection: "Connection", number: int, chance: Random) -> Commit:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(SESSION, (live(number), EVER))
     connection.execute(SESSION, (expired(number), LONG_AGO))
-    connection.execute(ROW, (own(number), OWN_COUNTRY, EVER))
+    connection.execute(WHOLE_ROW, own_row(number))
     connection.execute(ROW, (unresolved(number), None, EVER))
     connection.execute(ROW, (stale(number), STALE_COUNTRY, LONG_AGO))
     if chance.random() < 0.3 and connection.execute(RESOLVE, (OWN_COUNTRY, unresolved(lately))).rowcount:

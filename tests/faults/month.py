@@ -116,6 +116,11 @@ class Month:
         self.life = None
         self.model.waiting.clear()
 
+    async def aclose(self) -> None:
+        """Let go of a daemon that still runs where a check has failed: a thread of it keeps the process alive."""
+        if self.life is not None:
+            await self.kill()
+
     def step_clock(self, seconds: float) -> None:
         """Set the wall clock; the daemon notices within seconds."""
         assert self.life
@@ -194,6 +199,11 @@ class Month:
         ip = str(IPv6Address((0x2A00 << 112) | chance.getrandbits(100)))
         self.remote.places[ip] = Geo("SE", "Sweden") if chance.random() < 0.5 else None
         return ip
+
+    def country(self, ip: str) -> str | None:
+        """Return what the sources say of an address."""
+        place = self.remote.places[ip] if ip in self.remote.places else self._embedded.find(ip)
+        return place and place.country_code
 
     @property
     def nowhere(self) -> set[str]:

@@ -1,10 +1,11 @@
 """A month in a minute: whatever becomes of the daemon, the tables stay at what the retention says, day after day."""
 
 import gc
+import os
 import random
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bangeod.service import plan
 from bangeod.store import schema, times
 from tests.faults.life import Life
 from tests.faults.month import TICK, Month, Ran
+from tests.faults.siege import Process
 from tests.faults.soak import times as often
 
 RETENTION_DAYS = 7
@@ -52,17 +54,23 @@ def settings() -> Iterator[Settings]:
 async def test_a_month_of_restarts_kills_and_clock_steps_keeps_tables_memory_and_jobs_in_order(
     settings: Settings, seed: int
 ) -> None:
-    month, chance = Month(settings, seed), random.Random(-1 - seed)
-    await month.start()
-    for day in range(DAYS):
-        with capture_logs() as logged:
-            await _live_a_day(month, day, chance)
-            await month.pass_time(FLUSH)  # nothing waits to be written then
-        assert [line for line in logged if line["log_level"] in {"warning", "error", "critical"}] == []
-        _check_tables(month)
-        if month.life is not None:
-            _check_memory(month, month.life)
-    await month.stop()
+    process = Process(os.getpid())
+    descriptors = {False: process.descriptors()}  # by whether the daemon is up
+    async with aclosing(Month(settings, seed)) as month:
+        chance = random.Random(-1 - seed)
+        await month.start()
+        for day in range(DAYS):
+            with capture_logs() as logged:
+                await _live_a_day(month, day, chance)
+                await month.pass_time(FLUSH)  # nothing waits to be written then
+            assert [line for line in logged if line["log_level"] in {"warning", "error", "critical"}] == []
+            _check_tables(month)
+            if month.life is not None:
+                _check_memory(month, month.life)
+            open_now = process.descriptors()
+            assert open_now <= descriptors.setdefault(month.life is not None, open_now), f"on day {day}"
+        await month.stop()
+        assert process.descriptors() <= descriptors[False]
     for job_id in JobId:
         _check_runs([run for run in month.runs if run.job_id is job_id], getattr(settings.jobs, job_id).interval)
 
@@ -102,7 +110,8 @@ def _check_tables(month: Month) -> None:
     assert sessions == month.model.sessions.keys()
     if month.life is None:
         return
-    assert {ip for ip, _, country in rows if country is None} <= month.nowhere | month.latest
+    wrong = {ip: country for ip, _, country in rows if country != month.country(ip)}
+    assert {ip: country for ip, country in wrong.items() if country is not None or ip not in month.latest} == {}
     grace = SECONDS_A_DAY + HOUR
     assert all(seen > month.now - RETENTION_DAYS * SECONDS_A_DAY - grace for seen in month.model.rows.values())
     assert all(expires > month.now - SECONDS_A_DAY / 4 - HOUR for expires in month.model.sessions.values())

@@ -4,10 +4,12 @@ BANGEOD_TESTS_SEED has other instants tried; which seed it was is in the report 
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +24,7 @@ from tests.daemon_process import DaemonProcess
 from tests.faults.ledger import Ledger
 from tests.faults.meddling_web_app import MeddlingWebApp
 from tests.faults.soak import times
-from tests.feed import eventually
+from tests.feed import DEADLINE, eventually
 from tests.installation import Installation, every
 from tests.mmdb_files import nested, write_mmdb
 from tests.two_users import DAEMON, WEB, as_user, problem, share
@@ -33,7 +35,7 @@ COUNTRY = "SE"
 TOGETHER = 4  # addresses in one lookup
 AS_ONE = problem is not None  # no two users then, but all else
 
-Phase = Callable[[DaemonProcess, Installation, Random], None]
+Phase = Callable[["Victim", Random], None]
 
 
 class Visitors:
@@ -76,33 +78,71 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def starting(_daemon: DaemonProcess, _place: Installation, chance: Random) -> None:
-    pause(chance.uniform(0, 1.2))
+class Victim:
+    """A daemon that is to be killed, and what tells of the instant at which it was."""
+
+    def __init__(self, daemon: DaemonProcess, part: Path) -> None:
+        self.daemon = daemon
+        self._part = part
+        self._left = self._look_at_part()  # by one that was killed before; this one has not come to write yet
+
+    def _look_at_part(self) -> tuple[int, int] | None:
+        with contextlib.suppress(FileNotFoundError):
+            status = self._part.stat()
+            return status.st_ino, status.st_mtime_ns
+        return None
+
+    def saves(self) -> bool:
+        """Say whether it is writing state.toml: the new one is not in the place of the old one yet."""
+        return self._look_at_part() not in (None, self._left)
+
+    def instant(self) -> str:
+        """Say what it did when it was killed, by the lines and files that it has left."""
+        said = {line["event"] for line in self.daemon.lines()}
+        if "stopping" in said:
+            return "stopping"
+        if self.saves():
+            return "saving"
+        if "ready" in said:
+            return "working"
+        return "starting" if "starting" in said else "loading"
 
 
-def working(daemon: DaemonProcess, _place: Installation, chance: Random) -> None:
-    daemon.wait_for("ready")
+def starting(victim: Victim, chance: Random) -> None:
+    """While the interpreter loads or later, or surely when that is over."""
+    if chance.random() < 0.5:
+        pause(chance.uniform(0, 1.2))
+    else:
+        victim.daemon.wait_for("starting")
+        pause(chance.uniform(0, 0.03))
+
+
+def working(victim: Victim, chance: Random) -> None:
+    victim.daemon.wait_for("ready")
     pause(chance.uniform(0, 0.5))
 
 
-def saving(daemon: DaemonProcess, place: Installation, chance: Random) -> None:
-    """While it writes state.toml: the new one is not in the place of the old one yet."""
-    daemon.wait_for("ready")
+def saving(victim: Victim, chance: Random) -> None:
+    victim.daemon.wait_for("ready")
     pause(chance.uniform(0, 0.2))
-    part = place.state / ".state.toml.part"
-    until = time.monotonic() + 1
-    while not part.exists() and time.monotonic() < until:
-        pass
+    until = time.monotonic() + DEADLINE
+    while not victim.saves():
+        assert time.monotonic() < until, "it does not write state.toml"
 
 
-def stopping(daemon: DaemonProcess, _place: Installation, chance: Random) -> None:
-    daemon.wait_for("ready")
+def stopping(victim: Victim, chance: Random) -> None:
+    """Soon after SIGTERM, or surely when that has been heeded."""
+    victim.daemon.wait_for("ready")
     pause(chance.uniform(0, 0.2))
-    daemon.send(signal.SIGTERM)
-    pause(chance.uniform(0, 0.04))
+    victim.daemon.send(signal.SIGTERM)
+    if chance.random() < 0.5:
+        pause(chance.uniform(0, 0.04))
+    else:
+        victim.daemon.wait_for("stopping")
 
 
 PHASES: tuple[Phase, ...] = (starting, working, saving, stopping)
+LEAST = times(3, 20)  # kills that have to come at each kind of instant, of some 15 (75) that are aimed at it
 
 
 def launched(place: Installation, user: Sequence[str]) -> DaemonProcess:
@@ -144,17 +184,19 @@ def test_killed_at_any_instant_it_loses_nothing_and_the_next_start_finishes_the_
 ) -> None:
     place, chance = shared, Random(SEED)
     web, user = ((), ()) if AS_ONE else (as_user(WEB), as_user(DAEMON))
-    killed = dict.fromkeys((phase.__name__ for phase in PHASES), 0)
+    killed = Counter[str]()
     with ExitStack() as running:
         web_app = running.enter_context(MeddlingWebApp(place.database, SEED, through=web))
         visitors = running.enter_context(Visitors(place.state / "bangeod.sock"))
         ledger = Ledger(place, web_app, COUNTRY)
-        while (number := sum(killed.values())) < TIMES:
-            phase = chance.choice(PHASES)
+        while (number := killed.total()) < TIMES:
+            phase = PHASES[number % len(PHASES)]
             with told(f"seed {SEED}, kill {number}, {phase.__name__}"), launched(place, user) as daemon:
-                phase(daemon, place, chance)
+                victim = Victim(daemon, place.state / ".state.toml.part")
+                phase(victim, chance)
                 daemon.process.kill()
-                killed[phase.__name__] += daemon.ended() == -signal.SIGKILL  # it may have stopped by then
+                if daemon.ended() == -signal.SIGKILL:  # else it had stopped by then
+                    killed[victim.instant()] += 1
                 assert_quiet(daemon)
                 ledger.check()
         web_app.finish()
@@ -171,4 +213,5 @@ def test_killed_at_any_instant_it_loses_nothing_and_the_next_start_finishes_the_
             assert set(visitors.answered[before:]) <= place.countries().keys()
             assert [path.name for path in place.state.iterdir()] == [place.history.name]
             assert ledger.resolved > TIMES
-    print(f"{killed}; {ledger.resolved} resolved by the daemon, {len(visitors.answered)} lookups")
+    assert all(killed[phase.__name__] >= LEAST for phase in PHASES), killed
+    print(f"{dict(killed)}; {ledger.resolved} resolved by the daemon, {len(visitors.answered)} lookups")
