@@ -18,6 +18,17 @@ from bangeod.geo.sources.snapshot import Snapshot
 
 _LARGEST_ANSWER = 65_536  # octets
 
+# To be run as the daemon starts (see ``broken_within``): what the daemon probes is probed so from then on.
+IN_THE_DAEMON = f"""
+import atexit
+sys.path.append({str(Path(__file__).resolve().parents[1])!r})
+from bangeod.geo.sources import mmdb_file
+from tests.forked_probe import ForkedProbe
+forked = ForkedProbe()
+mmdb_file._probe = forked.probe
+atexit.register(forked.close)
+"""
+
 
 class ForkedProbe:
     """Takes the place of ``mmdb_file``'s probe. Make it while the process has one thread and no event loop."""

@@ -95,7 +95,7 @@ class IpApiServer(LoopbackServer):
             self._arrived.set()
             over = self._count()
             self.offending += len(self.offences) > offences
-            reply = self.script.popleft() if self.script else self._limited if over else self._answer
+            reply = self.script.popleft() if self.script else self._limited if over else self.answer
             await until_hangup(asyncio.create_task(reply(request, writer)), reader)
         finally:
             self._in_flight -= 1
@@ -135,7 +135,8 @@ class IpApiServer(LoopbackServer):
     async def _limited(self, request: Request, writer: asyncio.StreamWriter) -> None:
         await respond(429, self.quota())(request, writer)
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        """Reply with what is known, and what is left of the limit."""
         # Last one first: the order of the answers says nothing.
         items = [self.item(ip) for ip in reversed(request.asked)]
         await respond(200, self.quota(), json.dumps(items).encode())(request, writer)

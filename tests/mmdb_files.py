@@ -52,6 +52,18 @@ def write_mmdb(
     return path
 
 
+def write_large_mmdb(path: Path, country: str) -> Path:
+    """Write an MMDB of 2 MiB, nearly all of it chance, that knows 20.0.0.0/12 as sixteen networks of this country.
+
+    So few records take the probe no time, and whoever keeps the file, in whatever form, needs the memory for it.
+    """
+    chance = Random(country)
+    return write_mmdb(
+        path,
+        {f"20.{number}.0.0/16": {"country_code": country, "filler": chance.randbytes(1 << 17)} for number in range(16)},
+    )
+
+
 def by_hand(low: bytes, high: bytes, **metadata: object) -> bytes:
     """Return an IPv4 MMDB of one node: the record of 0.0.0.0/1 and that of 128.0.0.0/1, as encoded by the caller."""
     node_count = 1

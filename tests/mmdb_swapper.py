@@ -23,6 +23,7 @@ from tests.mmdb_files import put
 
 FIRST = 200  # swaps after which all that is held has been allocated
 PAUSE = 0.001  # seconds between lookups
+ENOUGH = 1.2  # times the memory after the first swaps: at so much nothing more need be tried
 
 
 async def swap(directory: Path, names: Sequence[str], count: int) -> dict[str, object]:
@@ -39,11 +40,14 @@ async def swap(directory: Path, names: Sequence[str], count: int) -> dict[str, o
         not_taken_up += not await files.refresh()
         if number == FIRST:
             memory = _memory()
+        if number > FIRST and _memory() > ENOUGH * memory:
+            break
     asking.cancel()
     grown, copies = _memory() / memory, _copies()
     left = _descriptors() - descriptors
     files.close()
     return {
+        "swaps": number + 1,
         "answers": dict(answers),
         "not_taken_up": not_taken_up,
         "descriptors_left": left,
@@ -57,8 +61,8 @@ async def _ask(files: MmdbFiles, answers: Counter[str | None]) -> None:
     number = 0
     while True:
         for _ in range(10):
-            number = (number + 7) % 10_240  # of the first 40 networks
-            geo = files.find(f"20.0.{number >> 8}.{number & 255}")
+            number = (number + 9_973) % (16 << 16)  # of sixteen networks, soon in another one
+            geo = files.find(f"20.{number >> 16}.{number >> 8 & 255}.{number & 255}")
             answers[geo and geo.country_code] += 1
         await asyncio.sleep(PAUSE)
 

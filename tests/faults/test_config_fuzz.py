@@ -19,6 +19,7 @@ from tests.config_documents import HARMS, Document, documents, spoil
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess, Line, bangeod
 from tests.faults.soak import times
+from tests.feed import DEADLINE
 from tests.installation import JOBS, Installation, as_toml
 
 CHECKS = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
@@ -65,7 +66,33 @@ def test_a_good_file_that_is_spoilt_is_taken_up_or_refused(
     assert isinstance(loaded, Settings) or loaded
 
 
+def client_of(place: Installation) -> GeoClient:
+    return GeoClient(str(socket_of(place)), timeout=DEADLINE, strict=True)
+
+
+def works_by(wanted: Settings, client: GeoClient) -> dict[str, Any]:
+    """See that a daemon works by these settings; return its status."""
+    status = client.status()
+    found = {job["id"]: tuple(job[key] for key in A_JOB) for job in status["jobs"]}
+    assert found == {job: tuple(getattr(getattr(wanted.jobs, job), key) for key in A_JOB) for job in JOBS}
+    assert status["cache"]["max_entries"] == wanted.cache.max_entries
+    assert status["sources"]["ip_api"]["enabled"] is wanted.geo.ip_api.enabled
+    return status
+
+
 # --- the start ---
+
+
+@often(6, 200)
+@given(document=documents(spoilt=False))
+def test_a_daemon_starts_on_a_good_config_works_by_it_and_stops(place: Installation, document: Document) -> None:
+    place.config.write_text(as_toml({**place.settings, "api.enabled": True, **document.settings}))
+    with DaemonProcess(place.config) as daemon:
+        daemon.wait_for("ready")
+        with client_of(place) as client:
+            assert works_by(load(place.config, {}), client)["config"]["refused"] is False
+        assert daemon.stop() == 0
+    assert not [line for line in daemon.lines() if "exception" in line or line["level"] in {"error", "critical"}]
 
 
 def start_refused(config: Path) -> Sequence[str]:
@@ -179,19 +206,13 @@ class Reloading:
 
     def hold(self, *, refused: bool) -> None:
         """See that the daemon works by what is in force."""
-        status = self.client.status()
-        assert status["config"]["refused"] is refused
-        found = {job["id"]: tuple(job[key] for key in A_JOB) for job in status["jobs"]}
-        wanted = {job: tuple(getattr(getattr(self.in_force.jobs, job), key) for key in A_JOB) for job in JOBS}
-        assert found == wanted
-        assert status["cache"]["max_entries"] == self.in_force.cache.max_entries
-        assert status["sources"]["ip_api"]["enabled"] is self.in_force.geo.ip_api.enabled
+        assert works_by(self.in_force, self.client)["config"]["refused"] is refused
 
 
 @pytest.fixture
 def reloading(start: Start, place: Installation) -> Any:
     daemon = start({"api.enabled": True})
-    with GeoClient(str(socket_of(place)), strict=True) as client:
+    with client_of(place) as client:
         yield Reloading(daemon, place, client, load(place.config, {}))
     assert daemon.stop() == 0
     assert not [line for line in daemon.lines() if "exception" in line or line["level"] == "critical"]

@@ -252,7 +252,7 @@ async def test_a_request_is_marked_before_it_goes_and_the_mark_goes_with_its_ans
     server: IpApiServer, make: Maker, clock: ManualClock, pauses: Pauses
 ) -> None:
     gate = asyncio.Event()
-    server.script.append(when(gate, server._answer))
+    server.script.append(when(gate, server.answer))
     asking = asyncio.create_task(make().resolve([A]))
     await server.arrival()
     assert pauses.until == clock.now() + 60
