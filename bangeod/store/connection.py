@@ -104,12 +104,14 @@ class SharedFile:
 
     async def _is_as_it_was(self) -> bool:
         """Say whether nobody has taken the log away, or copied another database over this one."""
-        if self._suspect:  # opened anew in any case
-            return True
         try:
             await self.read(_nothing)
         except StoreDamagedError:  # a new connection may find it whole
             return False
+        except StoreError:
+            if not self._suspect:
+                raise
+            return True  # it can't be told; what is wrong with it is seen when it is opened anew
         return self._log_is_in_place() and not self._overwritten
 
     def _log_is_in_place(self) -> bool:
@@ -121,12 +123,24 @@ class SharedFile:
         except StoreError:
             return False
 
+    def _log_is_of_the_new_one(self) -> bool:
+        """Say whether the log was written to after the file that is at the path came there.
+
+        A rename sets the time of a file's last change (ctime) as writing to it does; both times are the kernel's.
+        """
+        try:
+            written, came = self._log_path.stat().st_mtime_ns, self.path.stat().st_ctime_ns
+        except OSError:
+            return False
+        return written > came
+
     async def _empty_old_log(self) -> bool:
         """Empty the log of a database that is no longer at the path; return whether nothing of it is left there.
 
-        SQLite leaves it, and whoever opens the file that is at the path now would replay it into that one.
+        SQLite leaves it, and whoever opens the file that is at the path now would replay it into that one. But by now
+        it may hold what has been committed to that one: this connection would move that into the old file.
         """
-        if self._connection is None or self._log is None or self._is_in_place():
+        if self._connection is None or self._log is None or self._is_in_place() or self._log_is_of_the_new_one():
             return True
         if _identity(self._log_path) == self._log:
             with contextlib.suppress(StoreError, engine.Error):
@@ -136,6 +150,13 @@ class SharedFile:
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
         return await self._patiently(lambda connection: self._reading(connection, work))
+
+    async def maintain(self, work: "Callable[[Connection], T]") -> T:
+        """Run ``work`` as ``read`` does; it may write outside of transactions of ours, as a checkpoint does.
+
+        Never on a file that is no longer the one at the path: the log may hold what belongs to the one that is.
+        """
+        return await self._patiently(lambda connection: self._maintaining(connection, work))
 
     async def write(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
         """Run ``work`` in a transaction; return its result and the seconds for which the lock was held.
@@ -151,10 +172,21 @@ class SharedFile:
         finally:
             self._watch.settle(connection)
 
-    def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
+    def _maintaining(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
+        self._check(connection)
+        try:
+            return work(connection)
+        finally:
+            self._watch.settle(connection)
+
+    def _check(self, connection: "Connection") -> None:
+        """Raise where the file is no longer the one at the path, before anything is written."""
         self._overwritten |= self._watch.look(connection)
         if self._look() != self._identity or not self._log_is_in_place() or self._overwritten:
             raise faults.replaced(self.path)
+
+    def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
+        self._check(connection)
         connection.execute(queries.BEGIN)
         began = time.perf_counter()
         try:
@@ -199,7 +231,7 @@ class SharedFile:
         )
         try:
             return await asyncio.shield(running)
-        except ValueError as error:  # how aiosqlite says that the connection is closed
+        except (ValueError, engine.ProgrammingError) as error:  # how aiosqlite and SQLite say that it is closed
             if self._connection is connection:
                 raise
             raise faults.replaced(self.path) from error

@@ -22,7 +22,7 @@ async def tidy(file: SharedFile, gate: WriteGate, max_lock_time: float) -> Mappi
     Returns ``free_pages`` as left, ``page_size`` in bytes, and ``pages_given_back``.
     """
     with contextlib.suppress(StoreLockedError):  # statistics can wait for the next run
-        await file.read(_optimize)
+        await file.maintain(_optimize)
     mode, free, size = await file.read(_pages)
     given_back = 0
     if mode == INCREMENTAL and free:

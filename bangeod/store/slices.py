@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from bangeod.errors import StoreError, StoreLockedError
+from bangeod.errors import StoreError, StoreLockedError, StoreReplacedError
 from bangeod.store.checkpoint import checkpoint
 from bangeod.store.connection import SharedFile
 from bangeod.store.slicing import CheckpointPlan, Slicer, pause_after
@@ -57,7 +57,7 @@ class WriteGate:
         async with self._turn:
             try:
                 await self._checkpoint()
-            except StoreLockedError:
+            except (StoreLockedError, StoreReplacedError):  # whoever opens the file next says so
                 pass
             except StoreError as error:
                 self._tell(error)
@@ -83,7 +83,7 @@ class WriteGate:
         """Empty the log; where others are in the way for long that stays due."""
         began = self._clock.monotonic()
         while True:
-            outcome = await self._file.read(checkpoint)
+            outcome = await self._file.maintain(checkpoint)
             self._plan.checkpointed(outcome.frames, emptied=outcome.emptied)
             self._owe(outcome.held)
             self._checkpoint_due = not outcome.emptied

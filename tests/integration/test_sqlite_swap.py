@@ -11,12 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.clock import SystemClock
-from bangeod.errors import StoreError, StoreReplacedError
+from bangeod.errors import StoreError, StoreFullError, StoreReplacedError
 from bangeod.geo.model import Entry, Geo
 from bangeod.store import schema
 from bangeod.store.engine import engine
 from bangeod.store.sqlite import SqliteStore
+from tests.web_worker import WebWorker
 
+FULL = 13  # sqlite.org/rescode.html
 NOW = 1_795_305_600
 INSERT = "INSERT INTO sessions (token, expires_at) VALUES (?, '2099-01-01T00:00:00Z')"
 
@@ -116,6 +118,49 @@ async def test_a_stop_leaves_nothing_behind_that_would_get_into_the_new_one(stor
     assert contents(path) == (["kept"], 0, "ok")
 
 
+# --- what a web app commits to the new one lies in the same log ---
+
+
+async def commit_to_another(store: SqliteStore, path: Path, worker: WebWorker) -> list[str]:
+    """Put a backup in the place of what is open, and commit to it; return the sessions that it has then."""
+    await store.prepare()  # the old one's log is in it: what is in the log from now on is the new one's
+    put(make_backup(path), path)
+    for number in range(20):
+        worker.execute(f"INSERT INTO sessions (token, expires_at) VALUES ('new {number:02}', '2099-01-01T00:00:00Z')")
+    return ["kept", *(f"new {number:02}" for number in range(20))]
+
+
+async def test_what_was_committed_to_a_renamed_backup_stays_when_it_is_found(store: SqliteStore, path: Path) -> None:
+    with WebWorker(path) as worker:
+        expected = await commit_to_another(store, path, worker)
+        assert await store.prepare() is True
+        assert worker.execute("SELECT token FROM sessions") == [[token] for token in expected]
+    await write(store, "20.0.0.1")
+    await store.close()
+    assert contents(path) == (expected, 1, "ok")
+
+
+async def test_what_was_committed_to_a_renamed_backup_stays_at_a_stop(store: SqliteStore, path: Path) -> None:
+    with WebWorker(path) as worker:
+        expected = await commit_to_another(store, path, worker)
+        await store.close()
+    assert contents(path) == (expected, 0, "ok")
+
+
+async def test_what_was_committed_to_a_renamed_backup_stays_when_a_write_is_refused(
+    store: SqliteStore, path: Path
+) -> None:
+    """After a write the log is moved into the database: the old one, it would be."""
+    with WebWorker(path) as worker:
+        expected = await commit_to_another(store, path, worker)
+        with pytest.raises(StoreReplacedError):
+            await write(store, "20.0.0.1")
+        assert worker.execute("SELECT token FROM sessions") == [[token] for token in expected]
+    assert await store.prepare() is True
+    await store.close()
+    assert contents(path) == (expected, 0, "ok")
+
+
 async def test_a_log_that_is_still_in_use_is_said(store: SqliteStore, path: Path) -> None:
     with closing(engine.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -146,6 +191,42 @@ async def test_a_backup_that_is_copied_over_in_place_is_found_whole(store: Sqlit
     await store.close()
     assert keys(path) - {f"20.1.{number}.1" for number in range(200)} == expected
     assert contents(path)[::2] == (["kept"], "ok")
+
+
+async def test_a_backup_that_is_copied_over_in_place_after_a_failed_write_is_noticed(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is when people put one back: the disk was full, say."""
+
+    def fail(*_: object) -> None:
+        error = engine.OperationalError("database or disk is full")
+        error.sqlite_errorcode = FULL
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bangeod.store.sqlite.write_slice", lambda file, *_: file.write(fail))
+        with pytest.raises(StoreFullError):
+            await write(store, "20.0.0.1")
+    copy(make_backup(path), path)
+    assert await store.prepare() is True
+
+
+async def test_readers_of_a_database_that_is_replaced_are_told_so(store: SqliteStore, path: Path) -> None:
+    """Whoever has begun to read when the file is closed, and is not served yet, meets a closed connection."""
+
+    async def read_on() -> None:
+        with suppress(StoreReplacedError):
+            while True:
+                await store.find(["8.8.1.8"])
+
+    for number in range(20):
+        reading = [asyncio.create_task(read_on()) for _ in range(8)]
+        await asyncio.sleep(0)
+        backup = path.with_name(f"backup {number}.db")
+        schema.create(backup)
+        put(backup, path)
+        assert await store.prepare() is True
+        await asyncio.gather(*reading)
 
 
 async def test_an_older_copy_of_the_same_database_is_told_from_it(store: SqliteStore, path: Path) -> None:
