@@ -82,6 +82,7 @@ class Daemon:
         self._verifier: Verifier  # as above
         self._api: LocalApi  # as above
         self._refused_config = False
+        self._to_plan: frozenset[JobId] = frozenset()  # by reloads that failed half-way
         self._background = Background(clock)
         self._starting: asyncio.Task[None] | None = None
         self._announced = False  # whether systemd knows that it is ready
@@ -239,25 +240,27 @@ class Daemon:
     async def _reload_now(self) -> None:
         self._notifier.reloading()
         try:
-            wanted = await asyncio.to_thread(load, self._config, os.environ)
+            await self._take_up(await asyncio.to_thread(load, self._config, os.environ))
+            self._refused_config = False
         except ConfigError as error:
             log.error("config_refused", **error.fields())  # noqa: TRY400 - the findings say it all
             self._refused_config = True
-        else:
-            await self._take_up(wanted)
-            self._refused_config = False
-        self._notifier.ready(self._status())
+        finally:
+            if not self._stopping:  # else systemd knows better by now
+                self._notifier.ready(self._status())
 
     async def _take_up(self, wanted: Settings) -> None:
         change = reload.between(self._settings, wanted)
         if change.held_back:
             log.warning("config_needs_restart", keys=change.held_back)
-        self._settings = change.settings
-        logs.configure(self._settings.log.level, self._settings.log.format, environ=os.environ)
-        self._core.apply(self._settings)
+        settings = change.settings
+        self._to_plan |= change.jobs
+        logs.configure(settings.log.level, settings.log.format, environ=os.environ)
+        self._core.apply(settings)
         await self._refresh_sources()
-        self._shift.plan(change.jobs)
-        await self._api.apply(self._settings)
+        self._shift.plan(self._to_plan)
+        await self._api.apply(settings)
+        self._settings, self._to_plan = settings, frozenset()  # last: what failed half-way is taken up by the next one
         log.info("config_reloaded", changed=change.taken_up)
 
     def _request_stop(self, number: signal.Signals) -> None:
