@@ -66,7 +66,7 @@ class _Snapshot(Collector):
         info = GaugeMetricFamily("bangeod_info", "Version of bangeod.", labels=["version"])
         info.add_metric([state.version], 1)
         yield info
-        yield _gauge("healthy", "Whether the daemon can do its work.", state.healthy)
+        yield _gauge("healthy", "Whether the database can be read, and the jobs can write it.", state.healthy)
         yield _gauge("start_timestamp_seconds", "When the daemon started.", _epoch(state.started))
         yield _gauge("config_refused", "Whether the config file is no good.", state.config.refused)
         yield from _jobs(state.jobs)

@@ -179,7 +179,7 @@ class Daemon:
     def _facts(self) -> status.Facts:
         cache, shift = self._core.cache, self._shift
         return status.Facts(
-            shift.enabled,
+            len(JobId) - len(shift.disabled),
             cache.entries,
             cache.dirty,
             shift.reports,
@@ -188,6 +188,7 @@ class Daemon:
             self._refused_config,
             self._database_problem,
             self._api.problem,
+            shift.disabled,
         )
 
     def _status(self) -> str:
