@@ -98,6 +98,7 @@ class Portrait:
             max_dirty=settings.max_dirty,
             negative=cache.negative,
             refused=cache.refused,
+            not_kept=cache.not_kept,
             loaded=cache.loaded,
         )
 
