@@ -9,6 +9,7 @@ class BangeodError(Exception):
 
     exit_status: ClassVar[int] = 1
     condition: ClassVar[str | None] = None  # two words that say it all on the status line, where two do
+    of_database: ClassVar[bool] = False  # whether nothing at all can be read from the database, or written to it
 
     def fields(self) -> dict[str, object]:
         """Return what a log line carries beside the message."""
@@ -129,6 +130,7 @@ class StoreError(PathError):
     """The database can't do what was asked of it now. Nothing of the transaction was kept."""
 
     what = "database"
+    of_database = True
 
 
 class StoreMissingError(StoreError):
@@ -158,13 +160,19 @@ class StoreDamagedError(StoreError):
 class StoreRefusedError(StoreError):
     """A constraint or a trigger of the database's refused a row; others may pass."""
 
+    of_database = False
+
 
 class StoreReplacedError(StoreError):
     """The file at the path is not the one that was opened; the next run works on the new one."""
 
+    of_database = False
+
 
 class SchemaError(StoreError):
-    """A table or a column that a job needs is missing or of a kind that can't be worked with."""
+    """A table or a column that a job needs is missing or of a kind that can't be worked with; others may do."""
+
+    of_database = False
 
 
 class SourceError(BangeodError):

@@ -68,7 +68,9 @@ def state(api: ApiState | None = None) -> State:
         healthy=True,
         config=ConfigState(path="/etc/bangeod/bangeod.toml", refused=False),
         jobs=[JobState(id=job_id, enabled=True, interval=60.0, timeout=60.0, running=False) for job_id in JobId],
-        cache=CacheState(entries=2, max_entries=10, dirty=1, max_dirty=5, negative=0, refused=0, loaded=True),
+        cache=CacheState(
+            entries=2, max_entries=10, dirty=1, max_dirty=5, negative=0, refused=0, not_kept=0, loaded=True
+        ),
         sources=SourcesState(mmdb=[], mmdb_reloads=0, embedded=True, ip_api=IpApiState(enabled=False), fail2ban=None),
         database=DatabaseState(path="/var/lib/bangui/bangui.db", size=4096, wal=0, free=0),
         api=api or ApiState(),

@@ -103,7 +103,7 @@ class Handlers:
         return _json(await self._backend.state(self._figures))
 
     async def health(self, _request: web.BaseRequest, _: str) -> web.Response:
-        """Say whether the daemon can do its work."""
+        """Say whether the database can be used."""
         trouble = self._backend.trouble()
         if trouble is not None:
             return error_response(503, Problem("failing", trouble))

@@ -66,7 +66,7 @@ class _Snapshot(Collector):
         info = GaugeMetricFamily("bangeod_info", "Version of bangeod.", labels=["version"])
         info.add_metric([state.version], 1)
         yield info
-        yield _gauge("healthy", "Whether the daemon can do its work.", state.healthy)
+        yield _gauge("healthy", "Whether the database can be read, and the jobs can write it.", state.healthy)
         yield _gauge("start_timestamp_seconds", "When the daemon started.", _epoch(state.started))
         yield _gauge("config_refused", "Whether the config file is no good.", state.config.refused)
         yield from _jobs(state.jobs)
@@ -93,7 +93,12 @@ def _cache(cache: CacheState) -> Iterator[Metric]:
     yield _gauge("cache_entries", "Addresses in memory.", cache.entries)
     yield _gauge("cache_max_entries", "The most addresses that memory may hold.", cache.max_entries)
     yield _gauge("cache_dirty", "Entries that wait to be written.", cache.dirty)
-    yield _gauge("cache_max_dirty", "How many may wait to be written.", cache.max_dirty)
+    yield _gauge(
+        "cache_max_dirty",
+        "With so many a flush begins at once; with twice as many, none are added.",
+        cache.max_dirty,
+    )
+    yield _counter("cache_not_kept", "New addresses that were answered and not kept: too many waited.", cache.not_kept)
     yield _gauge("cache_refused", "Of these, what the database refused.", cache.refused)
     yield _gauge("cache_negative", "Addresses known not to be found.", cache.negative)
 

@@ -55,7 +55,7 @@ ROUTES: Final = (
         parameter="the id of the job",
         errors=(400, 404, 408, 409, 413, 415, 422, 503),
     ),
-    Route("GET", "/healthz", "health", "Say whether the daemon can do its work.", Health, errors=(503,)),
+    Route("GET", "/healthz", "health", "Say whether the database can be read and written.", Health, errors=(503,)),
     Route("GET", "/metrics", "metrics", "Figures for Prometheus.", None, answer_type=PROMETHEUS),
     Route("GET", "/v1/openapi.json", "openapi", "This document.", dict[str, Any]),
 )

@@ -43,6 +43,7 @@ class CacheState(msgspec.Struct, kw_only=True):
     max_dirty: int
     negative: int
     refused: int
+    not_kept: int  # so far
     loaded: bool
 
 

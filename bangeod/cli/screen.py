@@ -91,6 +91,8 @@ def _cache(state: State) -> Iterator[Fact]:
     text = f"{cache.entries:,} of {cache.max_entries:,} entries, {cache.dirty:,} to write, {cache.negative:,} not found"
     if cache.refused:
         text += f"; the database refuses {cache.refused:,}"
+    if cache.not_kept:
+        text += f"; {cache.not_kept:,} answers were not kept, too many waited"
     if not cache.loaded:
         text += "; the table was not read yet"
     yield "cache", text, BAD if cache.refused or not cache.loaded else None

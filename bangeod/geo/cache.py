@@ -213,11 +213,7 @@ class GeoCache:
 
     def see(self, ips: Iterable[str]) -> None:
         """Move ``last_seen`` of entries that are in use, like a lookup does."""
-        now = int(self._clock.now())
-        for ip in ips:
-            geo = self.known(ip)
-            if geo is not None:
-                self._memory.seen(ip, geo, now)
+        self._memory.see(ips)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop entries whose rows were deleted; what is waiting to be written for them stays."""
@@ -273,6 +269,11 @@ class GeoCache:
     def dirty(self) -> int:
         """Return how many entries wait to be written."""
         return len(self._memory.dirty)
+
+    @property
+    def not_kept(self) -> int:
+        """Return how often an address that is new was answered and not kept, since too many waited."""
+        return self._memory.not_kept
 
     @property
     def refused(self) -> int:

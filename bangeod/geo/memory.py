@@ -6,6 +6,7 @@ No I/O; one event loop's. Addresses are canonical, and what is in the dirty set 
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
+import structlog
 from msgspec.structs import replace
 
 from bangeod.clock import SECONDS_A_DAY, Clock
@@ -17,14 +18,18 @@ from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin, Row
 from bangeod.geo.resolver import Found
 from bangeod.geo.table import EntryTable
 
+log = structlog.get_logger(__name__)
+
 _GLOBAL: Final = Kind.GLOBAL  # looked up once
+MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what comes while the flush goes on
 EVICTIONS: Final = 6  # at a time: some four milliseconds each at a million entries, and each makes room for 200
 
 
 class Memory:
     """Entries, bounded by ``max_entries`` (dirty ones stay whatever it says).
 
-    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set.
+    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set. Where these become ``MOST_DIRTY`` times
+    as many, addresses that are new are not kept: they can be found again when they are asked for again.
     """
 
     def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, on_full: Callable[[], None]) -> None:
@@ -35,7 +40,9 @@ class Memory:
         self.table = EntryTable()
         self.dirty = DirtySet()
         self.negative = NegativeCache()
+        self.not_kept = 0  # how often an address was not, so far
         self._told_full = False
+        self._told_not_kept = False
 
     # --- what is learned ---
 
@@ -49,6 +56,8 @@ class Memory:
         for ip, known in found.items():
             if negative:
                 negative.discard(ip)
+            if not self._has_room_for(ip):
+                continue
             last_seen = seen.get(ip) or now
             waiting = dirty.get(ip)
             replaces = None
@@ -72,7 +81,8 @@ class Memory:
         """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
         now = int(self._clock.now())
         for ip in ips:
-            if ip not in self.table or (ip in rowless and ip not in self.dirty):
+            new = ip not in self.table
+            if (new or (ip in rowless and ip not in self.dirty)) and self._has_room_for(ip):
                 self._learn(Entry(ip, self.table.get(ip) or UNKNOWN, last_seen=now, resolved_at=now))
         self.bound()
 
@@ -119,6 +129,14 @@ class Memory:
                 self._learn(entry)
         self.bound()
 
+    def see(self, ips: Iterable[str]) -> None:
+        """Move ``last_seen`` of entries that are in use, like a lookup does."""
+        now = int(self._clock.now())
+        for ip in ips:
+            geo = self.table.get(ip)
+            if geo is not None:
+                self.seen(ip, geo, now)
+
     def seen(self, ip: str, geo: Geo, now: int) -> None:
         """Move ``last_seen`` of an entry forward, at most once a day, so that looking up costs few writes."""
         if now - self.table.last_seen(ip) < SECONDS_A_DAY:
@@ -134,6 +152,16 @@ class Memory:
             self._told_full = True
             self.on_full()
 
+    def _has_room_for(self, ip: str) -> bool:
+        """Say whether an address may wait to be written; counts and tells that it may not."""
+        if len(self.dirty) < MOST_DIRTY * self.max_dirty or ip in self.table:
+            return True
+        self.not_kept += 1
+        if not self._told_not_kept:
+            self._told_not_kept = True
+            log.warning("dirty_set_full", waiting=len(self.dirty), advice="new addresses are answered, but not kept")
+        return False
+
     # --- what is known, and what goes ---
 
     def recall(self, ips: Iterable[str]) -> dict[str, Found]:
@@ -144,6 +172,7 @@ class Memory:
     def flushed(self) -> None:
         """Note that a flush has ended: where it made room in the dirty set, ``on_full`` is called again some day."""
         self._told_full = len(self.dirty) >= self.max_dirty
+        self._told_not_kept = self._told_not_kept and self._told_full
 
     def bound(self) -> None:
         """Make room where there are too many entries: those seen longest ago go, unless they are to be written."""

@@ -70,6 +70,7 @@ class Report:
     figures: Mapping[str, object] = field(default_factory=dict)
     problem: str | None = None
     condition: str | None = None  # the problem in two words, where these say it all
+    of_database: bool = False  # whether the problem is that the database can't be used
 
     @property
     def succeeded(self) -> bool:

@@ -21,6 +21,7 @@ class _Attempt(NamedTuple):
     result: Result = Result()
     problem: str | None = None
     condition: str | None = None
+    of_database: bool = False
 
 
 class Runner:
@@ -39,19 +40,20 @@ class Runner:
         correlation_id = str(uuid.uuid4())
         started_at, began = self._clock.now(), self._clock.monotonic()
         with structlog.contextvars.bound_contextvars(job_id=str(job.id), correlation_id=correlation_id):
-            outcome, result, problem, condition = await self._attempt(job, timeout, dry=dry)
+            attempt = await self._attempt(job, timeout, dry=dry)
             if not dry:  # a dry run proves nothing
-                self._tell_recovery(job.id, outcome)
+                self._tell_recovery(job.id, attempt.outcome)
         return Report(
             job.id,
             correlation_id,
             started_at,
             self._clock.monotonic() - began,
-            outcome,
+            attempt.outcome,
             dry,
-            result.figures,
-            problem,
-            condition,
+            attempt.result.figures,
+            attempt.problem,
+            attempt.condition,
+            attempt.of_database,
         )
 
     async def _attempt(self, job: Job, timeout: float, *, dry: bool) -> _Attempt:  # noqa: ASYNC109 - as above
@@ -78,8 +80,10 @@ class Runner:
         problem = str(error) or type(error).__name__
         fields = error.fields() if isinstance(error, BangeodError) else {}
         self._tell(job_id, problem, "job_failed", exc_info=error, error=problem, **fields)
-        condition = error.condition if isinstance(error, BangeodError) else None
-        return _Attempt(Outcome.FAILED, problem=problem, condition=condition)
+        attempt = _Attempt(Outcome.FAILED, problem=problem)
+        if isinstance(error, BangeodError):
+            return attempt._replace(condition=error.condition, of_database=error.of_database)
+        return attempt
 
     def _tell(self, job_id: JobId, problem: str, event: str, **fields: object) -> None:
         """Log a failure whole the first time; while it stays the same, quietly."""

@@ -5,10 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -17,6 +16,7 @@ from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
 from bangeod.service import logs, plan, reload, status
+from bangeod.service.background import Background
 from bangeod.service.core import Core
 from bangeod.service.local_api import LocalApi
 from bangeod.service.lock import DatabaseLock
@@ -28,6 +28,9 @@ from bangeod.service.scheduler import JobScheduler
 from bangeod.service.shift import Shift
 from bangeod.service.signals import SignalRelay
 from bangeod.service.verification import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +82,8 @@ class Daemon:
         self._verifier: Verifier  # as above
         self._api: LocalApi  # as above
         self._refused_config = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._to_plan: frozenset[JobId] = frozenset()  # by reloads that failed half-way
+        self._background = Background(clock)
         self._starting: asyncio.Task[None] | None = None
         self._announced = False  # whether systemd knows that it is ready
         self._owes_reload = False  # asked for before that
@@ -158,10 +162,10 @@ class Daemon:
     async def _announce(self) -> None:
         self._notifier.ready(self._status())
         log.info("ready", cached=self._core.cache.entries, dirty=self._core.cache.dirty)
-        self._keep_running(self._watch_clock)
-        self._keep_running(self._watch_sources)
-        self._keep_running(self._verifier.run)
-        self._keep_running(self._api.measure_lag)
+        self._background.keep_running(self._watch_clock)
+        self._background.keep_running(self._watch_sources)
+        self._background.keep_running(self._verifier.run)
+        self._background.keep_running(self._api.measure_lag)
         self._announced = True
         if self._owes_reload:
             self._request_reload()
@@ -175,7 +179,7 @@ class Daemon:
     def _facts(self) -> status.Facts:
         cache, shift = self._core.cache, self._shift
         return status.Facts(
-            shift.enabled,
+            len(JobId) - len(shift.disabled),
             cache.entries,
             cache.dirty,
             shift.reports,
@@ -184,6 +188,7 @@ class Daemon:
             self._refused_config,
             self._database_problem,
             self._api.problem,
+            shift.disabled,
         )
 
     def _status(self) -> str:
@@ -193,17 +198,6 @@ class Daemon:
         self._notifier.status(self._status())
 
     # --- what goes on beside the jobs ---
-
-    def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
-        async def body() -> None:
-            try:
-                await work()
-            except Exception:
-                log.exception("background_work_failed", work=work.__name__)
-
-        task = asyncio.get_running_loop().create_task(body(), name=work.__name__)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _watch_clock(self) -> None:
         """Plan anew when the wall clock steps: APScheduler waits for times of day."""
@@ -237,7 +231,7 @@ class Daemon:
         if not self._announced:
             self._owes_reload = True
         elif not self._stopping:
-            self._keep_running(self._reload)
+            self._background.run_once(self._reload)
 
     async def _reload(self) -> None:
         """Take up the config as it is now; one after the other, so that what was read last stays in force."""
@@ -247,25 +241,27 @@ class Daemon:
     async def _reload_now(self) -> None:
         self._notifier.reloading()
         try:
-            wanted = await asyncio.to_thread(load, self._config, os.environ)
+            await self._take_up(await asyncio.to_thread(load, self._config, os.environ))
+            self._refused_config = False
         except ConfigError as error:
             log.error("config_refused", **error.fields())  # noqa: TRY400 - the findings say it all
             self._refused_config = True
-        else:
-            await self._take_up(wanted)
-            self._refused_config = False
-        self._notifier.ready(self._status())
+        finally:
+            if not self._stopping:  # else systemd knows better by now
+                self._notifier.ready(self._status())
 
     async def _take_up(self, wanted: Settings) -> None:
         change = reload.between(self._settings, wanted)
         if change.held_back:
             log.warning("config_needs_restart", keys=change.held_back)
-        self._settings = change.settings
-        logs.configure(self._settings.log.level, self._settings.log.format, environ=os.environ)
-        self._core.apply(self._settings)
+        settings = change.settings
+        self._to_plan |= change.jobs
+        logs.configure(settings.log.level, settings.log.format, environ=os.environ)
+        self._core.apply(settings)
         await self._refresh_sources()
-        self._shift.plan(change.jobs)
-        await self._api.apply(self._settings)
+        self._shift.plan(self._to_plan)
+        await self._api.apply(settings)
+        self._settings, self._to_plan = settings, frozenset()  # last: what failed half-way is taken up by the next one
         log.info("config_reloaded", changed=change.taken_up)
 
     def _request_stop(self, number: signal.Signals) -> None:
@@ -279,8 +275,7 @@ class Daemon:
 
     async def _finish(self) -> None:
         """End running jobs, write the dirty set, let go of everything."""
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
         if hasattr(self, "_core"):
             self._api.stop_listening()
         cancelled = await self._scheduler.drain(GRACE)

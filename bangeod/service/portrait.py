@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -98,6 +98,7 @@ class Portrait:
             max_dirty=settings.max_dirty,
             negative=cache.negative,
             refused=cache.refused,
+            not_kept=cache.not_kept,
             loaded=cache.loaded,
         )
 
@@ -144,8 +145,19 @@ class Portrait:
 
 
 def trouble(facts: Facts) -> str | None:
-    """Say what keeps the daemon from its work: a database that can't be used, or that was not read yet."""
-    return None if facts.database is None else f"the database can't be used: {facts.database}"
+    """Say what keeps the daemon from its work: a database that can't be used, or that was not read yet.
+
+    That it can be read does not mean that it can be written: what jobs fail on counts as well, until they succeed.
+    """
+    problem = facts.database or next(_met_by_jobs(facts), None)
+    return None if problem is None else f"the database can't be used: {problem}"
+
+
+def _met_by_jobs(facts: Facts) -> Iterator[str]:
+    for job_id in sorted(facts.failing_since):
+        report = facts.reports[job_id]
+        if report.of_database and report.problem is not None and job_id not in facts.disabled:
+            yield report.problem
 
 
 def _mmdb(state: FileState, now: float) -> MmdbState:

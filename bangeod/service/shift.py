@@ -29,9 +29,9 @@ class Shift:
         self.failing_since: dict[JobId, float] = {}  # seconds since the epoch
 
     @property
-    def enabled(self) -> int:
-        """Return how many jobs are on the schedule by the settings."""
-        return sum(_settings_of(self._core.settings, job_id).enabled for job_id in JobId)
+    def disabled(self) -> Collection[JobId]:
+        """Return the jobs that the settings keep off the schedule."""
+        return [job_id for job_id in JobId if not _settings_of(self._core.settings, job_id).enabled]
 
     def plan(self, only: frozenset[JobId] = frozenset(JobId)) -> None:
         """Plan the jobs by the settings in force; replaces what was planned for them."""

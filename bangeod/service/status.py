@@ -1,6 +1,6 @@
 """The one line that `systemctl status` shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ class Facts(NamedTuple):
     refused_config: bool = False
     database: str | None = None  # what is wrong with it, where no job has met that yet
     api: str | None = None  # why the socket is not open although it should be
+    disabled: Collection[JobId] = ()  # jobs that are not on the schedule: how one of them went is old news
 
 
 def line(facts: Facts, now: float) -> str:

@@ -18,7 +18,7 @@ import pytest
 from bangeod.client import GeoClient, Status
 from bangeod.errors import NoDaemonError
 from tests.daemon_process import DaemonProcess, bangeod, environment
-from tests.feed import DEADLINE
+from tests.feed import DEADLINE, eventually
 from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
 from tests.notify_socket import NotifySocket
@@ -246,6 +246,17 @@ def test_a_database_that_fails_is_seen_in_health(start: Start, place: Installati
         assert "the database can't be used" in state["problem"]
         assert client.lookup(GOOGLE).country_code == "US"  # lookups go on
     assert curl(place, "/healthz")[0] == 503
+
+
+def test_a_database_that_cannot_be_written_is_seen_in_health(start: Start, place: Installation) -> None:
+    daemon = start(OPEN, every("100ms", "geo_cache_flush"))
+    with client_of(place) as client:
+        with place.locked():
+            assert client.lookup(GOOGLE).country_code == "US"
+            daemon.wait_for("job_failed", job_id="geo_cache_flush")
+            eventually(lambda: curl(place, "/healthz")[0] == 503, "it is unhealthy")
+            assert "locked" in client.status()["problem"]
+        eventually(lambda: curl(place, "/healthz")[0] == 200, "it is well again")
 
 
 def test_curl_understands_all_of_it(start: Start, place: Installation) -> None:

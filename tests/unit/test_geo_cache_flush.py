@@ -11,7 +11,8 @@ from bangeod.clock import to_text
 from bangeod.errors import StoreFullError, StoreLockedError, StoreRefusedError
 from bangeod.geo import dirty
 from bangeod.geo.dirty import MOST_REFUSED, REFUSED_RETRY
-from bangeod.geo.model import UNKNOWN, Entry, Geo
+from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin
+from bangeod.geo.resolver import Found
 from tests.fakes import FRANCE, GERMANY, RefusingStore, World
 
 LOCKED = StoreLockedError("memory", "locked", "wait")
@@ -130,7 +131,54 @@ async def test_a_full_dirty_set_asks_for_a_flush_once() -> None:
     for ip in IPS:
         await world.cache.lookup(ip)
     assert world.full == 1
-    assert world.cache.dirty == 5
+
+
+async def test_what_is_new_is_answered_and_not_kept_where_twice_as_many_wait() -> None:
+    world = World(max_dirty=2)
+    world.local.places |= dict.fromkeys(IPS, GERMANY)
+    with capture_logs() as lines:
+        answers = await world.cache.lookup_batch(IPS)
+        again = await world.cache.lookup(IPS[-1])
+    assert [answer.geo for answer in [*answers, again]] == [GERMANY] * 6
+    assert (set(world.dirty), world.cache.entries, world.cache.not_kept) == (set(IPS[:4]), 4, 2)
+    assert [(line["event"], line["log_level"], line["waiting"]) for line in lines] == [("dirty_set_full", "warning", 4)]
+
+
+async def test_rows_without_a_country_are_bounded_as_well() -> None:
+    world = World(max_dirty=2)
+    await world.cache.lookup_batch(IPS)
+    assert (world.cache.dirty, world.cache.entries, world.cache.not_kept) == (4, 4, 1)
+
+
+async def test_what_is_found_and_not_kept_is_no_longer_known_not_to_be_found() -> None:
+    world = World(max_dirty=2)
+    await world.cache.lookup_batch(IPS)
+    world.cache.adopt({IPS[4]: Found(GERMANY, Origin.MMDB)})
+    assert (world.cache.negative, world.cache.known(IPS[4])) == (4, None)
+
+
+async def test_what_memory_holds_already_may_change_however_many_wait() -> None:
+    world = World(max_dirty=2)
+    await world.cache.lookup_batch(IPS)
+    world.cache.adopt({IPS[0]: Found(FRANCE, Origin.MMDB)})
+    assert world.dirty[IPS[0]].geo == FRANCE
+
+
+async def test_what_was_not_kept_is_kept_once_there_is_room() -> None:
+    world = World(max_dirty=2)
+    await fill(world, IPS)
+    await world.cache.flush_dirty()
+    await fill(world, IPS[4:])
+    assert set(world.dirty) == {IPS[4]}
+
+
+async def test_that_too_many_wait_is_said_again_when_they_had_become_fewer() -> None:
+    world = World(max_dirty=1)
+    with capture_logs() as lines:
+        await fill(world, IPS[:4])
+        await world.cache.flush_dirty()
+        await fill(world, IPS)
+    assert [line["event"] for line in lines] == ["dirty_set_full"] * 2
 
 
 async def test_a_dirty_set_that_fills_again_asks_again() -> None:

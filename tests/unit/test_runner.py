@@ -9,7 +9,16 @@ import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from bangeod.errors import StoreLockedError
+from bangeod.errors import (
+    SchemaError,
+    SourceError,
+    StoreError,
+    StoreFullError,
+    StoreLockedError,
+    StoreReadOnlyError,
+    StoreRefusedError,
+    StoreReplacedError,
+)
 from bangeod.jobs.job import JobId, Outcome, Result, Run
 from bangeod.jobs.runner import Runner
 from tests.manual_clock import ManualClock
@@ -235,3 +244,26 @@ async def test_a_cancellation_from_outside_passes_through(runner: Runner) -> Non
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+@pytest.mark.parametrize(
+    ("error", "of_database"),
+    [
+        (LOCKED, True),
+        (StoreFullError("/db", "the disk is full", "make room"), True),
+        (StoreReadOnlyError("/db", "can't be written", "look"), True),
+        (StoreError("/db", "reading or writing failed", "look"), True),
+        (SchemaError("/db", "no such table: sessions", "start the web app"), False),
+        (StoreRefusedError("/db", "the database refused a row", "look"), False),
+        (StoreReplacedError("/db", "the file was replaced", "wait"), False),
+        (SourceError("ip-api", "refused"), False),
+        (LookupError("a bug"), False),
+    ],
+)
+async def test_a_report_says_whether_the_database_is_to_blame(
+    runner: Runner, error: Exception, *, of_database: bool
+) -> None:
+    body = Body()
+    body.error = error
+    report = await runner.run(body, 5)
+    assert report.of_database is of_database

@@ -1,0 +1,133 @@
+"""What the daemon does beside its jobs, where it meets what nobody foresaw: it goes on, and systemd hears how it is."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from bangeod.config import load
+from bangeod.service import logs
+from bangeod.service.background import AGAIN_AFTER, Background
+from bangeod.service.daemon import Daemon
+from bangeod.service.notify import Notifier
+from tests.fakes import RemoteTable
+from tests.faults.life import Life
+from tests.feed import DEADLINE
+from tests.installation import Installation, every
+from tests.manual_clock import ManualClock
+
+DAY = 86_400.0
+
+
+class Manager(Notifier):
+    """In systemd's place: remembers in which state the unit is."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(None, clock)
+        self.told: list[str] = []
+
+    def reloading(self) -> None:
+        self.told.append("reloading")
+
+    def ready(self, status: str) -> None:
+        self.told.append("ready")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
+
+
+@asynccontextmanager
+async def running(place: Installation, clock: ManualClock) -> AsyncIterator[tuple[Life, Daemon]]:
+    life = await Life.begin(load(place.config, os.environ), clock, RemoteTable(clock))
+    daemon = life._daemon
+    daemon._config = place.config
+    daemon._notifier = Manager(clock)
+    try:
+        yield life, daemon
+    finally:
+        await life.end()
+
+
+def told(daemon: Daemon) -> list[str]:
+    assert isinstance(daemon._notifier, Manager)
+    return daemon._notifier.told
+
+
+async def test_the_clocks_are_watched_again_after_a_failure(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    async with running(place, clock) as (life, daemon):
+        steps: list[float] = []
+        seen = asyncio.Event()
+
+        def clock_stepped(step: float, first: str | None = None) -> None:
+            steps.append(step)
+            if len(steps) == 1:
+                raise LookupError("a bug")
+            seen.set()
+
+        async def sleep(seconds: float) -> None:
+            assert seconds == AGAIN_AFTER
+            clock.step(-2 * DAY)
+
+        monkeypatch.setattr(life.schedule, "clock_stepped", clock_stepped)
+        daemon._background = Background(clock, sleep=sleep)
+        clock.step(-DAY)
+        with capture_logs() as lines:
+            await daemon._announce()
+            async with asyncio.timeout(DEADLINE):
+                await seen.wait()
+        assert steps == [-DAY, -2 * DAY]
+        assert [line["work"] for line in lines if line["event"] == "background_work_failed"] == ["_watch_clock"]
+
+
+async def test_a_reload_that_fails_on_a_bug_ends_all_the_same(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(place, ManualClock()) as (_, daemon):
+        monkeypatch.setattr(daemon._core, "apply", _fail)
+        place.configure({"cache.max_entries": 10})
+        with pytest.raises(LookupError):
+            await daemon._reload()
+        assert told(daemon) == ["reloading", "ready"]
+
+
+async def test_a_reload_takes_up_what_the_one_before_failed_on(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    async with running(place, clock) as (life, daemon):
+        with monkeypatch.context() as broken:
+            broken.setattr(daemon._core.sources, "refresh", _fail)
+            place.configure(every("7s"))
+            with pytest.raises(LookupError):
+                await daemon._reload()
+        await daemon._reload()
+        assert max(life.shift.next_runs().values()) <= clock.now() + 10
+        assert told(daemon) == ["reloading", "ready"] * 2
+
+
+async def test_a_reload_undoes_what_the_one_before_failed_on(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    async with running(place, clock) as (life, daemon):
+        config, before = place.config.read_text(), dict(life.shift.next_runs())
+        with monkeypatch.context() as broken:
+            broken.setattr(daemon._api, "apply", _fail)
+            place.configure(every("7s"))
+            with pytest.raises(LookupError):
+                await daemon._reload()
+        place.config.write_text(config)
+        await daemon._reload()
+        assert dict(life.shift.next_runs()) == before
+
+
+def _fail(*_: object) -> None:
+    raise LookupError("a bug")
