@@ -18,6 +18,7 @@ import structlog
 from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
 from bangeod.store import faults, queries
 from bangeod.store.engine import engine
+from bangeod.store.log_beside import Identity, LogBeside
 from bangeod.store.overwriting import OverwriteWatch
 from bangeod.store.turn import Turn
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from bangeod.clock import Clock
 
 T = TypeVar("T")
-Identity = tuple[int, int]  # device and inode
 
 log = structlog.get_logger(__name__)
 
@@ -43,12 +43,11 @@ class SharedFile:
 
     def __init__(self, path: Path, *, busy_timeout: float, clock: "Clock") -> None:
         self.path = path
-        self._log_path = path.with_name(path.name + "-wal")
         self.busy_timeout = busy_timeout  # seconds
         self._clock = clock
         self._connection: aiosqlite.Connection | None = None
         self._identity: Identity | None = None
-        self._log: Identity | None = None  # the write-ahead log, seen while the database was in its place
+        self._log = LogBeside(path)
         self._watch = OverwriteWatch(path)
         self._overwritten = False  # it is another database, although the inode is the same
         self._suspect = False  # only a new connection sees whether what was wrong has been mended
@@ -64,7 +63,7 @@ class SharedFile:
             raise
         same = self._connection is not None and found == self._identity and await self._is_as_it_was()
         if same and not self._suspect:
-            self._log = _identity(self._log_path)
+            self._log.see()
             return False
         was_damaged = self._damaged
         if not await self._empty_old_log():
@@ -78,14 +77,14 @@ class SharedFile:
             await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - see the module's docstring
             raise self._translated(error) from error
         self._connection, self._identity, self._suspect = connection, found, False
-        self._log, self._watch, self._overwritten = None, OverwriteWatch(self.path), False
-        self._damaged = False
+        self._log.forget()
+        self._watch, self._overwritten, self._damaged = OverwriteWatch(self.path), False, False
         try:
             await self.read(lambda opened: self._greet(opened, found))
         except BaseException:
             await self.close()
             raise
-        self._log = _identity(self._log_path)
+        self._log.see()
         return not same or was_damaged
 
     async def close(self) -> None:
@@ -93,7 +92,7 @@ class SharedFile:
         if not await self._empty_old_log():
             log.error(
                 "old_log_left",
-                path=str(self._log_path),
+                path=str(self._log.path),
                 problem="it belongs to the database that was replaced, and another program still uses that",
                 advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
             )
@@ -112,10 +111,7 @@ class SharedFile:
             if not self._suspect:
                 raise
             return True  # it can't be told; what is wrong with it is seen when it is opened anew
-        return self._log_is_in_place() and not self._overwritten
-
-    def _log_is_in_place(self) -> bool:
-        return self._log is None or _identity(self._log_path) == self._log
+        return self._log.is_in_place and not self._overwritten
 
     def _is_in_place(self) -> bool:
         try:
@@ -123,29 +119,19 @@ class SharedFile:
         except StoreError:
             return False
 
-    def _log_is_of_the_new_one(self) -> bool:
-        """Say whether the log was written to after the file that is at the path came there.
-
-        A rename sets the time of a file's last change (ctime) as writing to it does; both times are the kernel's.
-        """
-        try:
-            written, came = self._log_path.stat().st_mtime_ns, self.path.stat().st_ctime_ns
-        except OSError:
-            return False
-        return written > came
-
     async def _empty_old_log(self) -> bool:
         """Empty the log of a database that is no longer at the path; return whether nothing of it is left there.
 
         SQLite leaves it, and whoever opens the file that is at the path now would replay it into that one. But by now
         it may hold what has been committed to that one: this connection would move that into the old file.
         """
-        if self._connection is None or self._log is None or self._is_in_place() or self._log_is_of_the_new_one():
+        log_beside = self._log
+        if self._connection is None or not log_beside.is_known or self._is_in_place() or log_beside.is_of_the_new_one:
             return True
-        if _identity(self._log_path) == self._log:
+        if log_beside.is_in_place:
             with contextlib.suppress(StoreError, engine.Error):
                 await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
-        return _identity(self._log_path) != self._log or _is_empty(self._log_path)
+        return not log_beside.is_in_place or log_beside.is_empty
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
@@ -182,7 +168,7 @@ class SharedFile:
     def _check(self, connection: "Connection") -> None:
         """Raise where the file is no longer the one at the path, before anything is written."""
         self._overwritten |= self._watch.look(connection)
-        if self._look() != self._identity or not self._log_is_in_place() or self._overwritten:
+        if self._look() != self._identity or not self._log.is_in_place or self._overwritten:
             raise faults.replaced(self.path)
 
     def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
@@ -192,7 +178,8 @@ class SharedFile:
         try:
             result = work(connection)
             connection.execute(queries.COMMIT)
-            self._log = self._log or _identity(self._log_path)
+            if not self._log.is_known:
+                self._log.see()
             self._watch.committed()
         except BaseException:
             if connection.in_transaction:
@@ -279,22 +266,6 @@ def _ignore(abandoned: "asyncio.Future[Any]") -> None:
 
 def _nothing(_connection: "Connection") -> None:
     """Do no more than whatever is read begins with."""
-
-
-def _identity(path: Path) -> Identity | None:
-    """Return which file is at a path; None where there is none, or it can't be told."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.stat().st_size == 0
-    except OSError:  # gone
-        return True
 
 
 def _leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
