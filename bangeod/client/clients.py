@@ -67,7 +67,7 @@ class GeoClient(Protocol):
         for chunk, body in self.chunks(ips, mode, origin=origin):
             try:
                 self.check_silence()
-                entries += self.read_entries(self._ask("POST", "/v1/lookup", content=body), chunk)
+                entries += self.read_entries(self._ask("POST", self.lookup_path, content=body), chunk)
             except (NoDaemonError, RefusedError) as error:
                 return entries + self.unknown(ips[len(entries) :], error)
         return entries
@@ -155,7 +155,7 @@ class AsyncGeoClient(Protocol):
             raise self.silent() from None
         try:
             self.check_silence()
-            return await self._ask("POST", "/v1/lookup", content=body)
+            return await self._ask("POST", self.lookup_path, content=body)
         finally:
             self._turns.release()
 

@@ -20,6 +20,7 @@ MOST_ADDRESSES: Final = 10_000  # of one request
 TIMEOUT: Final = 2.0  # seconds; for a batch it is how long the daemon may stay silent, not how long it takes in all
 JOB_TIMEOUT: Final = 86_400.0  # seconds; no job may run for longer
 CONNECT: Final = 1.0
+_ANSWERED_AFTER: Final = 0.8  # of the time that we wait: the rest is for the way there and back
 _QUIET: Final = 1.0  # seconds for which a daemon that did not answer in time is not asked again
 BASE: Final = "http://bangeod"
 
@@ -68,6 +69,7 @@ class Protocol:
         self.limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
         self._told: str | None = None  # the trouble that was logged last
         self.timeout = timeout
+        self.lookup_path = f"/v1/lookup?wait={min(timeout, JOB_TIMEOUT) * _ANSWERED_AFTER:.3f}"
         self._quiet_until = float("-inf")  # monotonic
 
     def chunks(self, ips: Sequence[str], mode: str, *, origin: bool) -> Iterator[tuple[Sequence[str], bytes]]:

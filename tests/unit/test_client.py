@@ -88,6 +88,28 @@ async def test_many_who_ask_a_silent_daemon_at_once_wait_no_longer_than_one(tmp_
     assert len(connections) <= 32
 
 
+async def test_an_address_for_which_a_source_takes_its_time_is_no_silence(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bangeod.client.protocol._ANSWERED_AFTER", 0.0)
+    host.backend.world.with_remote({}).gate.clear()
+    async with AsyncGeoClient(str(host.path), timeout=5) as client:
+        assert (await client.lookup("1.1.1.1")).status is Status.UNRESOLVED
+        assert await client.lookup(CACHED) == KNOWN
+
+
+def test_the_daemon_is_told_to_answer_before_the_client_gives_up(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def note(connection: socket.socket) -> None:
+        asked.append(connection.recv(65_536))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with listening(tmp_path / "s", note), GeoClient(str(tmp_path / "s"), timeout=0.5) as client:
+        client.lookup(CACHED)
+    assert asked[0].startswith(b"POST /v1/lookup?wait=0.400 ")
+
+
 def test_a_daemon_that_was_silent_is_asked_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connections: list[socket.socket] = []
     with listening(tmp_path / "silent", connections.append), GeoClient(str(tmp_path / "silent"), timeout=0.1) as client:
