@@ -66,7 +66,7 @@ class Handlers:
         """Say where many addresses are."""
         content = await self._content(request)
         until = _given_up(request)
-        async with self._large.turn(len(content)):
+        async with self._large.turn(content, _connection(request), until):
             asked = msgspec.json.decode(content, type=LookupRequest)
             if len(asked.ips) > MOST_ADDRESSES:
                 raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_ADDRESSES} at most")
@@ -129,7 +129,7 @@ class Handlers:
     async def _received(self, request: web.BaseRequest) -> bytes:
         if request.content.is_eof():  # it came with the header, as small ones do
             return await received(request.content)
-        connection = cast("Connection", request.protocol)
+        connection = _connection(request)
         self._connections.receive(connection)
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -138,6 +138,10 @@ class Handlers:
             raise RequestError(408, "too_slow", f"the body did not come within {BODY_SECONDS:g} s") from None
         finally:
             self._connections.received(connection)
+
+
+def _connection(request: web.BaseRequest) -> Connection:
+    return cast("Connection", request.protocol)
 
 
 def _given_up(request: web.BaseRequest) -> float:
