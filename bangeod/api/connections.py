@@ -63,6 +63,14 @@ class Connection(web.RequestHandler):
         self.busy = False
         self.since = self._loop_time()
 
+    def check_connected(self) -> None:
+        """Refuse to begin with a request whose connection has been lost since it came. Raises ConnectionError.
+
+        aiohttp tells that to the bodies of requests that have begun; reading another one fails like a fault of ours.
+        """
+        if not self.connected:
+            raise ConnectionError("the client has gone")
+
     def unsent(self) -> int:
         """Return how many bytes wait to be fetched."""
         return self.transport.get_write_buffer_size() if self.transport is not None else 0

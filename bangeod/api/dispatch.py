@@ -57,7 +57,7 @@ class Dispatcher:
         connection = cast("Connection", request.protocol)
         connection.busy = True
         try:
-            _check_connected(connection)
+            connection.check_connected()
             _check_version(request)
             handler, argument = self._find(request.method, request.path)
             if "Expect" in request.headers:
@@ -93,15 +93,6 @@ class Dispatcher:
         if status == 500:  # noqa: PLR2004 - a fault of ours, not of the request
             log.error("request_failed", method=request.method, path=request.path[:200], exc_info=error)
         return error_response(status, problem, error.allowed if isinstance(error, MethodError) else ())
-
-
-def _check_connected(connection: "Connection") -> None:
-    """Refuse to begin a request whose connection has been lost since it came.
-
-    aiohttp tells that to the bodies of requests that have begun; reading another one fails like a fault of ours.
-    """
-    if not connection.connected:
-        raise ConnectionError("the client has gone")
 
 
 def _check_version(request: web.BaseRequest) -> None:

@@ -1,7 +1,6 @@
 """What is done for each route. A cached address is answered without waiting for anything."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -20,21 +19,23 @@ from bangeod.api.messages import (
     Mode,
     Problem,
     RunRequest,
+    Wait,
     report_of,
 )
 from bangeod.api.problems import JSON, RequestError, error_response
+from bangeod.api.resolving import LOOKUP_SECONDS, Resolving
 from bangeod.api.routes import ROUTES
 from bangeod.api.state import ApiState
-from bangeod.api.writing import AT_ONCE, EntryWriter
+from bangeod.api.writing import EntryWriter
 from bangeod.clock import to_text
-from bangeod.geo.model import Answer, Status
+from bangeod.geo.model import Status
 from bangeod.jobs.job import JobId
 
 BODY_SECONDS: Final = 10.0  # for a body to come
-LOOKUP_SECONDS: Final = 30.0  # for a lookup that asks sources; what is known by then is the answer
 
 _UNRESOLVED: Final = Status.UNRESOLVED
 _encode: Final = msgspec.json.Encoder().encode
+_decode_wait: Final = msgspec.json.Decoder(Wait).decode
 
 
 class Handlers:
@@ -45,45 +46,37 @@ class Handlers:
         self._figures = figures
         self._connections = connections
         self._large = LargeBatches()
+        self._resolving = Resolving(backend)
         self._writer = EntryWriter(figures.lookups)
         self.by_route = {route: getattr(self, route.handler) for route in ROUTES}
         self._document = msgspec.json.encode(openapi.document(__version__))
 
     # --- lookups ---
 
-    async def lookup_one(self, _request: web.BaseRequest, ip: str) -> web.Response:
+    async def lookup_one(self, request: web.BaseRequest, ip: str) -> web.Response:
         """Say where one address is."""
+        until = _given_up(request)
         ips = (ip,)
         answer = self._backend.cache.lookup_cached_only(ips)[0]
         if answer.status is _UNRESOLVED:
-            answer = (await self._resolved(ips))[0]
+            answer = (await self._resolving.resolved(ips, until))[0]
         return web.Response(body=self._writer.part((answer,)), headers=JSON)
 
     async def lookup_batch(self, request: web.BaseRequest, _: str) -> web.Response:
         """Say where many addresses are."""
         content = await self._content(request)
-        async with self._large.turn(len(content)):
+        until = _given_up(request)
+        async with self._large.turn(content, _connection(request), until):
             asked = msgspec.json.decode(content, type=LookupRequest)
             if len(asked.ips) > MOST_ADDRESSES:
                 raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_ADDRESSES} at most")
-            answers = await (self._cached(asked.ips) if asked.mode is Mode.CACHED else self._resolved(asked.ips))
+            if asked.mode is Mode.CACHED:
+                answers = await self._resolving.cached(asked.ips)
+            else:
+                answers = await self._resolving.resolved(asked.ips, until)
             body = await self._writer.batch(answers, origin=asked.origin)
             self._connections.relieve()
         return web.Response(body=body, headers=JSON)
-
-    async def _cached(self, ips: Sequence[str]) -> list[Answer]:
-        answers: list[Answer] = []
-        for start in range(0, len(ips), AT_ONCE):
-            answers += self._backend.cache.lookup_cached_only(ips[start : start + AT_ONCE])
-            await asyncio.sleep(0)
-        return answers
-
-    async def _resolved(self, ips: Sequence[str]) -> list[Answer]:
-        try:
-            async with asyncio.timeout(LOOKUP_SECONDS):
-                return await self._backend.cache.lookup_batch(ips)
-        except TimeoutError:
-            return await self._cached(ips)
 
     # --- jobs ---
 
@@ -118,6 +111,10 @@ class Handlers:
         """Give the OpenAPI document."""
         return web.Response(body=self._document, headers=JSON)
 
+    async def close(self) -> None:
+        """End what goes on for nobody."""
+        await self._resolving.close()
+
     # --- bodies ---
 
     async def _content(self, request: web.BaseRequest) -> bytes:
@@ -132,7 +129,7 @@ class Handlers:
     async def _received(self, request: web.BaseRequest) -> bytes:
         if request.content.is_eof():  # it came with the header, as small ones do
             return await received(request.content)
-        connection = cast("Connection", request.protocol)
+        connection = _connection(request)
         self._connections.receive(connection)
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -141,6 +138,21 @@ class Handlers:
             raise RequestError(408, "too_slow", f"the body did not come within {BODY_SECONDS:g} s") from None
         finally:
             self._connections.received(connection)
+
+
+def _connection(request: web.BaseRequest) -> Connection:
+    return cast("Connection", request.protocol)
+
+
+def _given_up(request: web.BaseRequest) -> float:
+    """Return when a lookup has to be answered with what is known by then, in the loop's time. Raises RequestError."""
+    seconds = LOOKUP_SECONDS
+    if (said := request.query.get("wait")) is not None:
+        try:
+            seconds = min(seconds, _decode_wait(said))
+        except msgspec.DecodeError:
+            raise RequestError(422, "invalid_request", "wait has to be a number of seconds, 0 or more") from None
+    return asyncio.get_running_loop().time() + seconds
 
 
 def _json(content: Any) -> web.Response:

@@ -14,6 +14,9 @@ from bangeod.jobs.job import JobId, Outcome, Report
 MOST_ADDRESSES: Final = 10_000  # of one batch
 
 
+Wait = Annotated[float, msgspec.Meta(ge=0)]  # seconds, in the query of a lookup
+
+
 class Mode(StrEnum):
     """How far a lookup goes."""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from bangeod.api.messages import ErrorAnswer
+from bangeod.api.messages import ErrorAnswer, Wait
+from bangeod.api.resolving import LOOKUP_SECONDS
 from bangeod.api.routes import ROUTES, Route
 from bangeod.jobs.job import JobId
 
@@ -45,8 +46,11 @@ def _operation(route: Route, schemas: dict[type, Object]) -> Object:
         "summary": route.summary,
         "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
     }
-    if route.parameter is not None:
-        operation["parameters"] = [_parameter(route)]
+    parameters = [_parameter(route)] if route.parameter is not None else []
+    if route.waits:
+        parameters.append(_wait())
+    if parameters:
+        operation["parameters"] = parameters
     if route.request is not None:
         content = {"application/json": {"schema": schemas[route.request]}}
         operation["requestBody"] = {"required": route.body_needed, "content": content}
@@ -75,3 +79,11 @@ def _parameter(route: Route) -> Object:
     if name == "id":
         schema = {"type": "string", "enum": [str(job) for job in JobId]}
     return {"name": name, "in": "path", "required": True, "description": route.parameter, "schema": schema}
+
+
+def _wait() -> Object:
+    described = (
+        "for how many seconds you wait: what no source has answered by then is unresolved in the answer, and is looked "
+        f"up all the same; {LOOKUP_SECONDS:g} at most, which is also where nothing is said"
+    )
+    return {"name": "wait", "in": "query", "description": described, "schema": msgspec.json.schema(Wait)}

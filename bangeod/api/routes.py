@@ -21,6 +21,7 @@ class Route(NamedTuple):
     request: type | None = None
     body_needed: bool = False
     parameter: str | None = None  # in the path: what it is
+    waits: bool = False  # its query may say for how long its sender waits
     errors: Sequence[int] = ()  # besides those that anything may end with
     answer_type: str = JSON
 
@@ -33,6 +34,8 @@ ROUTES: Final = (
         "Say where an address is.",
         Entry,
         parameter="the address; any text, if only to hear that it is none",
+        waits=True,
+        errors=(422,),
     ),
     Route(
         "POST",
@@ -42,6 +45,7 @@ ROUTES: Final = (
         LookupAnswer,
         request=LookupRequest,
         body_needed=True,
+        waits=True,
         errors=(400, 408, 413, 415, 422),
     ),
     Route("GET", "/v1/status", "status", "Describe how the daemon stands.", State),

@@ -33,6 +33,7 @@ class ApiServer:
         self._grace = grace
         self._backend = backend
         self._bound: BoundSocket | None = None
+        self._handlers: Handlers | None = None
         self._manager: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._caretaker: asyncio.Task[None] | None = None
@@ -49,8 +50,8 @@ class ApiServer:
         self._bound = bind(path, mode)
         loop = asyncio.get_running_loop()
         connections = Connections(self.figures, loop.time)
-        handlers = Handlers(self._backend, self.figures, connections)
-        self._manager = web.Server(Dispatcher(handlers.by_route, self.figures))
+        self._handlers = Handlers(self._backend, self.figures, connections)
+        self._manager = web.Server(Dispatcher(self._handlers.by_route, self.figures))
         factory = connections.factory(self._manager, loop=loop, **_OPTIONS)
         # asyncio takes one number for both, and accepts so many at once.
         self._listener = await loop.create_server(factory, sock=self._bound.socket, backlog=AT_ONCE)
@@ -77,7 +78,9 @@ class ApiServer:
             await asyncio.sleep(0)  # requests that have come are begun, before idle connections are closed
             self._manager.pre_shutdown()
             await self._manager.shutdown(self._grace)
-        self._caretaker = self._manager = None
+        if self._handlers is not None:
+            await self._handlers.close()
+        self._caretaker = self._manager = self._handlers = None
 
     @property
     def is_open(self) -> bool:

@@ -1,7 +1,6 @@
 """The two clients: what is asked and understood by ``protocol``, sent and received by httpx."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -10,21 +9,23 @@ from typing import Any, Final, Self
 import httpx
 import msgspec
 
+from bangeod.client.connecting import PatientTransport
 from bangeod.client.protocol import (
     BASE,
     CONNECT,
     DEFAULT_SOCKET,
     JOB_TIMEOUT,
+    LOOK_AGAIN,
+    NO_TLS,
     TIMEOUT,
     Entry,
     Protocol,
+    is_crowded,
     job_path,
 )
 from bangeod.errors import NoDaemonError, RefusedError
 
 AT_ONCE: Final = 32  # lookups of an asynchronous client; httpcore's pool takes the square of what waits in it
-NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: httpx's own takes 20 ms to read the authorities
-LOOK_AGAIN: Final = 0.01  # seconds until a daemon that is not quick enough to accept all who come is tried again
 
 
 class GeoClient(Protocol):
@@ -67,7 +68,7 @@ class GeoClient(Protocol):
         for chunk, body in self.chunks(ips, mode, origin=origin):
             try:
                 self.check_silence()
-                entries += self.read_entries(self._ask("POST", "/v1/lookup", content=body), chunk)
+                entries += self.read_entries(self._ask("POST", self.lookup_path, content=body), chunk)
             except (NoDaemonError, RefusedError) as error:
                 return entries + self.unknown(ips[len(entries) :], error)
         return entries
@@ -82,13 +83,14 @@ class GeoClient(Protocol):
             raise self.translated(error) from error
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Ask; where too many are connecting, wait for that as long as for a connection. asyncio does so by itself."""
-        given_up = time.monotonic() + CONNECT
+        """Ask; where too many are connecting, wait for that as long as for a connection."""
+        limits = options.get("timeout", self.limits)
+        given_up = time.monotonic() + limits.connect
         while True:
             try:
                 return self._http.request(method, path, **options)
             except httpx.ConnectError as error:
-                if not _is_crowded(error) or time.monotonic() >= given_up:
+                if not is_crowded(error) or time.monotonic() >= given_up:
                     raise
             time.sleep(LOOK_AGAIN)
 
@@ -111,7 +113,7 @@ class AsyncGeoClient(Protocol):
     def __init__(self, socket: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, strict: bool = False) -> None:
         super().__init__(socket, timeout=timeout, strict=strict)
         self._turns = asyncio.Semaphore(AT_ONCE)
-        transport = httpx.AsyncHTTPTransport(uds=socket, verify=NO_TLS)
+        transport = PatientTransport(socket)
         self._http = httpx.AsyncClient(base_url=BASE, transport=transport, timeout=self.limits, trust_env=False)
 
     async def lookup(self, ip: str) -> Entry:
@@ -155,7 +157,7 @@ class AsyncGeoClient(Protocol):
             raise self.silent() from None
         try:
             self.check_silence()
-            return await self._ask("POST", "/v1/lookup", content=body)
+            return await self._ask("POST", self.lookup_path, content=body)
         finally:
             self._turns.release()
 
@@ -179,12 +181,3 @@ class AsyncGeoClient(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _is_crowded(error: BaseException | None) -> bool:
-    """Say whether a connection failed because so many others wait to be accepted (EAGAIN, connect(2))."""
-    while error is not None:
-        if isinstance(error, BlockingIOError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -1,6 +1,7 @@
 """What both clients have in common: what is asked, what the answers mean, and when not to ask. No I/O."""
 
 import logging
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -20,8 +21,11 @@ MOST_ADDRESSES: Final = 10_000  # of one request
 TIMEOUT: Final = 2.0  # seconds; for a batch it is how long the daemon may stay silent, not how long it takes in all
 JOB_TIMEOUT: Final = 86_400.0  # seconds; no job may run for longer
 CONNECT: Final = 1.0
+LOOK_AGAIN: Final = 0.01  # seconds until a daemon that is not quick enough to accept all who come is tried again
+_ANSWERED_AFTER: Final = 0.8  # of the time that we wait: the rest is for the way there and back
 _QUIET: Final = 1.0  # seconds for which a daemon that did not answer in time is not asked again
 BASE: Final = "http://bangeod"
+NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: httpx's own takes 20 ms to read the authorities
 
 
 class Status(StrEnum):
@@ -68,6 +72,7 @@ class Protocol:
         self.limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
         self._told: str | None = None  # the trouble that was logged last
         self.timeout = timeout
+        self.lookup_path = f"/v1/lookup?wait={min(timeout, JOB_TIMEOUT) * _ANSWERED_AFTER:.3f}"
         self._quiet_until = float("-inf")  # monotonic
 
     def chunks(self, ips: Sequence[str], mode: str, *, origin: bool) -> Iterator[tuple[Sequence[str], bytes]]:
@@ -115,7 +120,7 @@ class Protocol:
                 )
             cause = cause.__cause__ or cause.__context__
         said = str(error) or type(error).__name__
-        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
+        if isinstance(error, httpx.TimeoutException) or is_crowded(error):
             return self.silent()
         if isinstance(error, httpx.ProtocolError):
             return RefusedError(f"{self._socket}: this is no answer of bangeod's ({said})")
@@ -131,6 +136,15 @@ class Protocol:
             self._told = str(error)
             log.warning("addresses stay unknown: %s", error)
         return [Entry(str(ip), Status.UNKNOWN) for ip in asked]
+
+
+def is_crowded(error: BaseException | None) -> bool:
+    """Say whether a connection failed because so many others wait to be accepted (EAGAIN, connect(2))."""
+    while error is not None:
+        if isinstance(error, BlockingIOError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _clean(ip: str) -> str:

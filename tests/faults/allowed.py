@@ -5,6 +5,7 @@ from typing import Final
 from bangeod.api.bodies import LARGEST_BODY
 from bangeod.api.connections import MOST_CONNECTIONS, MOST_READ, MOST_RECEIVING, MOST_UNSENT
 from bangeod.api.large import AT_A_TIME, MOST_WAITING
+from bangeod.api.messages import Mode
 
 MIB: Final = 1 << 20
 
@@ -33,7 +34,7 @@ ONE_BODY: Final = LITTLE + _in_mib(LARGEST_BODY * _GROWN + _BUFFERED)
 # 65 were measured: the half of a body from each who may be received, and what all the others send at once.
 ALL_KINDS: Final = bodies(LARGEST_BODY) + _in_mib(MOST_CONNECTIONS * _BUFFERED)
 
-_WORKED_ON: Final = AT_A_TIME * (_WORK + _TWICE * _ANSWER)
+_WORKED_ON: Final = AT_A_TIME[Mode.RESOLVE] * (_WORK + _TWICE * _ANSWER)
 
 # 34 were measured: what one client has left may still be there when the next ones come.
 LEFT_ANSWERS: Final = LITTLE + _WORKED_ON

@@ -110,6 +110,24 @@ async def test_a_lookup_that_takes_too_long_is_answered_with_what_is_known(
     assert [entry["status"] for entry in entries] == ["resolved", "unresolved"]
 
 
+@pytest.mark.parametrize("wait", ["0", "0.001", "1e-3"])
+async def test_a_lookup_is_answered_within_the_time_that_its_sender_waits(host: Host, wait: str) -> None:
+    remote = host.backend.world.with_remote({"1.1.1.1": Geo("AU")})
+    remote.gate.clear()
+    one = await host.ask("GET", f"/v1/lookup/1.1.1.1?wait={wait}")
+    batch = await host.post(f"/v1/lookup?wait={wait}", {"ips": [CACHED, "1.1.1.1"]})
+    assert [entry["status"] for entry in (one.json, *batch.json["entries"])] == ["unresolved", "resolved", "unresolved"]
+
+
+@pytest.mark.parametrize("wait", ["", "soon", "-1", "NaN", "1e999", "true", "null"])
+async def test_a_wait_that_is_no_number_of_seconds_is_refused(host: Host, wait: str) -> None:
+    for reply in (
+        await host.ask("GET", f"/v1/lookup/{CACHED}?wait={wait}"),
+        await host.post(f"/v1/lookup?wait={wait}", {"ips": [CACHED]}),
+    ):
+        assert (reply.status, reply.code) == (422, "invalid_request")
+
+
 async def test_the_content_type_of_a_request_does_not_matter(host: Host) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "nonsense"):
         reply = await host.post("/v1/lookup", {"ips": [CACHED]}, f"Content-Type: {kind}")

@@ -98,6 +98,13 @@ async def test_all_references_lead_somewhere(host: Host) -> None:
     assert names <= root["components"]["schemas"].keys()
 
 
+async def test_a_lookup_may_say_how_long_its_sender_waits(host: Host) -> None:
+    paths = (await document(host))["paths"]
+    operations = (paths["/v1/lookup"]["post"], paths["/v1/lookup/{ip}"]["get"])
+    for wait in (operation["parameters"][-1] for operation in operations):
+        assert (wait["name"], wait["in"], wait["schema"]) == ("wait", "query", {"type": "number", "minimum": 0})
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 async def test_what_a_route_answers_is_as_the_document_says(host: Host, route: Route) -> None:
     root = await document(host)

@@ -6,7 +6,8 @@ import gc
 import json
 import socket
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import structlog
 from aiohttp import web
 
 from bangeod.api import connections, large, unix_socket
+from bangeod.api.messages import Mode
 from tests.api_host import CACHED, Host, hosting, parse, until
 
+AT_A_TIME = large.AT_A_TIME[Mode.RESOLVE]
 HALF_A_HEADER = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\nHo"
 HALF_A_BODY = b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
 BATCH = json.dumps({"ips": [CACHED] * 10_000}).encode()
@@ -176,7 +179,7 @@ async def test_large_batches_take_turns_and_small_ones_do_not_wait(
         remote = host.backend.world.with_remote({})
         remote.gate.clear()
         asked = {"ips": [*[CACHED] * 9_999, "1.1.1.1"]}  # nobody knows the last one but a source that takes its time
-        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(large.AT_A_TIME + 3)]
+        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(AT_A_TIME + 3)]
         await until(lambda: host.server.figures.requests == len(batches))
         assert (await host.post("/v1/lookup", {"ips": [CACHED]})).status == 200
         refused = await host.post("/v1/lookup", asked)
@@ -193,11 +196,54 @@ async def test_a_large_batch_does_not_wait_for_its_turn_for_ever(
         remote = host.backend.world.with_remote({})
         remote.gate.clear()
         asked = {"ips": [*[CACHED] * 9_999, "1.1.1.1"]}
-        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(large.AT_A_TIME + 1)]
+        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(AT_A_TIME + 1)]
         done, working = await asyncio.wait(batches, return_when=asyncio.FIRST_COMPLETED)
         assert [task.result().code for task in done] == ["busy"]
         remote.gate.set()
-        assert [(await batch).status for batch in working] == [200] * large.AT_A_TIME
+        assert [(await batch).status for batch in working] == [200] * AT_A_TIME
+
+
+@asynccontextmanager
+async def all_turns_taken(path: Path) -> AsyncGenerator[Host, None]:
+    """Serve, while as many large batches as may be are waiting for a source."""
+    async with hosting(path) as host:
+        remote = host.backend.world.with_remote({})
+        remote.gate.clear()
+        asked = {"ips": [*[CACHED] * 9_999, "1.1.1.1"]}
+        batches = [asyncio.create_task(host.post("/v1/lookup", asked)) for _ in range(AT_A_TIME)]
+        await until(lambda: remote.in_flight == 1)
+        await until(lambda: sum(task.get_name() == "lookup" for task in asyncio.all_tasks()) == AT_A_TIME)
+        yield host
+        remote.gate.set()
+        assert [(await batch).status for batch in batches] == [200] * AT_A_TIME
+
+
+async def test_a_large_batch_that_asks_no_source_does_not_wait_for_those_that_do(tmp_path: Path) -> None:
+    async with all_turns_taken(tmp_path / "s") as host:
+        reply = await host.post("/v1/lookup", {"ips": [CACHED] * 10_000, "mode": "cached"})
+        assert reply.status == 200
+
+
+async def test_a_large_batch_does_not_wait_for_its_turn_longer_than_its_sender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "WAIT_SECONDS", 1_000.0)
+    async with all_turns_taken(tmp_path / "s") as host:
+        reply = await host.post("/v1/lookup?wait=0", {"ips": ["1.1.1.1"] * 10_000})
+        assert (reply.status, reply.code) == (503, "busy")
+
+
+async def test_a_large_batch_whose_sender_has_gone_before_its_turn_is_not_begun(tmp_path: Path) -> None:
+    body = json.dumps({"ips": ["2.2.2.2"] * 2_000}).encode()
+    async with all_turns_taken(tmp_path / "s") as host:
+        before = host.server.figures.requests
+        _, writer = await host.connect()
+        writer.write(b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await until(lambda: host.server.figures.requests > before)  # all of it has come in one piece
+        connected = host.server.figures.connections
+        writer.transport.abort()
+        await until(lambda: host.server.figures.connections < connected)
+    assert "2.2.2.2" not in host.backend.world.local.asked
 
 
 async def test_many_requests_on_one_connection_are_answered_in_their_order(tmp_path: Path) -> None:

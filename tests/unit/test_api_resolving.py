@@ -1,0 +1,77 @@
+"""Lookups that ask sources: whoever asked is answered in time, and what comes later is there for the next."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+import structlog
+
+from bangeod.api import resolving
+from bangeod.api.resolving import Resolving
+from bangeod.geo.model import Answer, Geo, Status
+from tests.api_host import Backend, until
+
+COLD = "1.1.1.1"
+AUSTRALIA = Geo("AU", "Australia")
+AT_ONCE = 0.0  # long past, in the loop's time
+
+
+def statuses(answers: Sequence[Answer]) -> list[Status]:
+    return [answer.status for answer in answers]
+
+
+async def test_a_lookup_that_nobody_waits_for_goes_on_and_its_answer_is_there_for_the_next() -> None:
+    backend = Backend()
+    remote = backend.world.with_remote({COLD: AUSTRALIA})
+    remote.gate.clear()
+    lookups = Resolving(backend)
+    assert statuses(await lookups.resolved([COLD], AT_ONCE)) == [Status.UNRESOLVED]
+    await until(lambda: remote.in_flight == 1)
+    remote.gate.set()
+    await until(lambda: backend.cache.lookup_cached_only([COLD])[0].status is Status.RESOLVED)
+    assert remote.requests == [[COLD]]
+
+
+async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "MOST_LEFT", 250)
+    backend = Backend()
+    remote = backend.world.with_remote({})
+    remote.gate.clear()
+    before = len(asyncio.all_tasks())
+    lookups = Resolving(backend)
+    for number in range(5):
+        await lookups.resolved([f"1.1.1.{number}"], AT_ONCE)
+    await until(lambda: len(asyncio.all_tasks()) == before + 2)
+    await lookups.close()
+
+
+async def test_the_end_leaves_no_lookup_running() -> None:
+    backend = Backend()
+    remote = backend.world.with_remote({})
+    remote.gate.clear()
+    lookups = Resolving(backend)
+    await lookups.resolved([COLD], AT_ONCE)
+    await until(lambda: remote.in_flight == 1)
+    await lookups.close()
+    assert remote.in_flight == 0
+
+
+async def test_a_fault_in_a_lookup_that_nobody_waits_for_is_logged() -> None:
+    gate = asyncio.Event()
+
+    class Cache:
+        def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
+            return [Answer(ip, Status.UNRESOLVED) for ip in ips]
+
+        async def lookup_batch(self, _: Sequence[str]) -> NoReturn:
+            await gate.wait()
+            raise ZeroDivisionError
+
+    backend: Any = SimpleNamespace(cache=Cache())
+    with structlog.testing.capture_logs() as logged:
+        assert statuses(await Resolving(backend).resolved([COLD], AT_ONCE)) == [Status.UNRESOLVED]
+        gate.set()
+        await until(lambda: bool(logged))
+    assert [line["event"] for line in logged] == ["lookup_failed"]
