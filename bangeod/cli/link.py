@@ -9,7 +9,7 @@ from bangeod.errors import NoDaemonError, SilentDaemonError
 
 T = TypeVar("T")
 
-PATIENCE: Final = 35.0  # seconds; the daemon ends a lookup that asks sources after 30
+PATIENCE: Final = 35.0  # seconds; nearly as long as a lookup may ask sources
 
 
 def through_daemon(settings: Settings, ask: Callable[[GeoClient], T]) -> T | None:

@@ -31,7 +31,8 @@ AT_ONCE: Final = 32  # lookups of an asynchronous client; httpcore's pool takes 
 class GeoClient(Protocol):
     """Asks the daemon at ``socket``; may be shared by threads.
 
-    ``timeout`` is for how many seconds the daemon may be silent. With ``strict`` a lookup raises NoDaemonError or
+    ``timeout`` is for how many seconds the daemon may be silent. It answers a lookup sooner than that: what no source
+    has told by then is ``unresolved``, and known a little later. With ``strict`` a lookup raises NoDaemonError or
     RefusedError instead of answering ``unknown``.
     """
 
