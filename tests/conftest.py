@@ -1,5 +1,6 @@
 """What all tests against the real daemon share: an installation of its own for each, daemons that always end."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,12 @@ from tests.installation import Installation
 from tests.notify_socket import NotifySocket
 
 Start = Callable[..., DaemonProcess]
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, also as a job in the background of a shell: what is started would inherit that it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
