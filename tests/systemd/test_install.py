@@ -1,9 +1,9 @@
 """What contrib/install does to a machine on which bangeod is installed already."""
 
-from tests.systemd.installed import INSTALL, SECONDS
+from tests.systemd.installed import INSTALL, SECONDS, WHEELS
 from tests.systemd.machine import Machine
 from tests.systemd.packages import ROOT
-from tests.systemd.service import CONFIG, DATABASE, UNIT, Service
+from tests.systemd.service import CONFIG, DATABASE, SOURCE, UNIT, Service
 
 LOOK = "find /opt/bangeod /etc /usr/local /var/lib/bangui -printf '%p %i %m %u %g %s %T@\\n' | sort"
 
@@ -35,6 +35,22 @@ def test_a_python_that_is_missing_is_named(machine: Machine) -> None:
     refused = machine.run(*INSTALL, "--python", "/nowhere/python3", check=False)
     assert refused.returncode == 1
     assert "no Python that will do was found at /nowhere/python3" in refused.stderr
+
+
+def test_it_runs_nothing_from_the_directory_that_it_is_called_in(machine: Machine) -> None:
+    machine.run("mkdir", "/srv/anybodys")
+    for module in ("ensurepip", "pip", "venv"):
+        machine.write(f"/srv/anybodys/{module}.py", f"open('/srv/anybodys/{module}-ran', 'w')")
+    machine.run("sh", "-ec", "rm /opt/bangeod/bin/python3; echo another version >/opt/bangeod/installed")
+    call = f"../..{SOURCE}/contrib/install --wheels ../..{WHEELS} --python ../../usr/bin/python3"
+    try:
+        done = machine.run("sh", "-c", f"cd /srv/anybodys && {call}", check=False, timeout=SECONDS)
+        assert machine.run("find", "/srv/anybodys", "-name", "*-ran").stdout == ""
+        assert done.returncode == 0, done.stderr
+        assert "Nothing to do" in machine.run(*INSTALL).stdout
+    finally:
+        machine.run("rm", "-r", "/srv/anybodys")
+        machine.run(*INSTALL, timeout=SECONDS)
 
 
 def test_a_python_that_is_not_the_distributions_runs_the_service(service: Service) -> None:
