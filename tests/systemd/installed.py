@@ -12,6 +12,12 @@ WHEELS = "/srv/wheels"
 CACHE = ROOT / ".pytest_cache" / "wheels"
 INSTALL = (f"{SOURCE}/contrib/install", "--wheels", WHEELS)
 SECONDS = 300.0  # that the installation may take
+BREAKS_OFF = """#!/bin/sh -e
+[ "$1 $2 $3" = "-m venv --clear" ] || exec /usr/bin/python3 "$@"
+exec 9>&- # the installation's lock ends with it
+find "$4" -mindepth 1 -delete
+kill -KILL $PPID
+"""
 
 
 @contextmanager
@@ -30,3 +36,12 @@ def installed() -> Iterator[Machine]:
         machine.run(*INSTALL, timeout=SECONDS)
         machine.run("sh", "-ec", MAKE_DATABASE)
         yield machine
+
+
+def break_off(machine: Machine) -> None:
+    """Have an installation killed when it has emptied the program's directory and made nothing in it yet."""
+    machine.write("/srv/breaks-off", BREAKS_OFF)
+    machine.run("sh", "-ec", "chmod 755 /srv/breaks-off; rm /opt/bangeod/bin/python3 /opt/bangeod/installed")
+    assert machine.run(*INSTALL, "--python", "/srv/breaks-off", check=False).returncode != 0
+    machine.run("rm", "/srv/breaks-off")
+    assert machine.run("ls", "-A", "/opt/bangeod").stdout == ""

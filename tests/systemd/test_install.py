@@ -1,6 +1,6 @@
 """What contrib/install does to a machine on which bangeod is installed already."""
 
-from tests.systemd.installed import INSTALL, SECONDS, WHEELS
+from tests.systemd.installed import INSTALL, SECONDS, WHEELS, break_off
 from tests.systemd.machine import Machine
 from tests.systemd.packages import ROOT
 from tests.systemd.service import CONFIG, DATABASE, SOURCE, UNIT, Service
@@ -42,9 +42,9 @@ def test_it_runs_nothing_from_the_directory_that_it_is_called_in(machine: Machin
     for module in ("ensurepip", "pip", "venv"):
         machine.write(f"/srv/anybodys/{module}.py", f"open('/srv/anybodys/{module}-ran', 'w')")
     machine.run("sh", "-ec", "rm /opt/bangeod/bin/python3; echo another version >/opt/bangeod/installed")
-    relative = f"../..{SOURCE}/contrib/install --wheels ../..{WHEELS} --python ../../usr/bin/python3"
+    call = f"../..{SOURCE}/contrib/install --wheels ../..{WHEELS} --python ../../usr/bin/python3"
     try:
-        done = machine.run("sh", "-c", f"cd /srv/anybodys && {relative}", check=False, timeout=SECONDS)
+        done = machine.run("sh", "-c", f"cd /srv/anybodys && {call}", check=False, timeout=SECONDS)
         assert machine.run("find", "/srv/anybodys", "-name", "*-ran").stdout == ""
         assert done.returncode == 0, done.stderr
         assert "Nothing to do" in machine.run(*INSTALL).stdout
@@ -86,6 +86,27 @@ def test_after_an_installation_that_broke_off_the_next_one_restarts_the_daemon(s
     assert "Restarting bangeod" in machine.run(*INSTALL).stdout
     assert service.is_active
     assert service.pid != pid
+
+
+def test_an_installation_that_broke_off_with_the_program_gone_is_finished_by_the_next(service: Service) -> None:
+    machine = service.machine
+    break_off(machine)
+    machine.run(*INSTALL, timeout=SECONDS)
+    assert machine.run("find", "/opt", "-maxdepth", "1", "-name", "bangeod*").stdout == "/opt/bangeod\n"
+    service.start()
+    assert service.is_active
+
+
+def test_a_directory_of_somebody_elses_in_the_programs_place_is_left_alone(machine: Machine) -> None:
+    machine.run("mv", "/opt/bangeod", "/srv/aside")
+    machine.write("/opt/bangeod/theirs", "kept")
+    try:
+        refused = machine.run(*INSTALL, check=False, timeout=SECONDS)
+        assert machine.read("/opt/bangeod/theirs") == "kept"
+    finally:
+        machine.run("sh", "-ec", "rm -r /opt/bangeod; mv /srv/aside /opt/bangeod")
+    assert refused.returncode == 1
+    assert "/opt/bangeod is there and is no virtual environment" in refused.stderr
 
 
 def test_two_of_them_do_not_get_in_each_others_way(machine: Machine) -> None:

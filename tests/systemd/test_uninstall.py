@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.installed import INSTALL
+from tests.systemd.installed import INSTALL, break_off
 from tests.systemd.machine import Machine
 from tests.systemd.service import CONFIG, DATABASE, STATE, Service
 
@@ -44,6 +44,12 @@ def test_uninstalling_leaves_config_state_and_database(running: Service) -> None
     assert machine.run("systemctl", "show", "--value", "--property=LoadState", "bangeod").stdout == "not-found\n"
     assert machine.run("pgrep", "--full", "bangeod run", check=False).stdout == ""
     assert machine.run("id", "bangeod").returncode == 0
+
+
+def test_uninstalling_takes_away_what_a_broken_off_installation_left(running: Service) -> None:
+    break_off(running.machine)
+    running.machine.run(*UNINSTALL)
+    assert remains(running.machine) == ["/etc/bangeod", CONFIG, STATE]
 
 
 def test_purging_leaves_the_database_alone_and_nothing_else(running: Service) -> None:
