@@ -34,10 +34,12 @@ async def swap(directory: Path, names: Sequence[str], count: int) -> dict[str, o
     await files.refresh()
     answers: Counter[str | None] = Counter()
     asking = asyncio.create_task(_ask(files, answers))
-    descriptors, memory, not_taken_up = _descriptors(), 0, 0
+    descriptors, memory = _descriptors(), 0
+    problems: list[str | None] = []  # why a file was not taken up
     for number in range(count):
         put(held, contents[(number + 1) % 2])
-        not_taken_up += not await files.refresh()
+        if not await files.refresh():
+            problems.append(files.states()[0].problem)
         if number == FIRST:
             memory = _memory()
         if number > FIRST and _memory() > ENOUGH * memory:
@@ -49,7 +51,7 @@ async def swap(directory: Path, names: Sequence[str], count: int) -> dict[str, o
     return {
         "swaps": number + 1,
         "answers": dict(answers),
-        "not_taken_up": not_taken_up,
+        "problems": problems,
         "descriptors_left": left,
         "memory_grown": grown,
         "copies": copies,
