@@ -147,7 +147,7 @@ def _connection(request: web.BaseRequest) -> Connection:
 def _given_up(request: web.BaseRequest) -> float:
     """Return when a lookup has to be answered with what is known by then, in the loop's time. Raises RequestError."""
     seconds = LOOKUP_SECONDS
-    if "?" in request.path_qs and (said := request.query.get("wait")) is not None:
+    if request.rel_url.raw_query_string and (said := request.query.get("wait")) is not None:
         try:
             seconds = min(seconds, _decode_wait(said))
         except msgspec.DecodeError:
