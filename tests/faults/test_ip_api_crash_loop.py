@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import pytest
 
@@ -90,15 +90,22 @@ def more_to_ask(server: IpApiServer, place: Installation, life: int) -> None:
     place.insert(rows=[(ip, None, text()) for ip in ips])
 
 
+async def live_on(
+    server: IpApiServer, launch: Start, place: Installation, moments: Iterable[str], *, first: int = 0
+) -> None:
+    """Let one life after the other find more to ask, come to its moment and be killed."""
+    for life, moment in enumerate(moments, first):
+        more_to_ask(server, place, life)
+        daemon = launch(place.config)
+        await said(daemon, moment)
+        await killed(daemon)
+
+
 async def test_a_crash_loop_with_ever_more_to_ask_keeps_the_limit_and_loses_no_answer(
     server: IpApiServer, launch: Start, place: Installation
 ) -> None:
     place.configure(asking(server))
-    for life in range(LIVES):
-        more_to_ask(server, place, life)
-        daemon = launch(place.config)
-        await said(daemon, LAST)
-        await killed(daemon)
+    await live_on(server, launch, place, [LAST] * LIVES)
     assert server.offences == []
     assert len(server.requests) >= 15
     assert resolved(place) == asked(server.requests)
@@ -117,11 +124,7 @@ def resolved(place: Installation) -> set[str]:
 async def until_refused(server: IpApiServer, launch: Start, place: Installation, reply: Reply) -> DaemonProcess:
     """Let lives ask and be killed, and begin the one whose second request is replied to so."""
     place.configure(asking(server))
-    for life in range(UNREFUSED):
-        more_to_ask(server, place, life)
-        daemon = launch(place.config)
-        await said(daemon, LAST)
-        await killed(daemon)
+    await live_on(server, launch, place, [LAST] * UNREFUSED)
     more_to_ask(server, place, UNREFUSED)
     server.script.extend((server.answer, reply))
     return launch(place.config)
@@ -131,11 +134,7 @@ async def nothing_is_asked(server: IpApiServer, launch: Start, place: Installati
     """Let the crash loop go on within the pause that the last request has brought; all before it were answered."""
     requests = list(server.requests)
     assert len(requests) == 4 * UNREFUSED + 2
-    for life, moment in enumerate(moments_within(began, pause), UNREFUSED + 1):
-        more_to_ask(server, place, life)
-        daemon = launch(place.config)
-        await said(daemon, moment)
-        await killed(daemon)
+    await live_on(server, launch, place, moments_within(began, pause), first=UNREFUSED + 1)
     assert (len(server.requests), server.offences) == (len(requests), [])
     assert resolved(place) == asked(requests[:-1])
     assert paused_until(place) >= began + pause
