@@ -35,14 +35,11 @@ async def swap(directory: Path, names: Sequence[str], count: int) -> dict[str, o
     answers: Counter[str | None] = Counter()
     asking = asyncio.create_task(_ask(files, answers))
     descriptors, memory = _descriptors(), 0
-    seconds: list[str | None] = []  # why a file was taken up at the second look, as the daemon has one too
-    problems: list[str | None] = []  # why it was not taken up then
+    problems: list[str | None] = []  # why a file was not taken up
     for number in range(count):
         put(held, contents[(number + 1) % 2])
         if not await files.refresh():
-            seconds.append(files.states()[0].problem)
-            if not await files.refresh():
-                problems.append(files.states()[0].problem)
+            problems.append(files.states()[0].problem)
         if number == FIRST:
             memory = _memory()
         if number > FIRST and _memory() > ENOUGH * memory:
@@ -54,7 +51,6 @@ async def swap(directory: Path, names: Sequence[str], count: int) -> dict[str, o
     return {
         "swaps": number + 1,
         "answers": dict(answers),
-        "seconds": seconds,
         "problems": problems,
         "descriptors_left": left,
         "memory_grown": grown,

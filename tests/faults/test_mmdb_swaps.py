@@ -32,7 +32,6 @@ MANY = 4_000  # networks
 ROOT = Path(__file__).resolve().parents[2]
 COPY = "/memfd:bangeod-mmdb"  # the daemon's private copy of a file, as its map has it
 WARM = 20  # swaps, after which all that is opened once is open
-SECOND_LOOKS = 0.001  # of the swaps at most; one in some 40,000 was seen
 ROOM = 1.5  # times the memory of then: were each file kept, some thirty more would need that
 DIFFERENT = 2_000  # addresses that are asked, again and again
 
@@ -157,7 +156,6 @@ def test_thousands_of_swaps_beneath_lookups(large_ones: Path) -> None:
     assert outcome["swaps"] == times(2_000, 20_000)
     assert min(outcome["answers"].values()) > 1_000
     assert outcome["problems"] == []
-    assert len(outcome["seconds"]) <= SECOND_LOOKS * outcome["swaps"], outcome["seconds"]
     assert outcome["descriptors_left"] == 0
     assert outcome["copies"] == 1
 

@@ -18,6 +18,7 @@ MAX_BYTES: Final = 1 << 30  # the largest databases sold are some hundreds of Mi
 
 _CHUNK: Final = 1 << 20
 _NOEXEC_SEAL: Final = 0x8  # MFD_NOEXEC_SEAL of memfd_create(2), Linux 6.3; some machines insist on it
+_SEAL_TRIES: Final = 5
 _SEALS: Final = fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -89,13 +90,25 @@ def _copy(path: Path) -> tuple[int, Signature]:
         try:
             _fill(copy, source, path)
             _check_unchanged(path, before, os.fstat(source))
-            fcntl.fcntl(copy, *_SEALS)
+            _seal(copy)
         except BaseException:
             os.close(copy)
             raise
     finally:
         os.close(source)
     return copy, _signature(before)
+
+
+def _seal(copy: int) -> None:
+    """Keep the copy from changing. Linux refuses that, after 0.15 s, while it still holds a page for itself."""
+    for left in reversed(range(_SEAL_TRIES)):
+        try:
+            fcntl.fcntl(copy, *_SEALS)
+        except OSError as error:
+            if error.errno != errno.EBUSY or not left:
+                raise
+        else:
+            return
 
 
 def _check(path: Path, status: os.stat_result) -> None:
