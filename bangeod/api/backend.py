@@ -1,6 +1,6 @@
 """What the API needs of the daemon behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bangeod.api.state import ApiState, State
@@ -16,6 +16,9 @@ class Lookups(Protocol):
 
     def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
         """Say of each address what memory knows, in the order asked."""
+
+    def worth_asking(self, ips: Iterable[str]) -> bool:
+        """Say whether any of these might be known by now: not where none of them was found lately."""
 
 
 class Backend(Protocol):

@@ -28,10 +28,6 @@ class _Pattern(NamedTuple):
     after: str
     handlers: dict[str, Handler]
 
-    def matches(self, path: str) -> bool:
-        longer = len(path) > len(self.before) + len(self.after)
-        return longer and path.startswith(self.before) and path.endswith(self.after)
-
 
 class Dispatcher:
     """What aiohttp calls with each request."""
@@ -76,10 +72,10 @@ class Dispatcher:
         argument = ""
         handlers = self._plain.get(path)
         if handlers is None:
-            for pattern in self._patterns:
-                if pattern.matches(path):
-                    handlers = pattern.handlers
-                    argument = path[len(pattern.before) : len(path) - len(pattern.after)]
+            for before, after, its_handlers in self._patterns:
+                end = len(path) - len(after)
+                if len(before) < end and path.startswith(before) and path.endswith(after):
+                    handlers, argument = its_handlers, path[len(before) : end]
                     break
             else:
                 raise RequestError(404, "not_found", "nothing is at this path: GET /v1/openapi.json says what there is")

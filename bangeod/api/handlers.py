@@ -56,11 +56,10 @@ class Handlers:
     async def lookup_one(self, request: web.BaseRequest, ip: str) -> web.Response:
         """Say where one address is."""
         until = _given_up(request)
-        ips = (ip,)
-        answer = self._backend.cache.lookup_cached_only(ips)[0]
-        if answer.status is _UNRESOLVED:
-            answer = (await self._resolving.resolved(ips, until))[0]
-        return web.Response(body=self._writer.part((answer,)), headers=JSON)
+        answers = self._backend.cache.lookup_cached_only((ip,))
+        if answers[0].status is _UNRESOLVED:
+            answers = await self._resolving.completed(answers, until)
+        return web.Response(body=self._writer.part(answers), headers=JSON)
 
     async def lookup_batch(self, request: web.BaseRequest, _: str) -> web.Response:
         """Say where many addresses are."""
@@ -70,10 +69,9 @@ class Handlers:
             asked = msgspec.json.decode(content, type=LookupRequest)
             if len(asked.ips) > MOST_ADDRESSES:
                 raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_ADDRESSES} at most")
-            if asked.mode is Mode.CACHED:
-                answers = await self._resolving.cached(asked.ips)
-            else:
-                answers = await self._resolving.resolved(asked.ips, until)
+            answers = await self._resolving.cached(asked.ips)
+            if asked.mode is Mode.RESOLVE:
+                answers = await self._resolving.completed(answers, until)
             body = await self._writer.batch(answers, origin=asked.origin)
             self._connections.relieve()
         return web.Response(body=body, headers=JSON)

@@ -37,12 +37,15 @@ class Resolving:
             await asyncio.sleep(0)
         return answers
 
-    async def resolved(self, ips: Sequence[str], until: float) -> list[Answer]:
-        """Say where each address is. What is not known at ``until`` (the loop's time) is looked up all the same."""
-        answers = await self.cached(ips)
+    async def completed(self, answers: list[Answer], until: float) -> list[Answer]:
+        """Fill in, of what memory said, what it does not know; return the same list.
+
+        What is not known at ``until`` (the loop's time) is looked up all the same.
+        """
         places = [place for place, answer in enumerate(answers) if answer.status is _UNRESOLVED]
-        if places:
-            found = await self._asked([ips[place] for place in places], until)
+        unknown = [answers[place].ip for place in places]
+        if unknown and self._backend.cache.worth_asking(unknown):
+            found = await self._asked(unknown, until)
             for place, answer in zip(places, found, strict=True):
                 answers[place] = answer
         return answers

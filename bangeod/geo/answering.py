@@ -1,6 +1,6 @@
 """Answering lookups from memory: what it knows, what is left to ask about, and what was found filled in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from bangeod.clock import SECONDS_A_DAY, Clock
@@ -57,6 +57,14 @@ def unasked(memory: Memory, clock: Clock, unresolved: Unresolved) -> list[str]:
         return list(wanted)
     now = clock.monotonic()
     return [ip for ip in wanted if not memory.negative.holds(ip, now)]
+
+
+def worth_asking(memory: Memory, clock: Clock, ips: Iterable[str]) -> bool:
+    """Say whether any of these, as they were asked, is worth asking about: not where all just were not found."""
+    if not memory.negative:
+        return True
+    now = clock.monotonic()
+    return not all(memory.negative.holds(read_address(ip)[1], now) for ip in ips)
 
 
 def complete(memory: Memory, answers: list[Answer], unresolved: Unresolved, found: Mapping[str, Found]) -> None:

@@ -56,9 +56,7 @@ class GeoCache:
 
     def limit(self, *, max_entries: int, max_dirty: int) -> None:
         """Take up other limits."""
-        self._memory.max_entries = max_entries
-        self._memory.max_dirty = max_dirty
-        self._memory.bound()
+        self._memory.limit(max_entries, max_dirty)
 
     # --- lookups ---
 
@@ -81,6 +79,10 @@ class GeoCache:
     def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
         """Say of each address what memory knows, in the order asked; asks nobody."""
         return answering.look(self._memory, self._clock, ips)[0]
+
+    def worth_asking(self, ips: Iterable[str]) -> bool:
+        """Say whether any of these, which memory does not know, might be found: not where all of them just were not."""
+        return answering.worth_asking(self._memory, self._clock, ips)
 
     async def lookup_stored(self, ips: Sequence[str]) -> list[Answer]:
         """Say of each address what memory or its row knows, in the order asked; asks no source."""
@@ -152,8 +154,7 @@ class GeoCache:
         found: dict[str, Found] = {}
         while ips and self.resolver.remote_wait() <= 0:
             size = self.resolver.remote_batch
-            batch, ips = ips[:size], ips[size:]
-            answers = await self.ask_remote(batch)
+            answers, ips = await self.ask_remote(ips[:size]), ips[size:]
             if answers is None:
                 break
             found |= answers

@@ -44,6 +44,11 @@ class Memory:
         self._told_full = False
         self._told_not_kept = False
 
+    def limit(self, max_entries: int, max_dirty: int) -> None:
+        """Take up other limits."""
+        self.max_entries, self.max_dirty = max_entries, max_dirty
+        self.bound()
+
     # --- what is learned ---
 
     def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> None:

@@ -1,7 +1,7 @@
 """Lookups that ask sources: whoever asked is answered in time, and what comes later is there for the next."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -22,12 +22,16 @@ def statuses(answers: Sequence[Answer]) -> list[Status]:
     return [answer.status for answer in answers]
 
 
+async def resolved(lookups: Resolving, ip: str) -> list[Status]:
+    return statuses(await lookups.completed(await lookups.cached([ip]), AT_ONCE))
+
+
 async def test_a_lookup_that_nobody_waits_for_goes_on_and_its_answer_is_there_for_the_next() -> None:
     backend = Backend()
     remote = backend.world.with_remote({COLD: AUSTRALIA})
     remote.gate.clear()
     lookups = Resolving(backend)
-    assert statuses(await lookups.resolved([COLD], AT_ONCE)) == [Status.UNRESOLVED]
+    assert await resolved(lookups, COLD) == [Status.UNRESOLVED]
     await until(lambda: remote.in_flight == 1)
     remote.gate.set()
     await until(lambda: backend.cache.lookup_cached_only([COLD])[0].status is Status.RESOLVED)
@@ -42,7 +46,7 @@ async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.Mon
     before = len(asyncio.all_tasks())
     lookups = Resolving(backend)
     for number in range(5):
-        await lookups.resolved([f"1.1.1.{number}"], AT_ONCE)
+        await resolved(lookups, f"1.1.1.{number}")
     await until(lambda: len(asyncio.all_tasks()) == before + 2)
     await lookups.close()
 
@@ -52,10 +56,23 @@ async def test_the_end_leaves_no_lookup_running() -> None:
     remote = backend.world.with_remote({})
     remote.gate.clear()
     lookups = Resolving(backend)
-    await lookups.resolved([COLD], AT_ONCE)
+    await resolved(lookups, COLD)
     await until(lambda: remote.in_flight == 1)
     await lookups.close()
     assert remote.in_flight == 0
+
+
+async def test_what_just_was_not_found_is_answered_without_a_lookup() -> None:
+    backend = Backend()
+    lookups = Resolving(backend)
+    assert (await backend.cache.lookup(COLD)).status is Status.UNRESOLVED
+    backend.world.store.lost = True
+    before = asyncio.all_tasks()
+    answering = lookups.completed(await lookups.cached([COLD]), AT_ONCE)
+    with pytest.raises(StopIteration) as ended:  # it has to wait for nothing
+        answering.send(None)
+    assert statuses(ended.value.value) == [Status.UNRESOLVED]
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_fault_in_a_lookup_that_nobody_waits_for_is_logged() -> None:
@@ -65,13 +82,16 @@ async def test_a_fault_in_a_lookup_that_nobody_waits_for_is_logged() -> None:
         def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
             return [Answer(ip, Status.UNRESOLVED) for ip in ips]
 
+        def worth_asking(self, _: Iterable[str]) -> bool:
+            return True
+
         async def lookup_batch(self, _: Sequence[str]) -> NoReturn:
             await gate.wait()
             raise ZeroDivisionError
 
     backend: Any = SimpleNamespace(cache=Cache())
     with structlog.testing.capture_logs() as logged:
-        assert statuses(await Resolving(backend).resolved([COLD], AT_ONCE)) == [Status.UNRESOLVED]
+        assert await resolved(Resolving(backend), COLD) == [Status.UNRESOLVED]
         gate.set()
         await until(lambda: bool(logged))
     assert [line["event"] for line in logged] == ["lookup_failed"]

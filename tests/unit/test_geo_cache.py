@@ -206,6 +206,15 @@ async def test_an_address_that_was_resolved_has_no_backoff_any_more(world: World
     assert world.cache.negative == 0
 
 
+async def test_what_just_was_not_found_is_not_worth_asking_until_it_is_forgotten(world: World) -> None:
+    assert world.cache.worth_asking([IP])
+    await world.cache.lookup(IP)
+    assert not world.cache.worth_asking([IP, f"::ffff:{IP}"])
+    assert world.cache.worth_asking([IP, OTHER])
+    world.clock.advance(600)
+    assert world.cache.worth_asking([IP])
+
+
 # --- the remote source ---
 
 
