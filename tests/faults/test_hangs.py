@@ -20,6 +20,8 @@ from tests.installation import JOBS, Installation, every, text
 from tests.mmdb_files import write_mmdb
 from tests.notify_socket import NotifySocket
 
+pytestmark = pytest.mark.usefixtures("trickling")  # what it waits for can come while these run
+
 HERE = "SE"
 LIMIT = 6  # seconds, of the watchdog; it is fed every two
 OFTEN = every("100ms")

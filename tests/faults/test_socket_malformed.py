@@ -18,8 +18,6 @@ from tests.feed import DEADLINE
 from tests.installation import Installation
 from tests.notify_socket import NotifySocket
 
-pytestmark = pytest.mark.usefixtures("trickling")  # what it waits for can come while these run
-
 GOOD_ONES = 3  # that come before a malformed one
 SENDERS = 8
 AT_A_TIME = 50  # requests

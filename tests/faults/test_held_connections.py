@@ -1,4 +1,4 @@
-"""Clients that take their time: their requests trickle in, or come in part and then no more."""
+"""Clients that hold their connections: their requests trickle in, for as long as the daemon bears it."""
 
 from itertools import pairwise
 
