@@ -5,6 +5,7 @@ it reads, and it runs the probe's own ``main``.
 """
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -55,6 +56,7 @@ class ForkedProbe:
 
 def _serve(requests: socket.socket) -> None:
     """Fork a probe for each descriptor that comes, until the other side hangs up."""
+    gc.freeze()  # or the probes' collectors would copy most of what they share with us
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 16, 1)
         if not message:

@@ -2,17 +2,23 @@
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.companion import Companion
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
 from tests.faults.patient import Patient
 from tests.faults.siege import SETTINGS, WATCHDOG, Siege
+from tests.faults.soak import times
 from tests.faults.trickling import Trickling
 from tests.installation import Installation
+from tests.mmdb_files import write_large_mmdb
 from tests.notify_socket import NotifySocket
 
+VERSIONS = "SE", "NO"  # of the large MMDBs
+SWAPS = times(2_000, 20_000)
 REQUIRED = "BANGEOD_TESTS_REQUIRE_FAULTS"  # set where none of these tests may be skipped
 
 
@@ -49,3 +55,19 @@ def trickling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trickling]:
             daemon.wait_for("ready")
             with Trickling(Siege(place, daemon, systemd)) as requests:
                 yield requests
+
+
+@pytest.fixture(scope="session")
+def large_mmdbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a directory with two files, each so large that none can be kept unnoticed, named by their country."""
+    made = tmp_path_factory.mktemp("large")
+    for country in VERSIONS:
+        write_large_mmdb(made / country, country)
+    return made
+
+
+@pytest.fixture(scope="session")
+def swapper(large_mmdbs: Path) -> Iterator[Companion]:
+    """Give a process that swaps these thousands of times; other tests can run meanwhile."""
+    with Companion("tests.mmdb_swapper", large_mmdbs, *VERSIONS, SWAPS) as process:
+        yield process

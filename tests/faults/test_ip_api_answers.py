@@ -20,6 +20,8 @@ from tests.installation import Installation, every, text
 from tests.ip_api_server import WINDOW, IpApiServer
 from tests.loopback_server import Reply, endless, raw, respond, silence
 
+pytestmark = pytest.mark.usefixtures("swapper")  # what it does takes half a minute, and can be done while these wait
+
 A, B, C, D, ELSEWHERE = "8.8.8.8", "1.1.1.1", "9.9.9.9", "2001:4860::1", "4.4.4.4"
 AMERICA = {"country": "United States", "countryCode": "US"}
 FAST = {**every("100ms"), "api.enabled": True, "log.level": "info"}

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from itertools import count, cycle, islice
@@ -17,19 +15,20 @@ from bangeod.client import Status
 from bangeod.service.daemon import SOURCES_EVERY
 from tests import broken_within
 from tests.asking import Asking, new_addresses, socket_of
+from tests.companion import Companion
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess
+from tests.faults.conftest import SWAPS, VERSIONS
 from tests.faults.soak import times
 from tests.feed import eventually
 from tests.forked_probe import IN_THE_DAEMON
 from tests.installation import Installation, every
 from tests.mmdb_damage import damaged
-from tests.mmdb_files import put, write_large_mmdb, write_mmdb
+from tests.mmdb_files import put, write_mmdb
 from tests.mmdb_swapper import ENOUGH
 
-ONE, OTHER = "SE", "NO"
+ONE, OTHER = VERSIONS
 MANY = 4_000  # networks
-ROOT = Path(__file__).resolve().parents[2]
 COPY = "/memfd:bangeod-mmdb"  # the daemon's private copy of a file, as its map has it
 WARM = 20  # swaps, after which all that is opened once is open
 ROOM = 1.5  # times the memory of then: were each file kept, some thirty more would need that
@@ -45,15 +44,6 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         country: write_mmdb(made / country, {name: {"country_code": country} for name in names}).read_bytes()
         for country in (ONE, OTHER)
     }
-
-
-@pytest.fixture(scope="module")
-def large_ones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a directory with two files, each so large that none can be kept unnoticed, named by their country."""
-    made = tmp_path_factory.mktemp("large")
-    for country in (ONE, OTHER):
-        write_large_mmdb(made / country, country)
-    return made
 
 
 @pytest.fixture
@@ -95,19 +85,19 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 def test_swaps_beneath_the_daemon_that_is_asked(
-    start: Start, place: Installation, tmp_path: Path, large_ones: Path
+    start: Start, place: Installation, tmp_path: Path, large_mmdbs: Path
 ) -> None:
-    mmdb = put(tmp_path / "country.mmdb", (large_ones / ONE).read_bytes())
-    swap(start(using(mmdb)), place, mmdb, large_ones, times(60, 1_000))
+    mmdb = put(tmp_path / "country.mmdb", (large_mmdbs / ONE).read_bytes())
+    swap(start(using(mmdb)), place, mmdb, large_mmdbs, times(60, 1_000))
 
 
 def test_a_thousand_swaps_beneath_the_daemon_that_is_asked(
-    start: Start, place: Installation, tmp_path: Path, large_ones: Path
+    start: Start, place: Installation, tmp_path: Path, large_mmdbs: Path
 ) -> None:
     """What probes the files is forked instead of started, which is what takes the time; all else is the daemon's."""
-    mmdb = put(tmp_path / "country.mmdb", (large_ones / ONE).read_bytes())
+    mmdb = put(tmp_path / "country.mmdb", (large_mmdbs / ONE).read_bytes())
     daemon = start(using(mmdb), environ=broken_within.put(IN_THE_DAEMON, tmp_path / "site"))
-    swap(daemon, place, mmdb, large_ones, times(1_000, 5_000))
+    swap(daemon, place, mmdb, large_mmdbs, times(1_000, 5_000))
 
 
 def swap(daemon: DaemonProcess, place: Installation, mmdb: Path, versions: Path, swaps: int) -> None:
@@ -146,14 +136,12 @@ def hold(figures: Sequence[Figures]) -> None:
     assert latest.memory < ROOM * figures[min(WARM, len(figures) - 1)].memory
 
 
-def test_thousands_of_swaps_beneath_lookups(large_ones: Path) -> None:
-    command = [sys.executable, "-m", "tests.mmdb_swapper", str(large_ones), ONE, OTHER, str(times(2_000, 20_000))]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=3_000, check=False)
-    assert ran.returncode == 0, ran.stderr[-2_000:]
-    outcome = json.loads(ran.stdout)
+def test_thousands_of_swaps_beneath_lookups(swapper: Companion) -> None:
+    outcome = json.loads(swapper.output.read())
+    swapper.end()
     assert outcome["answers"].keys() == {ONE, OTHER}
     assert outcome["memory_grown"] < ENOUGH
-    assert outcome["swaps"] == times(2_000, 20_000)
+    assert outcome["swaps"] == SWAPS
     assert min(outcome["answers"].values()) > 1_000
     assert outcome["problems"] == []
     assert outcome["descriptors_left"] == 0
