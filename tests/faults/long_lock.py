@@ -1,7 +1,5 @@
 """A daemon at work on a database that another process locks for half a minute."""
 
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from itertools import chain
@@ -10,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.asking import Asking, new_addresses, socket_of
+from tests.companion import Companion
 from tests.daemon_process import DaemonProcess
 from tests.feed import eventually
 from tests.installation import Installation, every
@@ -19,16 +18,6 @@ from tests.notify_socket import NotifySocket
 LASTS: Final = 30.0  # seconds
 LIMIT: Final = 12  # seconds, of the watchdog; it is fed every four
 HERE: Final = "SE"  # where the MMDB has all addresses that are asked about
-
-HOLD = """
-import sys
-from bangeod.store.engine import engine
-connection = engine.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-print("locked", flush=True)
-sys.stdin.read()
-connection.execute("ROLLBACK")
-"""
 
 
 class LongLock:
@@ -48,10 +37,8 @@ class LongLock:
             {"database.busy_timeout": "5s", "api.enabled": True, "geo.mmdb": [str(mmdb)], "geo.embedded": False},
         )
         with ExitStack() as running:
-            self._holder = running.enter_context(_holder(self.place))
-            running.callback(self._holder.kill)
-            assert self._holder.stdout is not None
-            assert self._holder.stdout.readline() == "locked\n"
+            self._holder = running.enter_context(Companion("tests.lock_holder", self.place.database))
+            assert self._holder.output.readline() == "locked\n"
             self._until = time.monotonic() + LASTS
             self.systemd = running.enter_context(NotifySocket(self._home / "notify"))
             environ = {"NOTIFY_SOCKET": str(self.systemd.path), "WATCHDOG_USEC": str(LIMIT * 1_000_000)}
@@ -74,10 +61,4 @@ class LongLock:
 
     def release(self) -> None:
         """End the lock."""
-        self._holder.communicate()
-
-
-def _holder(place: Installation) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", HOLD, str(place.database)]
-    root = Path(__file__).parents[2]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+        self._holder.end()
