@@ -40,6 +40,7 @@ async def test_a_lookup_that_nobody_waits_for_goes_on_and_its_answer_is_there_fo
 
 async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolving, "MOST_LEFT", 250)
+    monkeypatch.setattr(resolving, "LOOKUP_SECONDS", 3_600)
     backend = Backend()
     remote = backend.world.with_remote({})
     remote.gate.clear()
@@ -49,6 +50,17 @@ async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.Mon
         await resolved(lookups, f"1.1.1.{number}")
     await until(lambda: len(asyncio.all_tasks()) == before + 2)
     await lookups.close()
+
+
+async def test_a_lookup_that_nobody_waits_for_is_given_up_some_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "LOOKUP_SECONDS", 0.01)
+    backend = Backend()
+    remote = backend.world.with_remote({COLD: AUSTRALIA})
+    remote.gate.clear()
+    before = asyncio.all_tasks()
+    assert await resolved(Resolving(backend), COLD) == [Status.UNRESOLVED]
+    await until(lambda: asyncio.all_tasks() == before)
+    assert remote.in_flight == 0
 
 
 async def test_the_end_leaves_no_lookup_running() -> None:
