@@ -1,5 +1,6 @@
 """What all tests against the real daemon share: an installation of its own for each, daemons that always end."""
 
+import gc
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,6 +20,13 @@ def pytest_configure() -> None:
     """Heed Ctrl-C, also as a job in the background of a shell: what is started would inherit that it is ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def garbage_collected() -> Iterator[None]:
+    """Collect what a module's tests leave, while what they ignore is ignored, and not in the midst of other tests."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

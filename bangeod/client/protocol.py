@@ -132,9 +132,10 @@ class Protocol:
             self._quiet_until = time.monotonic() + _QUIET
         if self._strict:
             raise error
-        if str(error) != self._told:
-            self._told = str(error)
-            log.warning("addresses stay unknown: %s", error)
+        said = str(error)  # the error itself would keep a socket alive in whatever keeps the record
+        if said != self._told:
+            self._told = said
+            log.warning("addresses stay unknown: %s", said)
         return [Entry(str(ip), Status.UNKNOWN) for ip in asked]
 
 

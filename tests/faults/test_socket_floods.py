@@ -31,7 +31,10 @@ from tests.installation import Installation
 from tests.notify_socket import NotifySocket
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("garbage_collected"),
+]
 
 GIBIBYTE = 1 << 30
 HALF_A_BODY = attack.POST + b"Content-Length: 1000\r\n\r\n{"

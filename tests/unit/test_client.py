@@ -18,9 +18,13 @@ from bangeod.client import AsyncGeoClient, Entry, GeoClient, Status
 from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
 from bangeod.geo.model import Geo
 from tests.api_host import CACHED, Host, hosting
+from tests.feed import DEADLINE
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("garbage_collected"),
+]
 
 KNOWN = Entry(CACHED, Status.RESOLVED, "DE", "Germany", "AS64500", "Example")
 
@@ -86,6 +90,15 @@ async def test_many_who_ask_a_silent_daemon_at_once_wait_no_longer_than_one(tmp_
             assert len(connections) <= 32
             assert (await client.lookup("8.8.8.8")).status is Status.UNKNOWN
     assert len(connections) <= 32
+
+
+async def test_a_daemon_that_does_not_even_read_a_large_batch_is_silent_as_well(tmp_path: Path) -> None:
+    more_than_fits = [f"2001:4860:4860:0000:0000:0000:0000:{number:04x}" for number in range(10_000)]
+    connections: list[socket.socket] = []
+    with listening(tmp_path / "silent", connections.append):
+        async with asyncio.timeout(DEADLINE), AsyncGeoClient(str(tmp_path / "silent"), timeout=0.1) as client:
+            entries = await client.lookup_batch(more_than_fits)
+    assert {entry.status for entry in entries} == {Status.UNKNOWN}
 
 
 async def test_an_address_for_which_a_source_takes_its_time_is_no_silence(
