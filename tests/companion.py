@@ -39,9 +39,9 @@ class Companion:
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def end(self) -> str:
+    def end(self, timeout: float = DEADLINE) -> str:
         """Have it end in good order; return what it printed last."""
-        output, _ = self._process.communicate(timeout=DEADLINE)
+        output, _ = self._process.communicate(timeout=timeout)
         assert self._process.returncode == 0
         return output
 

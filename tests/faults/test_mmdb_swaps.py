@@ -137,8 +137,7 @@ def hold(figures: Sequence[Figures]) -> None:
 
 
 def test_thousands_of_swaps_beneath_lookups(swapper: Companion) -> None:
-    outcome = json.loads(swapper.output.read())
-    swapper.end()
+    outcome = json.loads(swapper.end(timeout=times(300, 3_000)))
     assert outcome["answers"].keys() == {ONE, OTHER}
     assert outcome["memory_grown"] < ENOUGH
     assert outcome["swaps"] == SWAPS
