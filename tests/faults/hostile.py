@@ -114,11 +114,20 @@ async def drip(path: Path, head: bytes, piece: bytes) -> bytes:
     """Begin a request, and let the rest of it trickle in for as long as the other end bears it; return the answer."""
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(head)
-    answer = asyncio.create_task(reader.read())
+    answer = asyncio.create_task(_come(reader))
     try:
         while not answer.done():
             writer.write(piece)
             await asyncio.wait({answer}, timeout=DRIP)
     finally:
         writer.transport.abort()
-    return b"" if isinstance(answer.exception(), ConnectionError) else answer.result()
+    return answer.result()
+
+
+async def _come(reader: asyncio.StreamReader) -> bytes:
+    """Return what comes until the other end hangs up; also where it has not read all that was sent by then."""
+    octets = bytearray()
+    with suppress(ConnectionError):
+        while piece := await reader.read(1 << 16):
+            octets += piece
+    return bytes(octets)
