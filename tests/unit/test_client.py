@@ -322,6 +322,17 @@ def test_the_same_trouble_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptu
     assert [record.name for record in caplog.records] == ["bangeod.client"]
 
 
+def test_a_record_of_the_log_keeps_no_error_and_with_it_no_socket(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with GeoClient(str(tmp_path / "nobody")) as client, caplog.at_level(logging.WARNING, "bangeod.client"):
+        client.lookup("8.8.8.8")
+    (record,) = caplog.records
+    assert isinstance(record.args, tuple)
+    assert [type(argument) for argument in record.args] == [str]
+    assert record.exc_info is None
+
+
 def test_a_strict_client_raises_instead(tmp_path: Path) -> None:
     with GeoClient(str(tmp_path / "nobody"), strict=True) as client, pytest.raises(NoDaemonError):
         client.lookup(CACHED)
