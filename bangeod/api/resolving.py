@@ -44,11 +44,15 @@ class Resolving:
         """
         places = [place for place, answer in enumerate(answers) if answer.status is _UNRESOLVED]
         unknown = [answers[place].ip for place in places]
-        if unknown and self._backend.cache.worth_asking(unknown):
+        if unknown and self._worth_asking(unknown):
             found = await self._asked(unknown, until)
             for place, answer in zip(places, found, strict=True):
                 answers[place] = answer
         return answers
+
+    def _worth_asking(self, ips: Sequence[str]) -> bool:
+        # Many are not looked at here: with IPv6 that would hold up the event loop, and a lookup lets others have turns.
+        return len(ips) > AT_ONCE or self._backend.cache.worth_asking(ips)
 
     async def _asked(self, ips: Sequence[str], until: float) -> list[Answer]:
         loop = asyncio.get_running_loop()

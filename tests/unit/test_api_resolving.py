@@ -9,9 +9,11 @@ import pytest
 import structlog
 
 from bangeod.api import resolving
+from bangeod.api.messages import MOST_ADDRESSES
 from bangeod.api.resolving import Resolving
 from bangeod.geo.model import Answer, Geo, Status
 from tests.api_host import Backend, until
+from tests.feed import DEADLINE
 
 COLD = "1.1.1.1"
 AUSTRALIA = Geo("AU", "Australia")
@@ -85,6 +87,20 @@ async def test_what_just_was_not_found_is_answered_without_a_lookup() -> None:
         answering.send(None)
     assert statuses(ended.value.value) == [Status.UNRESOLVED]
     assert asyncio.all_tasks() == before
+
+
+async def test_many_that_just_were_not_found_let_others_have_their_turn() -> None:
+    backend = Backend()
+    lookups = Resolving(backend)
+    many = [f"2001:4860::{number:x}" for number in range(1, MOST_ADDRESSES + 1)]
+    await backend.cache.lookup_batch(many)
+    answers = await lookups.cached(many)
+    loop = asyncio.get_running_loop()
+    others_turn = loop.create_future()
+    loop.call_soon(others_turn.set_result, None)
+    in_a_while = loop.time() + DEADLINE
+    assert set(statuses(await lookups.completed(answers, in_a_while))) == {Status.UNRESOLVED}
+    assert others_turn.done()
 
 
 async def test_a_fault_in_a_lookup_that_nobody_waits_for_is_logged() -> None:
