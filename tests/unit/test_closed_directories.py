@@ -20,7 +20,7 @@ from bangeod.geo.model import Entry, Geo
 from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.releases import SOURCES
 from bangeod.geo.update.updater import Updater
-from bangeod.service import leftover
+from bangeod.service import leftover, logs
 from bangeod.service.checkup import database
 from bangeod.service.core import LEFTOVER_FILE, Core
 from bangeod.service.state_files import is_there
@@ -79,8 +79,11 @@ def test_a_command_does_without_unwritten_entries_there(closed: Path, tmp_path: 
     async def dirty(core: Core) -> int:
         return core.cache.dirty
 
-    with bound_by_file_modes():
-        assert oneshot.work(settings, dirty) == 0
+    try:
+        with bound_by_file_modes():
+            assert oneshot.work(settings, dirty) == 0
+    finally:
+        logs.reset()
 
 
 async def test_an_update_of_a_geo_database_there_fails_with_a_reason(closed: Path) -> None:
