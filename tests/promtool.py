@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests import debian_package
+from tests.real_mmdb import NotToBeHadError
 
+PACKAGES = ("promtool", "prometheus")  # of its own since Debian 13, with Prometheus before
 IN_THE_PACKAGE = Path("usr/bin/promtool")
 SECONDS = 60
 
@@ -38,7 +40,22 @@ def find(cache: Path) -> Promtool:
     if installed is not None:
         return Promtool(Path(installed))
     if not kept.exists():
-        unpacked = debian_package.unpack("prometheus", cache)
+        unpacked = _unpack(cache)
         (unpacked / IN_THE_PACKAGE).rename(kept)  # the rest is large
         shutil.rmtree(unpacked)
     return Promtool(kept)
+
+
+def _unpack(cache: Path) -> Path:
+    reasons = []
+    for package in PACKAGES:
+        try:
+            unpacked = debian_package.unpack(package, cache)
+        except NotToBeHadError as error:
+            reasons.append(str(error).strip())
+            continue
+        if (unpacked / IN_THE_PACKAGE).exists():
+            return unpacked
+        shutil.rmtree(unpacked)
+        reasons.append(f"{package} has no {IN_THE_PACKAGE}")
+    raise NotToBeHadError("; ".join(reasons))

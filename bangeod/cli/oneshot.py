@@ -14,6 +14,7 @@ from bangeod.errors import AlreadyServedError, StoreError
 from bangeod.service import logs
 from bangeod.service.core import LEFTOVER_FILE, Core
 from bangeod.service.lock import DatabaseLock
+from bangeod.service.state_files import is_there
 
 T = TypeVar("T")
 
@@ -34,6 +35,12 @@ def work(settings: Settings, body: Callable[[Core], Awaitable[T]], *, look_only:
     return asyncio.run(main())
 
 
+def _is_something_left(settings: Settings) -> bool:
+    with suppress(OSError):  # what may not be seen can't be taken up either
+        return is_there(settings.state.directory / LEFTOVER_FILE)
+    return False
+
+
 @asynccontextmanager
 async def _core(settings: Settings, *, look_only: bool) -> AsyncGenerator[Core, None]:
     """Make a core; with the lock where it is needed and nobody else has it, without (and so without ip-api) otherwise.
@@ -42,7 +49,7 @@ async def _core(settings: Settings, *, look_only: bool) -> AsyncGenerator[Core, 
     ip-api, and write what an earlier daemon has left.
     """
     lock = DatabaseLock(settings.database.path)
-    if not look_only and (settings.geo.ip_api.enabled or (settings.state.directory / LEFTOVER_FILE).exists()):
+    if not look_only and (settings.geo.ip_api.enabled or _is_something_left(settings)):
         with suppress(AlreadyServedError, StoreError):  # the database itself is what the person hears about
             lock.acquire()
     core = Core(settings, SystemClock(), lock, look_only=look_only)

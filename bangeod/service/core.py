@@ -54,6 +54,7 @@ class Core:
         self._loading = asyncio.Lock()
         self._leftover_path = settings.state.directory / LEFTOVER_FILE
         self._leftover_is_there = False
+        self._has_taken_up_leftover = False
         self._look_only = look_only
         self.apply(settings)
 
@@ -124,6 +125,7 @@ class Core:
         if entries:
             log.info("leftover_taken_up", entries=len(entries))
             self.cache.restore_dirty(entries)
+        self._has_taken_up_leftover = True
 
     def keep_leftover(self) -> None:
         """Put what is still not written into the file, or remove the file where nothing is left."""
@@ -132,6 +134,11 @@ class Core:
         entries = self.cache.dirty_entries()
         if leftover.save(self._leftover_path, entries) and entries:
             log.warning("leftover_kept", entries=len(entries), path=str(self._leftover_path))
+
+    def keep_leftover_of_crash(self) -> None:
+        """Put what is not written into the file. One whose entries are not all here, or may be, is left alone."""
+        if self._has_taken_up_leftover and self.cache.dirty:
+            self.keep_leftover()
 
     async def close(self) -> None:
         """Let go of files and connections."""

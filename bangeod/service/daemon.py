@@ -18,6 +18,7 @@ from bangeod.jobs.job import JobId
 from bangeod.service import logs, plan, reload, status
 from bangeod.service.background import Background
 from bangeod.service.core import Core
+from bangeod.service.crash import CrashGuard
 from bangeod.service.local_api import LocalApi
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.loop import LoopThread
@@ -30,7 +31,7 @@ from bangeod.service.signals import SignalRelay
 from bangeod.service.verification import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 log = structlog.get_logger(__name__)
 
@@ -54,15 +55,10 @@ def serve(settings: Settings, config: Path, clock: Clock) -> None:
         lock.acquire()
     except StoreError as error:
         log.warning("lock_not_taken", problem=error.problem, advice=error.advice, **error.fields())
-    with contextlib.closing(_Closing(lock)), LoopThread() as loop:
-        Daemon(settings, config, clock, lock, loop).run()
-
-
-class _Closing:
-    """Releases the lock last of all."""
-
-    def __init__(self, lock: DatabaseLock) -> None:
-        self.close = lock.release
+    with contextlib.ExitStack() as last_of_all:
+        last_of_all.callback(lock.release)
+        with LoopThread() as loop:
+            Daemon(settings, config, clock, lock, loop).run()
 
 
 class Daemon:
@@ -103,13 +99,19 @@ class Daemon:
             signal.SIGINT: self._request_stop,
             signal.SIGHUP: self._request_reload,
         }
-        self._loop.finished.add_done_callback(lambda _: self._scheduler.shutdown())
-        with SignalRelay(self._loop, heed):
+        with CrashGuard(self._loop, self._last_steps), SignalRelay(self._loop, heed):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came earlier is heeded now
             with contextlib.suppress(CancelledError):  # asked to stop while starting
                 self._loop.submit(with_more_time(self._notifier, self._start)).result()
                 self._scheduler.run_forever(self._on_started)
             self._loop.submit(with_more_time(self._notifier, self._finish)).result()
+
+    def _last_steps(self, reason: str) -> "Iterator[Callable[[], object]]":
+        """Yield what is left to do where the daemon can't go on; the loop's."""
+        yield lambda: self._notifier.status(f"failed: {reason}")
+        if hasattr(self, "_core"):
+            yield self._core.keep_leftover_of_crash
+        yield self._lock.release
 
     def _on_started(self) -> None:
         self._loop.submit(self._announce()).result()

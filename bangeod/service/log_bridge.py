@@ -47,6 +47,13 @@ class Bridge(logging.Handler):
         """Have no lock: the output has one, and two taken in either order could deadlock."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Pass on what the filters let through, as logging's own does, which from Python 3.13 on insists on a lock."""
+        passed: Any = self.filter(record)  # from 3.12 on also another record, to be taken in place of this one
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         """Log the record's text as the event, with the name of its logger."""
         try:

@@ -7,11 +7,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import structlog
-
 T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
 
 
 class LoopThread:
@@ -21,15 +17,16 @@ class LoopThread:
     that are left, waits for them, shuts down async generators and the default executor, and joins the thread;
     what ended the loop before its time is raised then. An instance is entered once.
 
-    ``finished`` is done when the loop has ended, with the error where it was one; its callbacks run on the
-    loop's thread.
+    ``finished`` is done when the loop has ended, with the error where it died of one; its callbacks run on the
+    loop's thread. After a death they do so first of all, before the tasks that are left are cancelled and threads
+    waited for, which may take for ever.
     """
 
     def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
         self.finished: Future[None] = Future()
         self.finished.set_running_or_notify_cancel()  # so that nobody can cancel it
         self._loop_factory = loop_factory
-        self._loop: asyncio.AbstractEventLoop | None = None  # set once, by the thread, before ``_ready``
+        self._loop: asyncio.AbstractEventLoop | None = None  # set by the thread, before ``_ready``; None after a death
         self._ready: Future[None] = Future()
         self._stop = asyncio.Event()  # belongs to the loop
         self._accepts = threading.Lock()  # held to submit and to close, never by ``call_soon``
@@ -92,16 +89,23 @@ class LoopThread:
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=self._loop_factory) as runner:
-                runner.run(self._serve())
+                try:
+                    runner.run(self._serve())
+                except BaseException as error:
+                    self._die(error)
+                    raise
         except BaseException as error:  # noqa: BLE001 - handed to the thread that can do something about it
-            self._fail(error)
+            self._die(error)
         else:
             self.finished.set_result(None)
 
-    def _fail(self, error: BaseException) -> None:
-        if self._ready.done():
-            log.critical("event_loop_died", problem=repr(error), exc_info=error)
-        else:
+    def _die(self, error: BaseException) -> None:
+        if self.finished.done():
+            return
+        with self._accepts:
+            self._closing = True
+        self._loop = None
+        if not self._ready.done():
             self._ready.set_exception(error)
         self.finished.set_exception(error)
 

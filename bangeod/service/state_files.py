@@ -53,8 +53,12 @@ def _part(name: str) -> str:
 
 
 def is_there(path: Path) -> bool:
-    """Say whether there is a state file at the path, or what a crash left of it."""
-    return path.exists() or path.with_name(_part(path.name)).exists()
+    """Say whether there is a state file at the path, or what a crash left of it. An OSError where that is hidden."""
+    for each in (path, path.with_name(_part(path.name))):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            each.stat()  # not exists(): from Python 3.14 on that is False where a directory is closed
+            return True
+    return False
 
 
 @contextlib.contextmanager

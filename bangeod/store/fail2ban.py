@@ -11,6 +11,7 @@ import math
 import os
 import pwd
 import shlex
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -106,8 +107,9 @@ class Fail2banReader:
         if faults.is_missing(self._path):
             raise StoreMissingError(str(self._path), "there is no such fail2ban database", _OTHER_FILE)
         with contextlib.suppress(OSError):  # a directory on the way is closed: SQLite's error is explained
-            if not self._path.is_file():
-                kind = "is a directory" if self._path.is_dir() else "is no regular file"
+            mode = self._path.stat().st_mode  # not is_file(): from Python 3.14 on that hides what is closed
+            if not stat.S_ISREG(mode):
+                kind = "is a directory" if stat.S_ISDIR(mode) else "is no regular file"
                 raise StoreError(str(self._path), f"fail2ban's database can't be read: it {kind}", _OTHER_FILE)
 
     def _statement(self, connection: "Connection") -> str:

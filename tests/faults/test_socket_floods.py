@@ -32,7 +32,7 @@ from tests.notify_socket import NotifySocket
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored .*<socket:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.usefixtures("garbage_collected"),
 ]
 

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+from tests import broken_within
 from tests.feed import eventually
 from tests.systemd.service import CONFIG, Service
 
@@ -28,6 +29,18 @@ def test_after_a_kill_it_comes_back_and_makes_up_for_what_was_due_and_for_nothin
     assert service.execute("SELECT * FROM sessions") == []
     planned = json.loads(service.machine.run("bangeod", "status", "--json").stdout)["jobs"]
     assert {job["id"]: job["runs"] for job in planned if job["runs"]} == {"session_cleanup": 1}
+
+
+def test_where_its_event_loop_dies_it_is_restarted_at_once_and_the_journal_has_the_reason(service: Service) -> None:
+    service.drop_in("RestartSec=100ms", "WatchdogSec=1h", f"Environment={broken_within.DEATH}=callback")
+    with service.broken_by(broken_within.DEATHS):
+        service.start()
+        pid = service.pid
+        service.kill(broken_within.LOOP)
+        service.wait_for_restart(pid)
+    assert service.show("NRestarts") == "1"
+    (reason,) = service.journal("--priority=crit", f"_PID={pid}")
+    assert (reason["EVENT"], reason["PROBLEM"]) == ("event_loop_died", "SystemExit(78)")
 
 
 def ago(hours: int) -> str:

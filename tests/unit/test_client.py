@@ -22,7 +22,7 @@ from tests.feed import DEADLINE
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored .*<socket:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.usefixtures("garbage_collected"),
 ]
 

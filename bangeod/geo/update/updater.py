@@ -1,6 +1,7 @@
 """One update from end to end: ask, download, unpack, probe, put in place; what was there stays until then."""
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -80,7 +81,7 @@ class Updater:
         except OSError as error:
             problem = install.explain(error, self._path)
         path = self._path / source.file_name
-        raise UpdateError(source.name, f"{problem}. {path} stays as it is" if path.exists() else problem)
+        raise UpdateError(source.name, f"{problem}. {path} stays as it is" if _is_seen(path) else problem)
 
     async def _update(self, source: Source, directory: Directory, on_progress: Progress) -> Outcome:
         path = self._path / source.file_name
@@ -133,3 +134,7 @@ class Updater:
             what = "country" if source.holds == "countries" else "AS number"
             raise UpdateError(source.name, f"what {host} sent holds no {what}: try again later")
         return opened.findings
+
+
+def _is_seen(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110  False, not an error, where a directory is closed

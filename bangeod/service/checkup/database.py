@@ -1,5 +1,6 @@
 """The database: whether SQLite can work with it, whether its tables fit, and the clock that its rows age by."""
 
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,20 +138,20 @@ def _ages(path: Path, look: Look, now: float, retention_days: int) -> Iterator[F
 
 def _wrong_file(path: Path) -> Finding | None:
     """Say what stat() says already: SQLite's own message would be about something else."""
+    if faults.is_missing(path):
+        error = faults.missing(path)
+        return fault(DATABASE, path, error.problem, error.advice)
     try:
-        if path.is_dir():
-            advice = "set [database] path to the database file itself"
-            return fault(DATABASE, path, "is a directory", advice)
-        if not path.exists():
-            error = faults.missing(path)
-            return fault(DATABASE, path, error.problem, error.advice)
-        if path.is_file() and not path.stat().st_size:
-            advice = "start the web app once so that it makes its tables, or restore the database from a backup"
-            return fault(DATABASE, path, "is empty (0 bytes)", advice)
-        if not path.is_file():
-            return fault(DATABASE, path, "is no regular file", "set [database] path to the web app's database")
+        status = path.stat()  # not is_file() and the like: from Python 3.14 on they hide what is closed
     except OSError:  # a directory on the way is closed, and judged elsewhere
         return None
+    if stat.S_ISDIR(status.st_mode):
+        return fault(DATABASE, path, "is a directory", "set [database] path to the database file itself")
+    if not stat.S_ISREG(status.st_mode):
+        return fault(DATABASE, path, "is no regular file", "set [database] path to the web app's database")
+    if not status.st_size:
+        advice = "start the web app once so that it makes its tables, or restore the database from a backup"
+        return fault(DATABASE, path, "is empty (0 bytes)", advice)
     return None
 
 

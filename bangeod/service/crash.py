@@ -1,0 +1,84 @@
+"""The end of a daemon that can't go on: it says why, keeps what is not written, and its process is gone at once."""
+
+import contextlib
+import faulthandler
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Final, NoReturn, Self
+
+import structlog
+
+from bangeod.errors import BangeodError
+from bangeod.service.loop import LoopThread
+
+log = structlog.get_logger(__name__)
+
+STATUS: Final = 1  # systemd restarts the unit on it, as it does not on 0 and 78
+LIMIT: Final = 5.0  # seconds until the process ends whatever still hangs: a disk, a full pipe in the log's place
+
+Step = Callable[[], object]
+
+
+class CrashGuard:
+    """Ends the process where the event loop dies, or the ``with`` block, the main thread's work, fails.
+
+    A BangeodError is left to end it in the usual way, with its own message and status, and Ctrl-C too. ``last_steps``
+    returns what is still to be done, for a reason in words; it and they run on the loop's thread, whose the daemon's
+    state is, and no task runs meanwhile.
+    """
+
+    def __init__(self, loop: LoopThread, last_steps: Callable[[str], Iterable[Step]]) -> None:
+        self._loop = loop
+        self._last_steps = last_steps
+
+    def __enter__(self) -> Self:
+        self._loop.finished.add_done_callback(self._loop_ended)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        end_within(2 * LIMIT)
+        if not isinstance(error, BangeodError | KeyboardInterrupt):
+            self._loop.call_soon(self._end, "crashed", error)  # in vain where it died: then that ends the process
+
+    def _loop_ended(self, finished: Future[None]) -> None:
+        error = finished.exception()
+        if error is not None:
+            self._end("event_loop_died", error)
+
+    def _end(self, event: str, error: BaseException) -> NoReturn:
+        end(event, error, self._last_steps(f"{event}: {error!r}"))
+
+
+def end_within(seconds: float) -> None:
+    """End the process, with STATUS, when the time is up. Takes no thread of Python's, nor its lock."""
+    with contextlib.suppress(OSError, RuntimeError):  # no descriptor is left, no thread can be started
+        # What it prints first are stacks: not to standard error, where that could be the very thing that hangs.
+        faulthandler.dump_traceback_later(seconds, exit=True, file=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+
+
+def end(event: str, error: BaseException, last_steps: Iterable[Step]) -> NoReturn:
+    """Log the reason, take the last steps, whatever becomes of any of them, and end the process with STATUS.
+
+    Python's own way out would wait for its threads, and aiosqlite's never ends by itself.
+    """
+    try:
+        end_within(LIMIT)
+        _attempt(lambda: log.critical(event, problem=repr(error), exc_info=error))
+        for step in last_steps:
+            _attempt(step)
+    finally:
+        os._exit(STATUS)
+
+
+def _attempt(step: Step) -> None:
+    try:
+        step()
+    except BaseException:
+        with contextlib.suppress(Exception):
+            log.exception("last_step_failed")
