@@ -8,6 +8,7 @@ are paged by, ``{time}`` the column that decides on a row's age, ``{micros}`` th
 # value that SQLite can store. SQLite's date functions alone accept too much (`now`, a time alone, 30 February), so the
 # form is checked first and the day by a round trip. `{c}` is the column. It is evaluated for every row of a table, so
 # the usual endings are told apart first; the expressions for any fraction and any offset cost three times as much.
+# The `+` before a column keeps a numeric one from making a number of what it is compared with.
 _ZONE = "CASE WHEN substr({c}, 20, 1) = '.' THEN ltrim(substr({c}, 21), '0123456789') ELSE substr({c}, 20) END"
 _FRACTION_DIGITS = "(length({c}) - 20 - length(" + _ZONE + "))"
 _FRACTION = (
@@ -24,25 +25,30 @@ _OFFSET = (
 _ENDING = (
     "CASE WHEN substr({c}, 20) IN ('', 'Z', '+00:00') THEN 0"
     " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9]Z' THEN CAST(substr({c}, 21, 3) AS INTEGER) * 1000"
-    " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00' THEN CAST(substr({c}, 21, 6) AS INTEGER)"
+    " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]*' AND substr({c}, 27) IN ('', 'Z', '+00:00')"
+    " THEN CAST(substr({c}, 21, 6) AS INTEGER)"
     " ELSE " + _FRACTION + " - " + _OFFSET + " * 1000000 END"
 )
+# GLOB, substr() and length() see a text only up to its first NUL, whatever follows; instr() sees all of it, and in
+# every encoding (the length in bytes would say the same in UTF-8 alone).
+_WHOLE = "instr({c}, char(0)) = 0"
 _TEXT = (
     "CASE WHEN {c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9][0-9]:[0-9][0-9]:[0-9][0-9]*'"
     " THEN CASE WHEN datetime(substr({c}, 1, 19), '+0 days') = replace(substr({c}, 1, 19), 'T', ' ')"
-    " AND {c} >= '0001' AND length({c}) = length(CAST({c} AS BLOB))"
-    " THEN unixepoch(substr({c}, 1, 19)) * 1000000 + " + _ENDING + " END"
-    " WHEN length({c}) BETWEEN 1 AND 12 AND {c} NOT GLOB '*[^0-9]*' AND length({c}) = length(CAST({c} AS BLOB))"
-    " AND CAST({c} AS INTEGER) < 253402300800 THEN CAST({c} AS INTEGER) * 1000000"
+    " AND +{c} >= '0001' AND " + _WHOLE + " THEN unixepoch(substr({c}, 1, 19)) * 1000000 + " + _ENDING + " END"
+    " WHEN length({c}) BETWEEN 1 AND 12 AND {c} NOT GLOB '*[^0-9]*' AND "
+    + _WHOLE
+    + " AND CAST({c} AS INTEGER) BETWEEN 631152000 AND 7258118399 THEN CAST({c} AS INTEGER) * 1000000"
     " WHEN instr({c}, '.') BETWEEN 10 AND 13 AND length({c}) - instr({c}, '.') BETWEEN 1 AND 17"
-    " AND replace({c}, '.', '') NOT GLOB '*[^0-9]*' AND length(replace({c}, '.', '')) = length(CAST({c} AS BLOB)) - 1"
-    " AND CAST({c} AS INTEGER) < 253402300800 THEN CAST({c} AS INTEGER) * 1000000"
+    " AND replace({c}, '.', '') NOT GLOB '*[^0-9]*' AND length(replace({c}, '.', '')) = length({c}) - 1 AND "
+    + _WHOLE
+    + " AND CAST({c} AS INTEGER) BETWEEN 631152000 AND 7258118399 THEN CAST({c} AS INTEGER) * 1000000"
     " + CAST(substr(substr({c}, instr({c}, '.') + 1) || '00000', 1, 6) AS INTEGER) END"
 )
 MICROSECONDS = (
     "CASE typeof({c}) WHEN 'text' THEN " + _TEXT + " WHEN 'integer'"
-    " THEN CASE WHEN {c} > -253402300800 AND {c} < 253402300800 THEN {c} * 1000000 END"
-    " WHEN 'real' THEN CASE WHEN abs({c}) < 253402300800 THEN CAST({c} * 1000000.0 AS INTEGER) END END"
+    " THEN CASE WHEN {c} BETWEEN 631152000 AND 7258118399 THEN {c} * 1000000 END"
+    " WHEN 'real' THEN CASE WHEN {c} >= 631152000 AND {c} < 7258118400 THEN CAST({c} * 1000000.0 AS INTEGER) END END"
 )
 
 # --- looking at the file and the schema ----------------------------------------------------------------------------

@@ -57,9 +57,17 @@ anything = st.one_of(
     st.binary(max_size=12),
     st.text(max_size=12),
     st.text("0123456789.-+eE \0", max_size=14),
-    st.sampled_from(("now", "2000-01-01", "00:00:00", "253402300799", "253402300800", 253402300800, -253402300800)),
+    st.sampled_from(("now", "2000-01-01", "00:00:00", "1990-01-01T00:00:00Z", "0000-01-01T00:00:00")),
 )
-values = st.one_of(times_near_now(), times_near_now(), nearly_times(), anything)
+# On both sides of the ends of the age in which numbers are seconds, and what else a number may be taken for.
+ages = (times.EARLIEST, times.END, NOW, NOW * 1_000, NOW * SECOND, NOW / 86_400 + 2_440_587.5)
+edges = st.builds(
+    lambda age, step, form: form(age + step),
+    st.sampled_from(ages),
+    st.sampled_from((0, -1, -0.25, 0.25)),
+    st.sampled_from((int, float, str)),
+)
+values = st.one_of(times_near_now(), times_near_now(), nearly_times(), edges, anything)
 
 
 @each_store
@@ -137,8 +145,9 @@ class Put:
     def on(self, harness: Harness) -> None:
         harness.put_geo(self.key, **self.geo._asdict(), cached_at="by the web app", last_seen=self.seen)
 
-    def in_model(self, table: dict[object, RawRow]) -> None:
-        table[self.key] = {**self.geo._asdict(), "cached_at": "by the web app", "last_seen": self.seen}
+    def in_model(self, table: dict[object, RawRow], as_stored: RawRow) -> None:
+        seen = as_stored["last_seen"]  # a column of type DATETIME makes a number of digits
+        table[self.key] = {**self.geo._asdict(), "cached_at": "by the web app", "last_seen": seen}
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ class Resolve:
     def on(self, harness: Harness) -> None:
         harness.set_geo(self.key, country_code=self.country)
 
-    def in_model(self, table: dict[object, RawRow]) -> None:
+    def in_model(self, table: dict[object, RawRow], _as_stored: RawRow) -> None:
         table.get(self.key, {}).update(country_code=self.country)
 
 
@@ -164,7 +173,7 @@ class Drop:
     def on(self, harness: Harness) -> None:
         harness.drop_geo(self.key)
 
-    def in_model(self, table: dict[object, RawRow]) -> None:
+    def in_model(self, table: dict[object, RawRow], _as_stored: RawRow) -> None:
         table.pop(self.key, None)
 
 
@@ -246,5 +255,5 @@ async def test_whoever_writes_when_the_newest_of_both_sides_is_left(
                     apply(entry, table)
             else:
                 event.on(harness)
-                event.in_model(table)
+                event.in_model(table, harness.geo().get(event.key, {}))
         assert harness.geo() == table
