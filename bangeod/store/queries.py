@@ -55,6 +55,7 @@ MICROSECONDS = (
 
 SCHEMA_VERSION = "PRAGMA schema_version"
 COLUMNS = "SELECT name, pk FROM pragma_table_info(?)"
+TYPES = "SELECT lower(name), type FROM pragma_table_info('geo_cache')"
 KIND_OF_TABLE = "SELECT type, sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
 JOURNAL_MODE = "PRAGMA journal_mode"
 EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
@@ -77,6 +78,13 @@ GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
     " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
 )
 GEO_HAVE = "SELECT ip" + _SOUGHT
+
+# The newest time among the latest rows, as it stands; of equal ones the last in SQLite's order, so always the same.
+NEWEST_TIME = (
+    "WITH latest (raw) AS (SELECT {c} FROM geo_cache ORDER BY {key} DESC LIMIT :limit),"
+    " known (raw, t) AS MATERIALIZED (SELECT raw, {micros} FROM latest)"
+    " SELECT raw FROM known WHERE t IS NOT NULL ORDER BY t DESC, typeof(raw) DESC, raw DESC LIMIT 1"
+)
 
 # --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
 
@@ -108,7 +116,8 @@ SET_GEO = (
 CHANGES_GEO = "(" + _SAME + " AND geo_cache.{c} IS NULL AND excluded.{c} IS NOT NULL)"
 SET_WHERE_TAKEN = "{c} = CASE WHEN " + _TAKES + " THEN excluded.{c} ELSE geo_cache.{c} END"
 SET_SEEN = "last_seen = CASE WHEN {older} THEN excluded.last_seen ELSE geo_cache.last_seen END"
-SEEN_IS_OLDER = "(geo_cache.last_seen IS NULL OR ({micros}) < unixepoch(excluded.last_seen) * 1000000)"
+# `auto`, since what is written may be a number, or digits (time_forms.py). No number so small as a Julian day is.
+SEEN_IS_OLDER = "(geo_cache.last_seen IS NULL OR ({micros}) < unixepoch(excluded.last_seen, 'auto') * 1000000)"
 # Materialized: a subquery would be merged into the update, and the whole table walked over once for each entry.
 REPLACE = (
     "WITH found (k, v) AS MATERIALIZED (SELECT geo_cache.{key}, wanted.value"
