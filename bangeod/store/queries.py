@@ -59,8 +59,20 @@ TYPES = "SELECT lower(name), type FROM pragma_table_info('geo_cache')"
 KIND_OF_TABLE = "SELECT type, sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
 JOURNAL_MODE = "PRAGMA journal_mode"
 EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
-GEO_CENSUS = "SELECT count(*), count(*) - count(country_code), max({time}) FROM {table}"
-SESSIONS_CENSUS = "SELECT count(*), count(CASE WHEN {micros} <= :now * 1000000 THEN 1 END) FROM {table}"
+GEO_CENSUS = "SELECT count(*), count(*) - count(country_code) FROM {table}"
+# The limit, which may be none (-1), keeps SQLite from merging the inner statement and so working each time out anew.
+TIME_CENSUS = (
+    "SELECT count(raw), count(raw) - count(t), max(CASE WHEN t IS NULL THEN raw END), max(t) / 1000000,"
+    " count(CASE WHEN t <= :now * 1000000 THEN 1 END)"
+    " FROM (SELECT {time} AS raw, {micros} AS t FROM {table} ORDER BY {key} DESC LIMIT :limit)"
+)
+# A copy of the table, in memory, with one row (time_trial.py). Generated columns can't be given a value.
+ENCODING = "PRAGMA encoding"
+SET_ENCODING = "PRAGMA encoding = '{encoding}'"
+STORED_COLUMNS = "SELECT name FROM pragma_table_info('geo_cache')"
+LAST_ROW = "SELECT {columns} FROM geo_cache ORDER BY {key} DESC LIMIT 1"
+INSERT_ROW = "INSERT INTO geo_cache ({columns}) VALUES ({values})"
+SET_TIME = "UPDATE geo_cache SET {c} = ?"
 
 # --- paging: an upper bound first, so that a page reads no more than its rows whatever the filter lets through --------
 

@@ -16,6 +16,7 @@ before or after its time: Julian days (2,461,375.5), which SQLite itself makes o
 -1 or 0 for "never", infinity.
 """
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -23,6 +24,7 @@ from typing import Final
 EARLIEST: Final = 631_152_000  # 1990-01-01T00:00:00Z; a smaller number is no time
 END: Final = 7_258_118_400  # 2200-01-01T00:00:00Z; neither is this one, nor a larger one
 MICROSECONDS: Final = 1_000_000  # in a second
+JULIAN_1970: Final = 2_440_587.5  # the Julian day on which 1970 began, at midnight
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -53,6 +55,18 @@ def whole_seconds(value: object) -> int | None:
     if micros is None:
         return None
     return micros // MICROSECONDS if micros >= 0 else -(-micros // MICROSECONDS)  # as SQLite divides integers
+
+
+def may_be(value: object) -> str | None:
+    """Say what a number that is no time may be one of, for people; None where nothing comes to mind."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    units = (("milliseconds", 1_000), ("microseconds", MICROSECONDS), ("nanoseconds", 1_000 * MICROSECONDS))
+    if (EARLIEST / 86_400 + JULIAN_1970) <= number < (END / 86_400 + JULIAN_1970):
+        return "a Julian day"
+    return next((name for name, factor in units if EARLIEST * factor <= number < END * factor), None)
 
 
 def _of_number(seconds: float) -> int | None:
