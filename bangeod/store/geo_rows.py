@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bangeod.clock import to_text
 from bangeod.geo.addresses import Kind, spellings
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Entry, Geo, Row
@@ -14,6 +13,7 @@ from bangeod.store import queries
 from bangeod.store.columns import HELD_COLUMNS, UPSERT_COLUMNS, Table
 from bangeod.store.connection import SharedFile
 from bangeod.store.slices import SliceWriter
+from bangeod.store.time_forms import TimeForms
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -61,11 +61,17 @@ def rows_by_address(connection: "Connection", table: Table, ips: Sequence[str], 
 
 
 async def write_slice(
-    file: SharedFile, writer: SliceWriter, table: Table, entries: Sequence[Entry], odd: Sequence[str]
+    file: SharedFile,
+    writer: SliceWriter,
+    table: Table,
+    entries: Sequence[Entry],
+    odd: Sequence[str],
+    *,
+    forms: TimeForms,
 ) -> None:
     """Commit one slice: each entry under every key that its address has in the table, else under its own."""
     keys = await file.read(lambda connection: _keys(connection, [entry.ip for entry in entries], odd))
-    rows = _rows(entries, keys)
+    rows = _rows(entries, keys, forms)
     replacing = [row for row in rows if len(row) > len(UPSERT_COLUMNS)]
     # In this order: what is replaced must not have been filled in before.
     statements = [(table.replace(), replacing)] if replacing else []
@@ -79,12 +85,14 @@ async def write_slice(
     await writer.write(work, rows=len(entries))
 
 
-def _rows(entries: Sequence[Entry], keys: Mapping[str, Sequence[str]]) -> list[list[str | None]]:
+def _rows(
+    entries: Sequence[Entry], keys: Mapping[str, Sequence[str]], forms: TimeForms
+) -> list[list[str | float | None]]:
     """Return what is to be written under each key, as Table.upsert and Table.replace want it."""
-    text = functools.cache(to_text)
-    rows: list[list[str | None]] = []
+    cached_at, last_seen = (functools.cache(form.write) for form in forms)
+    rows: list[list[str | float | None]] = []
     for entry in entries:
-        values = [*entry.geo, text(entry.resolved_at), text(entry.last_seen)]
+        values = [*entry.geo, cached_at(entry.resolved_at), last_seen(entry.last_seen)]
         held = entry.replaces
         if held is not None and entry.geo.country_code is not None:
             values += [getattr(held, name) for name in HELD_COLUMNS]

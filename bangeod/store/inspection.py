@@ -2,15 +2,16 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bangeod.errors import StoreError
-from bangeod.store import faults, glance, queries, times
+from bangeod.store import faults, glance, queries
 from bangeod.store.columns import Table, UnfitError
 from bangeod.store.engine import engine
 from bangeod.store.sqlite import look_at_tables
+from bangeod.store.time_trial import Refusal, refusals
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 WAL: Final = "wal"
 CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
 STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the time
+SAMPLE: Final = 5_000  # rows, the last ones, where looking at all would take too long; some 5 ms
+NO_LIMIT: Final = -1
+
+
+class Times(NamedTuple):
+    """What the column holds that decides on the age of a table's rows. NULL is no value: "never", or not known yet."""
+
+    table: str
+    column: str
+    values: int
+    unreadable: int  # of the values
+    example: object  # one of the unreadable ones, as it stands
+    newest: int | None  # epoch seconds
+    passed: int  # times that are now or earlier
+    of_all: bool  # rows; else of the last SAMPLE ones
 
 
 class Look(NamedTuple):
@@ -27,9 +43,11 @@ class Look(NamedTuple):
     tables: Mapping[str, Table | UnfitError]
     rows: int | None = None
     unresolved: int | None = None
-    newest: int | None = None  # epoch seconds; the last of the times as text, so of one form at best
+    newest: int | None = None  # epoch seconds
     sessions: int | None = None
     expired: int | None = None
+    times: Sequence[Times] = ()  # of each table that has such a column
+    refusals: Sequence[Refusal] = ()  # of the times that are written
 
 
 class Wish(NamedTuple):
@@ -68,17 +86,43 @@ def _inspect(wish: Wish) -> Look:
 
 def _look(wish: Wish, parameters: str) -> Look:
     with glance.opened(wish.path, parameters, wish.busy_timeout) as connection:
+        connection.text_factory = _decode  # an example of what can't be read need be no UTF-8
         _, seen = look_at_tables(connection, None)
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
         mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
-        look = Look(mode, tables)
-        if mode != WAL and parameters != glance.ALONE:  # a reader would make writers wait
-            return look
-        geo = _count(connection, tables["geo_cache"], queries.GEO_CENSUS, wish)
-        sessions = _count(connection, tables["sessions"], queries.SESSIONS_CENSUS, wish)
-    if geo:
-        look = look._replace(rows=geo[0], unresolved=geo[1], newest=times.whole_seconds(geo[2]))
-    return look._replace(sessions=sessions[0], expired=sessions[1]) if sessions else look
+        geo = tables["geo_cache"]
+        refused = [] if isinstance(geo, UnfitError) else refusals(connection, geo, int(wish.now))
+        may_count = mode == WAL or parameters == glance.ALONE  # else a reader would make writers wait
+        return _counted(connection, Look(mode, tables, refusals=refused), wish, may_count=may_count)
+
+
+def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: bool) -> Look:
+    """Count rows and times; where that may take no time at all, look at the last times only."""
+    for name, table in look.tables.items():
+        if isinstance(table, UnfitError):
+            continue
+        deadline = time.monotonic() + wish.census_seconds if may_count else None
+        census = queries.GEO_CENSUS if name == "geo_cache" else queries.COUNT
+        rows, *unresolved = _count(connection, table.sql(census), {}, deadline) or (None, None)
+        seen = _times(connection, table, wish.now, deadline)
+        look = look._replace(times=(*look.times, seen)) if seen else look
+        newest, passed = (seen.newest, seen.passed) if seen and seen.of_all else (None, None)
+        if name == "geo_cache":
+            look = look._replace(rows=rows, unresolved=unresolved[0], newest=newest)
+        else:
+            look = look._replace(sessions=rows, expired=passed)
+    return look
+
+
+def _times(connection: "Connection", table: Table, now: float, deadline: float | None) -> Times | None:
+    if table.time is None:
+        return None
+    statement = table.sql(queries.TIME_CENSUS)
+    found = _count(connection, statement, {"now": int(now), "limit": NO_LIMIT}, deadline)
+    of_all = found is not None
+    if found is None:
+        found = connection.execute(statement, {"now": int(now), "limit": SAMPLE}).fetchone()
+    return Times._make((table.name, table.time, *found, of_all))
 
 
 def _compile(connection: "Connection", table: Table | UnfitError) -> Table | UnfitError:
@@ -99,12 +143,15 @@ def _compile(connection: "Connection", table: Table | UnfitError) -> Table | Unf
     return table
 
 
-def _count(connection: "Connection", table: Table | UnfitError, statement: str, wish: Wish) -> tuple[int, ...] | None:
-    if isinstance(table, UnfitError):
+def _count(
+    connection: "Connection", statement: str, parameters: Mapping[str, object], deadline: float | None
+) -> tuple[Any, ...] | None:
+    """Return what the statement counts; None where that is not done by the deadline (monotonic), or there is none."""
+    if deadline is None:
         return None
-    connection.set_progress_handler(_past(time.monotonic() + wish.census_seconds), STEPS)
+    connection.set_progress_handler(_past(deadline), STEPS)
     try:
-        counts: tuple[int, ...] = connection.execute(table.sql(statement), {"now": int(wish.now)}).fetchone()
+        counts: tuple[Any, ...] = connection.execute(statement, parameters).fetchone()
     except engine.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) != faults.INTERRUPT:
             raise
@@ -116,3 +163,7 @@ def _count(connection: "Connection", table: Table | UnfitError, statement: str, 
 
 def _past(deadline: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > deadline
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode(errors="replace")

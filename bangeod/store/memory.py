@@ -10,12 +10,12 @@ from functools import lru_cache
 from itertools import count
 from typing import TypeVar
 
-from bangeod.clock import to_text
 from bangeod.errors import StoreError, StoreMissingError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Entry, Geo, Row
-from bangeod.store import times
+from bangeod.store import time_forms, times
 from bangeod.store.port import Census, Deleted
+from bangeod.store.time_forms import TimeForms
 
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org", "cached_at", "last_seen")
 SESSION_COLUMNS = ("token", "created_at", "expires_at")
@@ -104,10 +104,11 @@ class MemoryStore:
 
     async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is written."""
+        forms = self._forms()
         for part in _parts(entries, self._slice_size):
             await self._step()
             for entry in part:
-                self._write_one(entry)
+                self._write_one(entry, forms)
             yield part
 
     async def delete_stale(
@@ -166,13 +167,18 @@ class MemoryStore:
                 keys.setdefault(_canonical(key), []).append(key)
         return keys
 
-    def _write_one(self, entry: Entry) -> None:
+    def _forms(self) -> TimeForms:
+        """Return the forms of the newest times; the columns are of no type."""
+        columns = ([row.get(name) for row in self.geo_cache.values()] for name in TimeForms._fields)
+        return TimeForms(*(time_forms.choose("", time_forms.newest(values)) for values in columns))
+
+    def _write_one(self, entry: Entry, forms: TimeForms) -> None:
         keys = self._keys_by_address().get(entry.ip)
         if keys is None:
-            self.put_geo(entry.ip, **_new_row(entry))
+            self.put_geo(entry.ip, **entry.geo._asdict(), **_stamps(entry, forms))
         else:
             for key in keys:
-                _update(self.geo_cache[key], entry)
+                _update(self.geo_cache[key], entry, _stamps(entry, forms))
 
     def _forget(self, keys: Sequence[object]) -> list[str]:
         for key in keys:
@@ -187,22 +193,22 @@ class MemoryStore:
         return [key for _, _, key in sorted(ages, key=lambda age: age[:2])[: max(0, excess)]]
 
 
-def _update(row: RawRow, entry: Entry) -> None:
+def _update(row: RawRow, entry: Entry, stamps: Mapping[str, object]) -> None:
     """Bring a row up to date with an entry, without taking away what it knows better."""
     country = row.get("country_code") or None
     if entry.geo.country_code is not None:
         fields = entry.geo._asdict()
         if entry.replaces is not None and _holds(row, entry.replaces):
-            row.update(fields, cached_at=to_text(entry.resolved_at))
+            row.update(fields, cached_at=stamps["cached_at"])
         elif country is None:
             known = {name: value for name, value in fields.items() if value is not None}
-            row.update(known, cached_at=to_text(entry.resolved_at))
+            row.update(known, cached_at=stamps["cached_at"])
         elif country == entry.geo.country_code:
             row.update({name: value for name, value in fields.items() if row.get(name) is None})
     seen = times.read(row.get("last_seen"))
     # What can't be read stays: it may be newer, and the web app may understand it.
     if row.get("last_seen") is None or (seen is not None and seen < entry.last_seen * times.MICROSECONDS):
-        row["last_seen"] = to_text(entry.last_seen)
+        row["last_seen"] = stamps["last_seen"]
 
 
 def _holds(row: RawRow, held: Geo) -> bool:
@@ -211,9 +217,12 @@ def _holds(row: RawRow, held: Geo) -> bool:
     return all((row.get(name) or "") == (value or "") for name, value in values.items())
 
 
-def _new_row(entry: Entry) -> RawRow:
-    stamps = {"cached_at": to_text(entry.resolved_at), "last_seen": to_text(entry.last_seen)}
-    return {**entry.geo._asdict(), **stamps}
+def _stamps(entry: Entry, forms: TimeForms) -> dict[str, object]:
+    """Return an entry's times as a row holds them."""
+    return {
+        "cached_at": forms.cached_at.write(entry.resolved_at),
+        "last_seen": forms.last_seen.write(entry.last_seen),
+    }
 
 
 def _row(key: object, row: RawRow) -> Row:

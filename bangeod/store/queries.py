@@ -8,6 +8,7 @@ are paged by, ``{time}`` the column that decides on a row's age, ``{micros}`` th
 # value that SQLite can store. SQLite's date functions alone accept too much (`now`, a time alone, 30 February), so the
 # form is checked first and the day by a round trip. `{c}` is the column. It is evaluated for every row of a table, so
 # the usual endings are told apart first; the expressions for any fraction and any offset cost three times as much.
+# The `+` before a column keeps a numeric one from making a number of what it is compared with.
 _ZONE = "CASE WHEN substr({c}, 20, 1) = '.' THEN ltrim(substr({c}, 21), '0123456789') ELSE substr({c}, 20) END"
 _FRACTION_DIGITS = "(length({c}) - 20 - length(" + _ZONE + "))"
 _FRACTION = (
@@ -24,36 +25,54 @@ _OFFSET = (
 _ENDING = (
     "CASE WHEN substr({c}, 20) IN ('', 'Z', '+00:00') THEN 0"
     " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9]Z' THEN CAST(substr({c}, 21, 3) AS INTEGER) * 1000"
-    " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00' THEN CAST(substr({c}, 21, 6) AS INTEGER)"
+    " WHEN substr({c}, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]*' AND substr({c}, 27) IN ('', 'Z', '+00:00')"
+    " THEN CAST(substr({c}, 21, 6) AS INTEGER)"
     " ELSE " + _FRACTION + " - " + _OFFSET + " * 1000000 END"
 )
+# GLOB, substr() and length() see a text only up to its first NUL, whatever follows; instr() sees all of it, and in
+# every encoding (the length in bytes would say the same in UTF-8 alone).
+_WHOLE = "instr({c}, char(0)) = 0"
 _TEXT = (
     "CASE WHEN {c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9][0-9]:[0-9][0-9]:[0-9][0-9]*'"
     " THEN CASE WHEN datetime(substr({c}, 1, 19), '+0 days') = replace(substr({c}, 1, 19), 'T', ' ')"
-    " AND {c} >= '0001' AND length({c}) = length(CAST({c} AS BLOB))"
-    " THEN unixepoch(substr({c}, 1, 19)) * 1000000 + " + _ENDING + " END"
-    " WHEN length({c}) BETWEEN 1 AND 12 AND {c} NOT GLOB '*[^0-9]*' AND length({c}) = length(CAST({c} AS BLOB))"
-    " AND CAST({c} AS INTEGER) < 253402300800 THEN CAST({c} AS INTEGER) * 1000000"
+    " AND +{c} >= '0001' AND " + _WHOLE + " THEN unixepoch(substr({c}, 1, 19)) * 1000000 + " + _ENDING + " END"
+    " WHEN length({c}) BETWEEN 1 AND 12 AND {c} NOT GLOB '*[^0-9]*' AND "
+    + _WHOLE
+    + " AND CAST({c} AS INTEGER) BETWEEN 631152000 AND 7258118399 THEN CAST({c} AS INTEGER) * 1000000"
     " WHEN instr({c}, '.') BETWEEN 10 AND 13 AND length({c}) - instr({c}, '.') BETWEEN 1 AND 17"
-    " AND replace({c}, '.', '') NOT GLOB '*[^0-9]*' AND length(replace({c}, '.', '')) = length(CAST({c} AS BLOB)) - 1"
-    " AND CAST({c} AS INTEGER) < 253402300800 THEN CAST({c} AS INTEGER) * 1000000"
+    " AND replace({c}, '.', '') NOT GLOB '*[^0-9]*' AND length(replace({c}, '.', '')) = length({c}) - 1 AND "
+    + _WHOLE
+    + " AND CAST({c} AS INTEGER) BETWEEN 631152000 AND 7258118399 THEN CAST({c} AS INTEGER) * 1000000"
     " + CAST(substr(substr({c}, instr({c}, '.') + 1) || '00000', 1, 6) AS INTEGER) END"
 )
 MICROSECONDS = (
     "CASE typeof({c}) WHEN 'text' THEN " + _TEXT + " WHEN 'integer'"
-    " THEN CASE WHEN {c} > -253402300800 AND {c} < 253402300800 THEN {c} * 1000000 END"
-    " WHEN 'real' THEN CASE WHEN abs({c}) < 253402300800 THEN CAST({c} * 1000000.0 AS INTEGER) END END"
+    " THEN CASE WHEN {c} BETWEEN 631152000 AND 7258118399 THEN {c} * 1000000 END"
+    " WHEN 'real' THEN CASE WHEN {c} >= 631152000 AND {c} < 7258118400 THEN CAST({c} * 1000000.0 AS INTEGER) END END"
 )
 
 # --- looking at the file and the schema ----------------------------------------------------------------------------
 
 SCHEMA_VERSION = "PRAGMA schema_version"
 COLUMNS = "SELECT name, pk FROM pragma_table_info(?)"
+TYPES = "SELECT lower(name), type FROM pragma_table_info('geo_cache')"
 KIND_OF_TABLE = "SELECT type, sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
 JOURNAL_MODE = "PRAGMA journal_mode"
 EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
-GEO_CENSUS = "SELECT count(*), count(*) - count(country_code), max({time}) FROM {table}"
-SESSIONS_CENSUS = "SELECT count(*), count(CASE WHEN {micros} <= :now * 1000000 THEN 1 END) FROM {table}"
+GEO_CENSUS = "SELECT count(*), count(*) - count(country_code) FROM {table}"
+# The limit, which may be none (-1), keeps SQLite from merging the inner statement and so working each time out anew.
+TIME_CENSUS = (
+    "SELECT count(raw), count(raw) - count(t), max(CASE WHEN t IS NULL THEN raw END), max(t) / 1000000,"
+    " count(CASE WHEN t <= :now * 1000000 THEN 1 END)"
+    " FROM (SELECT {time} AS raw, {micros} AS t FROM {table} ORDER BY {key} DESC LIMIT :limit)"
+)
+# A copy of the table, in memory, with one row (time_trial.py). Generated columns can't be given a value.
+ENCODING = "PRAGMA encoding"
+SET_ENCODING = "PRAGMA encoding = '{encoding}'"
+STORED_COLUMNS = "SELECT name FROM pragma_table_info('geo_cache')"
+LAST_ROW = "SELECT {columns} FROM geo_cache ORDER BY {key} DESC LIMIT 1"
+INSERT_ROW = "INSERT INTO geo_cache ({columns}) VALUES ({values})"
+SET_TIME = "UPDATE geo_cache SET {c} = ?"
 
 # --- paging: an upper bound first, so that a page reads no more than its rows whatever the filter lets through --------
 
@@ -71,6 +90,13 @@ GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
     " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
 )
 GEO_HAVE = "SELECT ip" + _SOUGHT
+
+# The newest time among the latest rows, as it stands; of equal ones the last in SQLite's order, so always the same.
+NEWEST_TIME = (
+    "WITH latest (raw) AS (SELECT {c} FROM geo_cache ORDER BY {key} DESC LIMIT :limit),"
+    " known (raw, t) AS MATERIALIZED (SELECT raw, {micros} FROM latest)"
+    " SELECT raw FROM known WHERE t IS NOT NULL ORDER BY t DESC, typeof(raw) DESC, raw DESC LIMIT 1"
+)
 
 # --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
 
@@ -102,7 +128,8 @@ SET_GEO = (
 CHANGES_GEO = "(" + _SAME + " AND geo_cache.{c} IS NULL AND excluded.{c} IS NOT NULL)"
 SET_WHERE_TAKEN = "{c} = CASE WHEN " + _TAKES + " THEN excluded.{c} ELSE geo_cache.{c} END"
 SET_SEEN = "last_seen = CASE WHEN {older} THEN excluded.last_seen ELSE geo_cache.last_seen END"
-SEEN_IS_OLDER = "(geo_cache.last_seen IS NULL OR ({micros}) < unixepoch(excluded.last_seen) * 1000000)"
+# `auto`, since what is written may be a number, or digits (time_forms.py). No number so small as a Julian day is.
+SEEN_IS_OLDER = "(geo_cache.last_seen IS NULL OR ({micros}) < unixepoch(excluded.last_seen, 'auto') * 1000000)"
 # Materialized: a subquery would be merged into the update, and the whole table walked over once for each entry.
 REPLACE = (
     "WITH found (k, v) AS MATERIALIZED (SELECT geo_cache.{key}, wanted.value"

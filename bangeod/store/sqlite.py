@@ -11,6 +11,7 @@ from bangeod.geo.model import Entry, Row
 from bangeod.store import columns, faults, housekeeping, queries, sweep
 from bangeod.store.columns import Column, Table, UnfitError
 from bangeod.store.connection import SharedFile
+from bangeod.store.form_watch import FormWatch
 from bangeod.store.geo_rows import OddKeys, read_page, rows_by_address, write_slice
 from bangeod.store.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
 from bangeod.store.port import Census, Deleted
@@ -40,6 +41,7 @@ class SqliteStore:
         self._tables: dict[str, Table | UnfitError] = {}
         self._is_new = False  # opened, and no ``prepare`` has told yet
         self._odd_keys = OddKeys()
+        self._form_watch = FormWatch()
         self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
 
     @property
@@ -62,6 +64,7 @@ class SqliteStore:
         async with self._preparing:
             if await self._file.prepare():
                 self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys()
+                self._form_watch = FormWatch()
             known = self._schema_version
             version, tables = await self._file.read(lambda connection: look_at_tables(connection, known))
             if tables is not None:
@@ -96,12 +99,13 @@ class SqliteStore:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed."""
         table = await self._table("geo_cache")
         writer = SliceWriter(self._gate, self.max_lock_time)
+        forms = await self._file.read(functools.partial(self._form_watch.look, table=table))
         start = 0
         try:
             while start < len(entries):
                 chunk = entries[start : start + writer.size]
                 odd = self._odd_keys.of(entry.ip for entry in chunk)
-                await write_slice(self._file, writer, table, chunk, odd)
+                await write_slice(self._file, writer, table, chunk, odd, forms=forms)
                 yield chunk
                 start += len(chunk)
         finally:

@@ -8,20 +8,23 @@ exact, and narrower than that of SQLite's date functions or of ``datetime.fromis
   ``Z`` or ``±HH:MM`` (up to 23:59). Without an offset it is UTC. Day and time must exist: no 30 February, no
   24:00:00, no second 60, no year 0000. An offset may carry the moment past the ends of the calendar.
 - an integer, or text of 1 to 12 ASCII digits without a sign: seconds since the epoch.
-- a real: seconds since the epoch; a fraction of a microsecond is cut off towards zero, as
-  ``CAST(x * 1e6 AS INTEGER)`` does in SQLite. A column of type TEXT turns a real into text when it is stored, so
-  9 to 12 digits, a point and 1 to 17 more digits are one too. Fewer digits before the point could be a Julian day.
+- a real: seconds since the epoch; a fraction of a microsecond is cut off. A column of type TEXT turns a real into
+  text when it is stored, so 9 to 12 digits, a point and 1 to 17 more digits are one too.
 
-Numbers of ``EPOCH_LIMIT`` (the year 10000) and beyond, on either side of 1970, are no times: they are
-milliseconds by mistake rather than a moment thousands of years away. Infinity is one of them.
+Numbers are seconds only from 1990 to 2200. What lies outside is something else, and would put a row that lives long
+before or after its time: Julian days (2,461,375.5), which SQLite itself makes of a time, milliseconds, microseconds,
+-1 or 0 for "never", infinity.
 """
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-EPOCH_LIMIT: Final = 253_402_300_800  # seconds; 10000-01-01T00:00:00Z
+EARLIEST: Final = 631_152_000  # 1990-01-01T00:00:00Z; a smaller number is no time
+END: Final = 7_258_118_400  # 2200-01-01T00:00:00Z; neither is this one, nor a larger one
 MICROSECONDS: Final = 1_000_000  # in a second
+JULIAN_1970: Final = 2_440_587.5  # the Julian day on which 1970 began, at midnight
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -54,9 +57,21 @@ def whole_seconds(value: object) -> int | None:
     return micros // MICROSECONDS if micros >= 0 else -(-micros // MICROSECONDS)  # as SQLite divides integers
 
 
+def may_be(value: object) -> str | None:
+    """Say what a number that is no time may be one of, for people; None where nothing comes to mind."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    units = (("milliseconds", 1_000), ("microseconds", MICROSECONDS), ("nanoseconds", 1_000 * MICROSECONDS))
+    if (EARLIEST / 86_400 + JULIAN_1970) <= number < (END / 86_400 + JULIAN_1970):
+        return "a Julian day"
+    return next((name for name, factor in units if EARLIEST * factor <= number < END * factor), None)
+
+
 def _of_number(seconds: float) -> int | None:
     # The comparison is false for NaN too, and exact between int and float.
-    if not -EPOCH_LIMIT < seconds < EPOCH_LIMIT:
+    if not EARLIEST <= seconds < END:
         return None
     return int(seconds * MICROSECONDS)
 

@@ -1,5 +1,6 @@
 """The stores that the contract is held against, each with the web app's view of its tables."""
 
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
@@ -18,13 +19,24 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 BUSY_TIMEOUT = 0.01  # seconds
+UTF_8 = "utf-8"
+
+
+def _with_times(statement: str, declared: str) -> str:
+    """Give the times of a table another type."""
+    return re.sub(r"(cached_at|last_seen|created_at|expires_at) TEXT", rf"\1 {declared}", statement)
+
 
 # The tables as the web app has them: what is stored in a column of type TEXT becomes text, numbers too. Without
-# a type every value stays what it is. Without rowid the rows are paged by their key.
+# a type every value stays what it is. Without rowid the rows are paged by their key. SQLAlchemy, peewee and Django
+# say DATETIME, which makes a number of all that looks like one. UTF-16 is chosen when a database is made.
 TABLES = {
     "sqlite": (schema.GEO_CACHE, schema.SESSIONS),
     "sqlite-untyped": (schema.GEO_CACHE.replace(" TEXT", " "), schema.SESSIONS.replace(" TEXT", " ")),
     "sqlite-without-rowid": (schema.GEO_CACHE + " WITHOUT ROWID", schema.SESSIONS + " WITHOUT ROWID"),
+    "sqlite-datetime": (_with_times(schema.GEO_CACHE, "DATETIME"), _with_times(schema.SESSIONS, "DATETIME")),
+    "sqlite-utf-16le": (schema.GEO_CACHE, schema.SESSIONS),
+    "sqlite-utf-16be": (schema.GEO_CACHE, schema.SESSIONS),
 }
 KINDS = ("memory", *TABLES)
 
@@ -100,18 +112,19 @@ class MemoryHarness:
 class SqliteHarness:
     """SqliteStore, with a second connection of the same SQLite to its file."""
 
-    def __init__(self, path: Path, web_app: "Connection") -> None:
+    def __init__(self, path: Path, web_app: "Connection", encoding: str) -> None:
         self.store = SqliteStore(path, busy_timeout=BUSY_TIMEOUT, max_lock_time=0.001, clock=SystemClock())
         self._path = path
         self._web_app = web_app
+        self._encoding = encoding
 
     def put_geo(self, key: object, **columns: object) -> None:
         names = ", ".join(("ip", *columns))
-        holders, values = _bound((key, *columns.values()))
+        holders, values = self._bound((key, *columns.values()))
         self._web_app.execute(f"INSERT OR REPLACE INTO geo_cache ({names}) VALUES ({', '.join(holders)})", values)
 
     def set_geo(self, key: object, **columns: object) -> None:
-        holders, values = _bound(columns.values())
+        holders, values = self._bound(columns.values())
         sets = ", ".join(f"{name} = {holder}" for name, holder in zip(columns, holders, strict=True))
         self._web_app.execute(f"UPDATE geo_cache SET {sets} WHERE ip IS ?", (*values, key))
 
@@ -119,7 +132,7 @@ class SqliteHarness:
         self._web_app.execute("DELETE FROM geo_cache WHERE ip IS ?", (key,))
 
     def put_session(self, expires_at: object) -> int:
-        (holder,), values = _bound((expires_at,))
+        (holder,), values = self._bound((expires_at,))
         statement = f"INSERT INTO sessions (id, expires_at) SELECT coalesce(max(id), 0) + 1, {holder} FROM sessions"
         self._web_app.execute(statement, values)
         return max(self.sessions())
@@ -143,6 +156,13 @@ class SqliteHarness:
     def lose(self) -> None:
         self._path.unlink()
 
+    def _bound(self, values: Iterable[object]) -> tuple[list[str], list[object]]:
+        """Return SQL place holders and parameters; text goes as bytes, since Python binds no broken text."""
+        items = list(values)
+        holders = ["CAST(? AS TEXT)" if isinstance(item, str) else "?" for item in items]
+        errors = "surrogateescape" if self._encoding == UTF_8 else "surrogatepass"
+        return holders, [item.encode(self._encoding, errors) if isinstance(item, str) else item for item in items]
+
 
 @asynccontextmanager
 async def opened(kind: str) -> AsyncIterator[Harness]:
@@ -153,13 +173,15 @@ async def opened(kind: str) -> AsyncIterator[Harness]:
         return
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "bangui.db")
+        encoding = kind.removeprefix("sqlite-") if "utf-16" in kind else UTF_8
         with closing(engine.connect(path, isolation_level=None, timeout=5)) as web_app:
             web_app.text_factory = _text
+            web_app.execute(f"PRAGMA encoding = '{encoding}'")
             web_app.execute("PRAGMA journal_mode = WAL")
             web_app.execute("PRAGMA synchronous = OFF")
             for statement in TABLES[kind]:
                 web_app.execute(statement)
-            async with _prepared(SqliteHarness(path, web_app)) as harness:
+            async with _prepared(SqliteHarness(path, web_app, encoding)) as harness:
                 yield harness
 
 
@@ -170,14 +192,6 @@ async def _prepared(harness: Harness) -> AsyncIterator[Harness]:
         yield harness
     finally:
         await harness.store.close()
-
-
-def _bound(values: Iterable[object]) -> tuple[list[str], list[object]]:
-    """Return SQL place holders and parameters; text goes as bytes, since Python binds no broken UTF-8."""
-    items = list(values)
-    holders = ["CAST(? AS TEXT)" if isinstance(item, str) else "?" for item in items]
-    bound = [item.encode("utf-8", "surrogateescape") if isinstance(item, str) else item for item in items]
-    return holders, bound
 
 
 def _text(raw: bytes) -> str:

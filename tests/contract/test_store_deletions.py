@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from bangeod.clock import to_text
+from bangeod.store import times
 from tests.contract.harness import Harness
 from tests.contract.values import BROKEN, NOW, NOW_TEXT, read_all, total
 
@@ -56,6 +57,13 @@ UNREADABLE = [
     "\N{ARABIC-INDIC DIGIT ONE}",
     BROKEN,
     b"0",
+    0,  # "never", as -1 is
+    -1,
+    times.EARLIEST - 1,
+    times.END,
+    2_461_375.722,  # Julian day of a day after NOW
+    NOW * 1_000,
+    NOW * times.MICROSECONDS,
     2**63 - 1,
     -(2**63),
     float("-inf"),
@@ -106,7 +114,7 @@ async def test_a_row_last_seen_at_the_limit_or_later_stays(harness: Harness, val
     assert len(harness.geo()) == 1
 
 
-@pytest.mark.parametrize("value", [to_text(NOW - 1), "2026-11-21T23:59:59.999999", str(NOW - 1), "0", OLD])
+@pytest.mark.parametrize("value", [to_text(NOW - 1), "2026-11-21T23:59:59.999999", str(NOW - 1), times.EARLIEST, OLD])
 async def test_a_row_last_seen_earlier_goes(harness: Harness, value: object) -> None:
     harness.put_geo("8.8.8.8", last_seen=value)
     assert (await harness.store.count_stale(NOW, keep=nothing)).matching == 1

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bangeod.clock import to_text
 from bangeod.errors import StoreLockedError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.addresses import spellings
 from bangeod.geo.model import Entry, Geo
 from bangeod.store import times
 from bangeod.store.memory import RawRow
+from bangeod.store.time_forms import TimeForms, choose, newest
 from tests.contract.harness import KINDS, Harness, opened
 from tests.contract.values import NOW, total, write_all
 
@@ -57,9 +57,17 @@ anything = st.one_of(
     st.binary(max_size=12),
     st.text(max_size=12),
     st.text("0123456789.-+eE \0", max_size=14),
-    st.sampled_from(("now", "2000-01-01", "00:00:00", "253402300799", "253402300800", 253402300800, -253402300800)),
+    st.sampled_from(("now", "2000-01-01", "00:00:00", "1990-01-01T00:00:00Z", "0000-01-01T00:00:00")),
 )
-values = st.one_of(times_near_now(), times_near_now(), nearly_times(), anything)
+# On both sides of the ends of the age in which numbers are seconds, and what else a number may be taken for.
+ages = (times.EARLIEST, times.END, NOW, NOW * 1_000, NOW * SECOND, NOW / 86_400 + 2_440_587.5)
+edges = st.builds(
+    lambda age, step, form: form(age + step),
+    st.sampled_from(ages),
+    st.sampled_from((0, -1, -0.25, 0.25)),
+    st.sampled_from((int, float, str)),
+)
+values = st.one_of(times_near_now(), times_near_now(), nearly_times(), edges, anything)
 
 
 @each_store
@@ -118,6 +126,7 @@ async def test_a_row_is_handed_out_with_the_time_that_it_holds(kind: str, value:
         assert (await harness.store.find(["8.8.8.8"]))["8.8.8.8"].last_seen == expected
 
 
+CACHED = "2026-11-01 00:00:00.123456"  # by the web app
 ADDRESSES = ("8.8.8.8", "2a00::ab:0:0:1")
 keys_of_both = st.sampled_from([key for ip in ADDRESSES for key in spellings(ip)[:3]])
 maybe = st.none() | st.sampled_from(("x", "y"))
@@ -135,10 +144,11 @@ class Put:
     seen: object
 
     def on(self, harness: Harness) -> None:
-        harness.put_geo(self.key, **self.geo._asdict(), cached_at="by the web app", last_seen=self.seen)
+        harness.put_geo(self.key, **self.geo._asdict(), cached_at=CACHED, last_seen=self.seen)
 
-    def in_model(self, table: dict[object, RawRow]) -> None:
-        table[self.key] = {**self.geo._asdict(), "cached_at": "by the web app", "last_seen": self.seen}
+    def in_model(self, table: dict[object, RawRow], as_stored: RawRow) -> None:
+        seen = as_stored["last_seen"]  # a column of type DATETIME makes a number of digits
+        table[self.key] = {**self.geo._asdict(), "cached_at": CACHED, "last_seen": seen}
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,7 @@ class Resolve:
     def on(self, harness: Harness) -> None:
         harness.set_geo(self.key, country_code=self.country)
 
-    def in_model(self, table: dict[object, RawRow]) -> None:
+    def in_model(self, table: dict[object, RawRow], _as_stored: RawRow) -> None:
         table.get(self.key, {}).update(country_code=self.country)
 
 
@@ -164,7 +174,7 @@ class Drop:
     def on(self, harness: Harness) -> None:
         harness.drop_geo(self.key)
 
-    def in_model(self, table: dict[object, RawRow]) -> None:
+    def in_model(self, table: dict[object, RawRow], _as_stored: RawRow) -> None:
         table.pop(self.key, None)
 
 
@@ -192,32 +202,34 @@ writes = st.builds(
 )
 
 
-def apply(entry: Entry, table: dict[object, RawRow]) -> None:
+def forms_of(table: dict[object, RawRow]) -> TimeForms:
+    """Return the forms of the newest times in the model. The columns are none that ask for a number."""
+    return TimeForms(*(choose("", newest(row[name] for row in table.values())) for name in TimeForms._fields))
+
+
+def apply(entry: Entry, table: dict[object, RawRow], forms: TimeForms) -> None:
     """Do to the model what the port says of one entry."""
+    cached_at, last_seen = forms.cached_at.write(entry.resolved_at), forms.last_seen.write(entry.last_seen)
     keys = [key for key in table if read_address(key)[1] == entry.ip]
     if not keys:
-        fresh = {"cached_at": to_text(entry.resolved_at), "last_seen": to_text(entry.last_seen)}
-        table[entry.ip] = {**entry.geo._asdict(), **fresh}
+        table[entry.ip] = {**entry.geo._asdict(), "cached_at": cached_at, "last_seen": last_seen}
     for key in keys:
         row, old = table[key], dict(table[key])
         known, code = old["country_code"], entry.geo.country_code
         held = entry.replaces and entry.replaces._asdict()
         if code and held and all(old[name] == held[name] for name in ("country_code", "asn", "org")):
-            row |= entry.geo._asdict() | {"cached_at": to_text(entry.resolved_at)}
+            row |= entry.geo._asdict() | {"cached_at": cached_at}
         elif code and known is None:
             row |= {name: new or old[name] for name, new in entry.geo._asdict().items()}
-            row["cached_at"] = to_text(entry.resolved_at)
+            row["cached_at"] = cached_at
         elif code and code == known:
             row |= {name: old[name] or new for name, new in entry.geo._asdict().items()}
         if old["last_seen"] is None:
-            row["last_seen"] = to_text(entry.last_seen)
+            row["last_seen"] = last_seen
         else:
             seen = times.read(old["last_seen"])
-            row["last_seen"] = old["last_seen"] if seen is None else newer(old["last_seen"], seen, entry.last_seen)
-
-
-def newer(text: object, micros: int, seconds: int) -> object:
-    return to_text(seconds) if seconds * SECOND > micros else text
+            moves = seen is not None and entry.last_seen * SECOND > seen
+            row["last_seen"] = last_seen if moves else old["last_seen"]
 
 
 async def carry_out(write: Write, harness: Harness) -> Sequence[Entry]:
@@ -242,9 +254,10 @@ async def test_whoever_writes_when_the_newest_of_both_sides_is_left(
     async with opened(kind) as harness:
         for event in events:
             if isinstance(event, Write):
+                forms = forms_of(table)
                 for entry in await carry_out(event, harness):
-                    apply(entry, table)
+                    apply(entry, table, forms)
             else:
                 event.on(harness)
-                event.in_model(table)
+                event.in_model(table, harness.geo().get(event.key, {}))
         assert harness.geo() == table

@@ -10,6 +10,7 @@ import pytest
 from bangeod.cli import cli
 from bangeod.errors import AlreadyServedError, BangeodError, ConfigError, UsageError
 from bangeod.jobs.job import JobId
+from bangeod.store import times
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,3 +66,12 @@ def test_the_commands_that_do_everything_are_one_line_each() -> None:
 
 def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"^@\w+@$", README, flags=re.MULTILINE)
+
+
+def test_every_time_that_the_readme_shows_is_read_as_the_same_one() -> None:
+    section = README.partition("### Times in the database")[2].partition("\n## ")[0]
+    examples = [
+        example for row in section.splitlines() if row[:2] == "| " for example in re.findall(r"`(\d[^`]+)`", row)
+    ]
+    assert len(examples) == 5
+    assert {times.whole_seconds(example) for example in examples} == {1_796_016_086}

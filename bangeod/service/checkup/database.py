@@ -10,10 +10,11 @@ from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
 from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreReadOnlyError
 from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
-from bangeod.store import faults
+from bangeod.store import faults, times
 from bangeod.store.columns import GEO_COLUMNS, Table, UnfitError
 from bangeod.store.engine import IS_SAFE, engine
-from bangeod.store.inspection import WAL, Look, inspect
+from bangeod.store.inspection import SAMPLE, WAL, Look, Times, inspect
+from bangeod.store.time_trial import Refusal
 
 DATABASE: Final = "database"
 SCHEMA: Final = "schema"
@@ -74,6 +75,10 @@ def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterato
         yield ok(DATABASE, path, "a SQLite database in WAL mode")
     for name, table in look.tables.items():
         yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
+    for seen in look.times:
+        yield from _readable(path, seen)
+    for refusal in look.refusals:
+        yield _refused(path, refusal)
     yield from _ages(path, look, now, retention_days)
 
 
@@ -107,12 +112,35 @@ def _census(name: str, look: Look) -> str:
     if name == "geo_cache" and look.rows is not None:
         return f": {_rows(look.rows)}, {look.unresolved:,} without a country"
     if name == "sessions" and look.sessions is not None:
-        return f": {_rows(look.sessions)}, {look.expired:,} expired"
+        return f": {_rows(look.sessions)}" + ("" if look.expired is None else f", {look.expired:,} expired")
     return ""
 
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _readable(path: Path, seen: Times) -> Iterator[Finding]:
+    """Judge the values that say how old rows are: a row whose time can't be read stays for ever."""
+    if not seen.unreadable:
+        return
+    guess = times.may_be(seen.example)
+    example = f"for example {repr(seen.example)[:80]}" + (f", which looks like {guess}" if guess else "")
+    where = f"column {seen.column} of table {seen.table}" + ("" if seen.of_all else f", in its last {SAMPLE:,} rows,")
+    advice = "let the web app store times in UTC, as YYYY-MM-DDTHH:MM:SSZ or as seconds since 1970"
+    if seen.unreadable == seen.values:
+        yield fault(SCHEMA, path, f"{where} holds nothing that is a time, {example}: no row is ever deleted", advice)
+        return
+    problem = (
+        f"{where} holds {seen.unreadable:,} of {seen.values:,} values that are no times, {example}: such rows stay"
+    )
+    yield warning(SCHEMA, path, problem, advice)
+
+
+def _refused(path: Path, refusal: Refusal) -> Finding:
+    problem = f"table geo_cache does not take the time {refusal.value!r} in column {refusal.column}: {refusal.reason}"
+    advice = f"let the web app declare the column {refusal.column} TEXT or INTEGER, without a CHECK that refuses this"
+    return fault(SCHEMA, path, f"{problem}; nothing is stored", advice)
 
 
 def _ages(path: Path, look: Look, now: float, retention_days: int) -> Iterator[Finding]:
