@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.geo.model import Geo, Origin
+from bangeod.geo.model import Geo, Origin, merge
 from bangeod.geo.sources import mmdb_file, records
-from bangeod.geo.sources.mmdb import MmdbFiles, merge
+from bangeod.geo.sources.mmdb import MmdbFiles
 from bangeod.geo.sources.mmdb_file import MmdbSource
 from bangeod.geo.sources.probe import Findings
 from bangeod.geo.sources.snapshot import Signature
