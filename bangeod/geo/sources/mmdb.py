@@ -7,6 +7,7 @@ from typing import Final
 
 from bangeod.errors import SourceError
 from bangeod.geo.model import UNKNOWN, Geo, Origin, merge
+from bangeod.geo.sources.coverage import Coverage, together
 from bangeod.geo.sources.mmdb_file import PROBE_SECONDS, MmdbSource, open_file
 from bangeod.geo.sources.mmdb_slot import Change, FileState, Slot
 from bangeod.geo.sources.snapshot import Signature, signature
@@ -23,6 +24,7 @@ class MmdbFiles:
         self._probe_seconds = probe_seconds
         self._refreshing = asyncio.Lock()
         self._shared: dict[Geo, Geo] = {}
+        self.coverage = Coverage()  # what the files in use can answer together
         self.generation = 0  # counts how often other files have come into use, or files have gone
 
     @property
@@ -118,6 +120,7 @@ class MmdbFiles:
         if sources != self._sources:
             self.generation += 1
         self._sources = sources
+        self.coverage = together(source.findings.coverage for source in sources)
         self._shared.clear()
 
     def close(self) -> None:
