@@ -7,10 +7,11 @@ nothing but 2000::/3 is handed out as global unicast.
 
 Where the registries leave it open:
 
-* NAT64 (64:ff9b::/96, RFC 6052) and 6to4 (2002::/16, RFC 3056) carry the IPv4 address of the very host in them:
-  such an address is as routable as the one it carries. It stays an address of its own, since it is another
-  route to that host; a source that does not know it may be asked about the carried one.
-* Teredo (2001::/32) is not routable: its servers are gone, and what databases say of it is the server's country.
+* NAT64 (64:ff9b::/96, RFC 6052), 6to4 (2002::/16, RFC 3056) and Teredo (2001::/32, RFC 4380, which has the address of
+  the client inverted in the last 32 bits) carry the IPv4 address of the very host in them: such an address is as
+  routable as the one it carries, and it is where that one is. What a database says of these networks themselves is
+  not believed: some put all of each into one country, others look up the Teredo server, which RFC 4380 has in bits
+  32 to 63. It stays an address of its own, with a row of its own, since it is another route to that host.
 * 192.88.99.0/24, once the anycast prefix of 6to4 relays, counts as routable: the registry no longer reserves it.
 * A zone (``fe80::1%eth0``) belongs to a link-local address and is kept; on any other the text is invalid.
 """
@@ -57,7 +58,8 @@ _IPV6: Final = {
     "::/0": False,  # what is not global unicast: unspecified, loopback, fc00::/7, fe80::/10, ff00::/8, ...
     "64:ff9b::/96": True,  # NAT64, see above
     "2000::/3": True,  # global unicast
-    "2001::/23": False,  # IETF protocol assignments, Teredo and benchmarking among them
+    "2001::/23": False,  # IETF protocol assignments, benchmarking among them
+    "2001::/32": True,  # Teredo, see above
     "2001:1::1/128": True,  # Port Control Protocol anycast
     "2001:1::2/128": True,  # TURN anycast
     "2001:1::3/128": True,  # DNS-SD service registration anycast
@@ -74,6 +76,8 @@ _MAX_TEXT: Final = 64  # 45 characters of address, "%" and an interface name of 
 _MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, an IPv4 address in IPv6 clothes
 _NAT64: Final = bytes.fromhex("0064ff9b") + bytes(8)
 _6TO4: Final = bytes.fromhex("2002")
+_TEREDO: Final = bytes.fromhex("20010000")
+_CARRYING: Final = "2002:", "64:ff9b:", "2001::", "2001:0:"  # how such an address begins in its canonical form
 _LINK_LOCAL: Final = IPv6Network("fe80::/10")
 _ZONE: Final = re.compile(r"[!-$&-.0-~]{1,15}")  # an interface's name: printable, without "%" and "/"
 
@@ -187,12 +191,14 @@ def _carried(packed: bytes) -> bytes | None:
         return packed[2:6]
     if packed.startswith(_NAT64):
         return packed[12:]
+    if packed.startswith(_TEREDO):
+        return bytes(octet ^ 0xFF for octet in packed[12:])
     return None
 
 
 def carried_ipv4(canonical: str) -> str | None:
-    """Return the IPv4 address that a canonical NAT64 or 6to4 address carries; None for any other."""
-    if not canonical.startswith(("2002:", "64:ff9b:")):
+    """Return the IPv4 address that a canonical NAT64, 6to4 or Teredo address carries; None for any other."""
+    if not canonical.startswith(_CARRYING):
         return None
     packed = _carried(inet_pton(AF_INET6, canonical))
     return inet_ntop(AF_INET, packed) if packed else None

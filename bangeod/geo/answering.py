@@ -7,7 +7,7 @@ from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.addresses import Kind
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.memory import Memory
-from bangeod.geo.model import Answer, Origin, Status
+from bangeod.geo.model import UNKNOWN, Answer, Origin, Status
 from bangeod.geo.resolver import Found
 
 DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup, from a database that is busy; the client waits for two
@@ -38,6 +38,7 @@ def look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer]
                 answer(Answer(ip, _LOCALLY_KNOWN[kind]))
                 continue
             entry = entry_of(canonical)
+        known = UNKNOWN
         if entry is not None:
             geo, seen = entry
             if seen <= yesterday:
@@ -45,8 +46,9 @@ def look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer]
             if geo.country_code is not None:
                 answer(Answer(ip, _RESOLVED, geo, _MEMORY))
                 continue
+            known = geo
         unresolved[len(answers)] = canonical
-        answer(Answer(ip, _UNRESOLVED))
+        answer(Answer(ip, _UNRESOLVED, known))
     return answers, unresolved
 
 
@@ -68,13 +70,20 @@ def worth_asking(memory: Memory, clock: Clock, ips: Iterable[str]) -> bool:
 
 
 def complete(memory: Memory, answers: list[Answer], unresolved: Unresolved, found: Mapping[str, Found]) -> None:
-    """Fill in what was found, or what memory has learned meanwhile from others who asked."""
+    """Fill in what was found, or what memory has learned meanwhile from others who asked.
+
+    An answer without a country has no origin, whoever knew the rest of it.
+    """
     geo_of = memory.table.get
     for place, ip in unresolved.items():
         known = found.get(ip)
-        if known is None:
+        if known is None or not known.resolved:
             geo = geo_of(ip)
-            if geo is None or geo.country_code is None:
-                continue
-            known = Found(geo, _MEMORY)
-        answers[place] = Answer(answers[place].ip, _RESOLVED, known.geo, known.origin)
+            if geo is not None and geo.country_code is not None:
+                known = Found(geo, _MEMORY)
+            elif known is None:
+                known = Found(geo or UNKNOWN, _MEMORY)
+        if known.resolved:
+            answers[place] = Answer(answers[place].ip, _RESOLVED, known.geo, known.origin)
+        elif known.geo != UNKNOWN:
+            answers[place] = Answer(answers[place].ip, _UNRESOLVED, known.geo)

@@ -92,7 +92,7 @@ class GeoCache:
         return answers
 
     async def _resolve(self, ips: Sequence[str]) -> dict[str, Found]:
-        """Ask the database and the sources; what stays unknown gets a row without a country.
+        """Ask the database and the sources; what has no country then gets a row without one.
 
         The local sources are asked while the database looks: what a row has a country for is not taken from them.
         """
@@ -112,12 +112,11 @@ class GeoCache:
                 await asyncio.sleep(0)
             # What other files said may have been verified by now: it must not come after that.
             said = local[number] if self.resolver.changes == changes else self.resolver.ask_local(batch)
-            known = {ip: place for ip, place in said.items() if ip not in found}
-            self.adopt(known)
-            found |= known
-        missing = [ip for ip in ips if ip not in found]
+            found |= self.adopt({ip: known for ip, known in said.items() if ip not in found})
+        missing = [ip for ip in ips if ip not in found or not found[ip].resolved]
         if missing:
-            found |= await self._from_afar(missing, [ip for ip in due if ip not in found])
+            lacking = set(missing)
+            found |= await self._from_afar(missing, [ip for ip in due if ip in lacking])
         return found
 
     async def _rows_of(self, ips: Sequence[str]) -> Mapping[str, Row]:
@@ -146,7 +145,7 @@ class GeoCache:
             self.resolver.put_off(self.resolver.due(due))  # another who asked may have done so
         else:
             found = await self._from_remote(due)
-        self._memory.not_found(ip for ip in ips if ip not in found)
+        self._memory.not_found(ip for ip in ips if ip not in found or not found[ip].resolved)
         return found
 
     async def _from_remote(self, ips: Sequence[str]) -> dict[str, Found]:
@@ -169,8 +168,7 @@ class GeoCache:
         found: dict[str, Found] = {}
         for start in range(0, len(ips), LOCAL_BATCH):
             batch = self.resolver.ask_local(ips[start : start + LOCAL_BATCH])
-            self.adopt(batch, seen)
-            found |= batch
+            found |= self.adopt(batch, seen)
             await asyncio.sleep(0)
         return found
 
@@ -187,8 +185,8 @@ class GeoCache:
             answers = await self.resolver.ask_remote(wanted)
             if answers is None:
                 return None
-            self.adopt(answers, seen)
-            return known | answers
+            # The local sources come first, also in what they know of an address without its country.
+            return known | self.adopt(self._memory.completed(answers, held_first=True), seen)
 
     # --- what is learned ---
 
@@ -196,17 +194,24 @@ class GeoCache:
         """Return what memory has a country for, of these canonical addresses."""
         return self._memory.recall(ips)
 
-    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int] = _NOW) -> None:
+    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
         """Take in what is known of addresses: into memory, and into the dirty set so that their rows get it.
 
         ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
+        Returns what was found, with what memory knew before filled in. What has no country yet stays unresolved.
         """
-        self._memory.adopt(found, seen)
-        self.resolver.backoff.forget(found)
+        whole = self._memory.completed(found)
+        self._memory.adopt(whole, seen)
+        self.resolver.backoff.forget(ip for ip, known in whole.items() if known.resolved)
+        return whole
 
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
         """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
         self._memory.add_rows(ips, rowless=rowless)
+
+    def hold(self, rows: Iterable[Row]) -> None:
+        """Take in rows as the table has them, in use or not."""
+        self._memory.load(rows)
 
     def take_rows(self, rows: Mapping[str, Row]) -> None:
         """Take in rows of addresses that are in use: looked up, or banned."""

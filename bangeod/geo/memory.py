@@ -14,7 +14,7 @@ from bangeod.geo.addresses import Kind
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.backoff import NegativeCache
 from bangeod.geo.dirty import DirtySet
-from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin, Row
+from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin, Row, merge
 from bangeod.geo.resolver import Found
 from bangeod.geo.table import EntryTable
 
@@ -51,15 +51,33 @@ class Memory:
 
     # --- what is learned ---
 
+    def completed(self, found: Mapping[str, Found], *, held_first: bool = False) -> dict[str, Found]:
+        """Return what sources said with what is held filled in, of addresses that have had no country so far.
+
+        What they say now counts, unless what is held comes first.
+        """
+        get = self.table.get
+        whole = dict(found)
+        for ip, said in found.items():
+            held = get(ip)
+            if held is not None and held.country_code is None and held != UNKNOWN:
+                geo = merge(held, said.geo) if held_first else merge(said.geo, held)
+                whole[ip] = Found(geo, said.origin)
+        return whole
+
     def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> None:
-        """Take in what sources said, or what memory knew and a row did not.
+        """Take in what sources said, or what memory knew and a row did not; what is no news without a country is left.
 
         ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
         """
         now = int(self._clock.now())
         negative, dirty = self.negative, self.dirty
         for ip, known in found.items():
-            if negative:
+            if known.geo.country_code is None:
+                held = self.table.get(ip)
+                if held is not None and (held.country_code is not None or held == known.geo):
+                    continue
+            elif negative:
                 negative.discard(ip)
             if not self._has_room_for(ip):
                 continue
@@ -110,10 +128,13 @@ class Memory:
         self.bound()
 
     def take_row(self, ip: str, row: Row) -> None:
-        """Take in a row; it takes no country away, be it not written yet or in another row of the address."""
+        """Take in a row; it takes nothing away that is not written yet, or in another row of the address."""
         geo, known = row.geo, self.table.get(ip)
-        if known is not None and known.country_code is not None and (geo.country_code is None or ip in self.dirty):
-            geo = known
+        if known is not None and known != UNKNOWN:
+            if known.country_code is not None:
+                geo = known if geo.country_code is None or ip in self.dirty else geo
+            elif geo.country_code is None:
+                geo = merge(known, geo) if ip in self.dirty else merge(geo, known)
         self.table.put(ip, geo, row.last_seen or 0)
 
     def load(self, rows: Iterable[Row]) -> int:

@@ -18,6 +18,17 @@ class Geo(NamedTuple):
 UNKNOWN = Geo()
 
 
+def merge(known: Geo, more: Geo) -> Geo:
+    """Fill in what is not known yet. Code and name of a country come together, and so does what names one AS."""
+    if known.country_code is None:
+        known = known._replace(country_code=more.country_code, country_name=more.country_name)
+    if known.asn is None:
+        known = known._replace(asn=more.asn)
+    if known.org is None and more.asn in (None, known.asn):
+        known = known._replace(org=more.org)
+    return known
+
+
 class Status(StrEnum):
     """What became of a lookup."""
 

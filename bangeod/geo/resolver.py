@@ -1,4 +1,7 @@
-"""Asking the sources: the local ones in order, then the remote one, each address no more often than it may be."""
+"""Asking the sources: the local ones in order, then the remote one, each address no more often than it may be.
+
+What they say is merged field by field: one may know the autonomous system of an address, and another its country.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -9,17 +12,22 @@ import structlog
 from bangeod.clock import Clock
 from bangeod.errors import SourceError, SourcePausedError
 from bangeod.geo.backoff import Backoff
-from bangeod.geo.model import Geo, Origin
+from bangeod.geo.model import Geo, Origin, merge
 from bangeod.geo.sources import LocalSource, RemoteSource
 
 log = structlog.get_logger(__name__)
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
-    """What a source said of an address."""
+    """What sources said of an address: at least its autonomous system, or an organisation, if not its country."""
 
     geo: Geo
-    origin: Origin
+    origin: Origin  # of the country, where there is one
+
+    @property
+    def resolved(self) -> bool:
+        """Say whether there is a country."""
+        return self.geo.country_code is not None
 
 
 class Resolver:
@@ -47,20 +55,31 @@ class Resolver:
         return [ip for ip in ips if self.backoff.is_due(ip, now)]
 
     def ask_local(self, ips: Iterable[str]) -> dict[str, Found]:
-        """Ask the sources on this machine about each address, whatever its backoff: that costs nobody anything."""
+        """Ask the sources on this machine about each address, whatever its backoff: that costs nobody anything.
+
+        The next source is asked where there is no country yet. What they know without a country is among the answers.
+        """
         found: dict[str, Found] = {}
+        partly: dict[str, Found] = {}
         for source in self.local:
             find, origin = source.find, source.origin
             unknown = []
             for ip in ips:
                 geo = find(ip)
-                if geo is None or geo.country_code is None:
+                if geo is None:
                     unknown.append(ip)
+                elif geo.country_code is None:
+                    unknown.append(ip)
+                    first = partly.get(ip)
+                    partly[ip] = Found(geo, origin) if first is None else Found(merge(first.geo, geo), first.origin)
                 else:
                     found[ip] = Found(geo, origin)
             if not unknown:
                 break
             ips = unknown
+        for ip, known in partly.items():
+            whole = found.get(ip)
+            found[ip] = known if whole is None else Found(merge(known.geo, whole.geo), whole.origin)
         return found
 
     def remote_wait(self) -> float:
@@ -77,7 +96,7 @@ class Resolver:
     async def ask_remote(self, ips: Sequence[str]) -> dict[str, Found] | None:
         """Ask the remote source about one batch; None where it could not be asked, or gave no answer.
 
-        Addresses that it does not know are put off by their backoff; those that it left out are not.
+        Addresses of which it does not know the country are put off by their backoff; those that it left out are not.
         """
         remote = self.remote
         if remote is None or not self._may_ask_remote() or not ips:
@@ -92,8 +111,8 @@ class Resolver:
             log.warning("source_failed", source=error.source, problem=error.problem)
             return None
         known = {ip: answers[ip] for ip in asked if ip in answers}
-        found = {ip: Found(geo, remote.origin) for ip, geo in known.items() if geo and geo.country_code}
-        self.put_off(ip for ip in known if ip not in found)
+        found = {ip: Found(geo, remote.origin) for ip, geo in known.items() if geo is not None}
+        self.put_off(ip for ip in known if ip not in found or not found[ip].resolved)
         return found
 
     def sources_changed(self) -> None:

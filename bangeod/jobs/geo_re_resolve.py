@@ -61,6 +61,8 @@ class GeoReResolve:
             log.warning("invalid_addresses_kept", rows=candidates.invalid, example=candidates.example)
         async for rows in in_turns(candidates.banned.items()):
             self._cache.take_rows(dict(rows))
+        async for partly in in_turns(candidates.partly):  # so that what the rows have is not written to them again
+            self._cache.hold(partly)
         self._cache.clear_neg_cache()
         changes = self._cache.resolver.changes
         recalled, due = await self._sort_out(candidates)
@@ -108,7 +110,7 @@ class GeoReResolve:
         recalled, due = await self._sort_out(candidates)
         found = 0
         async for ips in in_turns(due):
-            found += len(self._cache.resolver.ask_local(ips))
+            found += len(_resolved(self._cache.resolver.ask_local(ips)))
         known = len(recalled)
         return Result(
             {
@@ -136,9 +138,9 @@ class GeoReResolve:
         return True
 
     async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, tally: Tally) -> list[str]:
-        """Ask the local sources; return what they don't know."""
+        """Ask the local sources; return those of which they don't know the country."""
         resolver = self._cache.resolver
-        found = await self._cache.ask_local(batch, candidates.seen)
+        found = _resolved(await self._cache.ask_local(batch, candidates.seen))
         missed = [ip for ip in batch if ip not in found]
         self._cache.add_rows(candidates.rowless.intersection(missed), rowless=candidates.rowless)
         tally.add(len(found), len(found))
@@ -161,7 +163,7 @@ class GeoReResolve:
             found = await self._ask_remote(batch, candidates, run)
             if found is not None:
                 ips = ips[len(batch) :]
-                tally.add(len(batch), len(found))
+                tally.add(len(batch), len(_resolved(found)))
                 await self._cache.flush_dirty(run.time_left)
             elif resolver.remote_wait() <= 0:  # it does not say when to try again
                 break
@@ -173,3 +175,7 @@ class GeoReResolve:
                 return await self._cache.ask_remote(batch, candidates.seen)
         except TimeoutError:  # the run is over; that is no failure of it
             return None
+
+
+def _resolved(found: Mapping[str, Found]) -> dict[str, Found]:
+    return {ip: known for ip, known in found.items() if known.resolved}

@@ -8,7 +8,7 @@ from typing import Final
 
 from bangeod.geo.addresses import Kind
 from bangeod.geo.addresses import read as read_address
-from bangeod.geo.model import Row
+from bangeod.geo.model import UNKNOWN, Row
 from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.job import Run
 from bangeod.jobs.turns import in_turns
@@ -24,6 +24,7 @@ class Candidates:
     seen: dict[str, int] = field(default_factory=dict)  # seconds since the epoch; 0 where that can't be read
     banned: dict[str, Row] = field(default_factory=dict)  # rows of addresses that are banned now
     rowless: set[str] = field(default_factory=set)  # banned addresses that are not in the table yet
+    partly: list[Row] = field(default_factory=list)  # rows that have something, if no country
     invalid: int = 0  # rows whose address is none
     example: str | None = None
 
@@ -41,6 +42,8 @@ class Candidates:
             self.example = self.example or row.key[:80]
         elif kind is Kind.GLOBAL:
             self.seen[ip] = max(row.last_seen or 0, self.seen.get(ip, 0))
+            if row.geo != UNKNOWN:
+                self.partly.append(row)
 
     def consider_banned(self, ips: Iterable[str], rows: Mapping[str, Row], now: int) -> None:
         """Take in routable addresses that are banned at ``now``, with the rows that there are of them."""

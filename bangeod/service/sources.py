@@ -12,6 +12,7 @@ from bangeod.config import Settings
 from bangeod.errors import SourceError
 from bangeod.geo.model import Geo, Origin
 from bangeod.geo.resolver import Resolver
+from bangeod.geo.sources.coverage import IPV4
 from bangeod.geo.sources.embedded import EmbeddedSource
 from bangeod.geo.sources.ip_api import IpApi
 from bangeod.geo.sources.mmdb import MmdbFiles
@@ -29,7 +30,10 @@ def mmdb_paths(settings: Settings) -> Sequence[Path]:
 
 
 class EmbeddedWhileAlone:
-    """The embedded default, for as long as nothing better is there: no MMDB in use, ip-api off."""
+    """The embedded default, for as long as nothing better is there: no MMDB in use has countries of IPv4, ip-api off.
+
+    Countries of IPv4 are all that it knows. An AS file, or one for IPv6 alone, does not switch it off.
+    """
 
     origin = Origin.EMBEDDED
 
@@ -42,7 +46,7 @@ class EmbeddedWhileAlone:
     @property
     def in_force(self) -> bool:
         """Say whether it answers."""
-        return self.enabled and not self._mmdb.loaded
+        return self.enabled and IPV4 not in self._mmdb.coverage.countries
 
     async def prepare(self) -> None:
         """Read its table where it will be asked: off the event loop, which the first lookup would stop otherwise."""

@@ -4,6 +4,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +15,62 @@ from tests.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, only, run,
 from tests.installation import Installation, make_fail2ban
 from tests.mmdb_files import GOOGLE, nested, write_mmdb
 
+BOTH = {"8.8.8.0/24": nested("US"), "2a00::/16": nested("US")}
+
+
+def of_geo(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [finding for finding in findings if finding["subject"] == "geo"]
+
 
 def test_a_good_mmdb_is_named_with_its_date(place: Installation, tmp_path: Path) -> None:
-    mmdb = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("US")}, database_type="Test-Country")
+    mmdb = write_mmdb(tmp_path / "country.mmdb", BOTH, database_type="Test-Country")
     place.configure({"geo.mmdb": [str(mmdb)]})
-    finding = only(check(place, status=GOOD), "mmdb", "ok")
+    findings = check(place, status=GOOD)
+    finding = only(findings, "mmdb", "ok")
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     assert finding["where"] == str(mmdb)
-    assert finding["problem"] == f"Test-Country of {today}, 1 distinct records"
+    assert finding["problem"] == f"Test-Country of {today}, 1 distinct records: countries of IPv4 and IPv6"
+    assert of_geo(findings) == []
+
+
+EMBEDDED = "countries come from the embedded default (IPv4 only, right for some 94 of 100 addresses)"
+NO_IPV4, NO_IPV6 = "IPv4 addresses get no country", "IPv6 addresses get no country"
+LEFT_OUT = [
+    pytest.param({"8.8.8.0/24": GOOGLE, "2a00::/16": GOOGLE}, f"no countries: {EMBEDDED}; {NO_IPV6}", id="AS alone"),
+    pytest.param({"2a00::/16": nested("US")}, f"countries of IPv6 alone: {EMBEDDED}", id="IPv6 alone"),
+    pytest.param({"8.8.8.0/24": nested("US")}, f"countries of IPv4 alone: {NO_IPV6}", id="IPv4 alone"),
+]
+
+
+@pytest.mark.parametrize(("networks", "problem"), LEFT_OUT)
+def test_what_the_files_leave_out_is_a_warning_but_with_ip_api(
+    place: Installation, tmp_path: Path, networks: dict[str, Any], problem: str
+) -> None:
+    mmdb = write_mmdb(tmp_path / "some.mmdb", networks)
+    place.configure({"geo.mmdb": [str(mmdb)]})
+    finding = only(check(place, status=GOOD), "geo", "warning")
+    assert finding["problem"] == f"the geo databases have {problem}"
+    place.configure({"geo.embedded": False})
+    finding = only(check(place, status=GOOD), "geo", "warning")
+    assert finding["problem"] == f"the geo databases have {problem.replace(EMBEDDED, NO_IPV4)}"
+    place.configure({"geo.ip_api.enabled": True})
+    assert of_geo(check(place, status=GOOD)) == []
+
+
+def test_files_that_make_up_for_one_another_are_no_warning(place: Installation, tmp_path: Path) -> None:
+    parts = [{"8.8.8.0/24": nested("US")}, {"2a00::/16": nested("US")}, {"8.8.8.0/24": GOOGLE}]
+    files = [write_mmdb(tmp_path / f"{number}.mmdb", part) for number, part in enumerate(parts)]
+    place.configure({"geo.mmdb": [str(path) for path in files]})
+    findings = check(place, status=GOOD)
+    assert of_geo(findings) == []
+    said = [finding["problem"].rpartition(": ")[2] for finding in findings if finding["subject"] == "mmdb"]
+    assert said == ["countries of IPv4", "countries of IPv6", "AS of IPv4, no countries"]
+
+
+def test_a_fetched_as_file_alone_comes_with_what_mends_it(place: Installation) -> None:
+    place.configure({"geo.update.source": ["dbip-asn-lite"]})
+    write_mmdb(fetched(place, "dbip-asn-lite"), {"8.8.8.0/24": GOOGLE})
+    assert only(check(place, status=GOOD), "geo", "warning")["mend"].endswith("and: bangeod geodb update")
 
 
 def test_an_old_mmdb_is_a_warning(place: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,10 +107,10 @@ def test_without_a_fetched_mmdb_the_embedded_default_comes_with_the_command(plac
 
 
 def test_a_fetched_mmdb_is_looked_at_and_takes_the_place_of_the_embedded_default(place: Installation) -> None:
-    write_mmdb(fetched(place), {"8.8.8.0/24": nested("US")})
+    write_mmdb(fetched(place), BOTH)
     findings = check(place, status=GOOD)
     assert only(findings, "mmdb", "ok")["where"] == str(fetched(place))
-    assert [finding for finding in findings if finding["subject"] == "geo"] == []
+    assert of_geo(findings) == []
 
 
 def test_a_fetched_mmdb_that_is_damaged_or_old_or_not_there_yet_comes_with_the_command(

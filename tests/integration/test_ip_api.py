@@ -85,6 +85,17 @@ async def test_nothing_is_sent_about_what_is_not_routable_and_nothing_twice(serv
     assert server.offences == []
 
 
+async def test_of_an_address_that_carries_ipv4_that_one_is_sent_and_the_answer_is_given_to_both(
+    server: IpApiServer, make: Maker
+) -> None:
+    six_to_four, teredo, unknown = "2002:808:808::1", "2001:0:4136:e378:8000:63bf:f7f7:f7f7", "64:ff9b::909:909"
+    found = await make().resolve([six_to_four, teredo, A, unknown, C])
+    google = Geo("US", "United States", "AS15169", "Google")
+    assert found == {six_to_four: google, teredo: google, A: google, unknown: None, C: found[C]}
+    assert [request.asked for request in server.requests] == [[A, "9.9.9.9", C]]
+    assert server.offences == []
+
+
 async def test_no_more_than_a_hundred_are_sent(server: IpApiServer, make: Maker) -> None:
     found = await make().resolve([f"9.9.9.{octet}" for octet in range(150)])
     assert len(found) == 100

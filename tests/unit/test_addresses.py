@@ -53,7 +53,6 @@ def test_a_special_ipv4_block_is_private_to_its_borders_and_no_further(first: st
         ("100::1", Kind.PRIVATE),
         ("1fff:ffff::", Kind.PRIVATE),
         ("2000::", Kind.GLOBAL),
-        ("2001::1", Kind.PRIVATE),
         ("2001:1::1", Kind.GLOBAL),
         ("2001:1::4", Kind.PRIVATE),
         ("2001:2::1", Kind.PRIVATE),
@@ -90,6 +89,10 @@ def test_ipv6_blocks(text: str, kind: Kind) -> None:
         ("64:ff9b::a00:1", "10.0.0.1", Kind.PRIVATE),
         ("2002:808:808::1", "8.8.8.8", Kind.GLOBAL),
         ("2002:c0a8:101::1", "192.168.1.1", Kind.PRIVATE),
+        ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", "8.8.8.8", Kind.GLOBAL),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45", Kind.PRIVATE),
+        ("2001::f7f7:f7f7", "8.8.8.8", Kind.GLOBAL),
+        ("2001::1", "255.255.255.254", Kind.PRIVATE),
     ],
 )
 def test_an_address_that_carries_ipv4_is_as_routable_as_what_it_carries(text: str, carried: str, kind: Kind) -> None:
@@ -97,7 +100,7 @@ def test_an_address_that_carries_ipv4_is_as_routable_as_what_it_carries(text: st
     assert carried_ipv4(text) == carried
 
 
-@pytest.mark.parametrize("text", ["8.8.8.8", "2a00::1", "64:ff9b:1::1", "2001:2002::1"])
+@pytest.mark.parametrize("text", ["8.8.8.8", "2a00::1", "64:ff9b:1::1", "2001:2002::1", "2001:1::1", "2001:200::1"])
 def test_other_addresses_carry_none(text: str) -> None:
     assert carried_ipv4(text) is None
 

@@ -55,6 +55,7 @@ def test_ipv6_is_not_known_but_for_the_ipv4_address_that_it_carries() -> None:
     assert SOURCE.find("2a00:1450:4001:80b::200e") is None
     assert SOURCE.find("64:ff9b::808:808") == SOURCE.find("8.8.8.8")
     assert SOURCE.find("2002:808:808::1") == SOURCE.find("8.8.8.8")
+    assert SOURCE.find("2001:0:808:808::f7f7:f7f7") == SOURCE.find("8.8.8.8")
 
 
 def test_equal_answers_are_one_object() -> None:

@@ -89,11 +89,6 @@ async def test_a_row_without_a_country_does_not_keep_the_sources_from_being_aske
     assert (await world.cache.lookup(IP)).geo == GERMANY
 
 
-async def test_an_answer_without_a_country_is_none(world: World) -> None:
-    world.local.places[IP] = Geo(asn="AS64500")
-    assert await world.cache.lookup(IP) == Answer(IP, Status.UNRESOLVED)
-
-
 async def test_a_failing_database_does_not_keep_the_sources_from_being_asked(world: World) -> None:
     world.store.fail_next(LOCKED)
     world.local.places[IP] = GERMANY

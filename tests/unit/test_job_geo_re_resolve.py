@@ -1,7 +1,7 @@
 """The job geo_re_resolve: what it tries, in which order, at which pace, and what it says."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -9,10 +9,11 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreError, StoreFullError
-from bangeod.geo.model import Geo
+from bangeod.geo.model import Entry, Geo
 from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.geo_re_resolve import FOR_AN_ANSWER, GeoReResolve
 from bangeod.jobs.job import LONGEST_MARGIN, Result, Run
+from bangeod.store.memory import MemoryStore
 from tests.fakes import FRANCE, GERMANY, Bans, World
 
 IP, OTHER, THIRD = "8.8.8.8", "9.9.9.9", "1.1.1.1"
@@ -72,6 +73,62 @@ async def test_rows_without_a_country_get_one(world: World, run: Runs) -> None:
     assert start == {"event": "geo_re_resolve_start", "log_level": "info", "unresolved": 3}
     assert (complete["event"], complete["log_level"]) == ("geo_re_resolve_complete", "info")
     assert (complete["retried"], complete["resolved"]) == (3, 2)
+
+
+async def test_what_has_an_autonomous_system_alone_is_retried_and_not_counted_as_resolved(
+    world: World, run: Runs
+) -> None:
+    put(world, IP, OTHER)
+    world.local.places |= {IP: Geo(asn="AS64496"), OTHER: FRANCE}
+    assert (await run(dry=True)).figures["would_resolve_locally"] == 1
+    result = await run()
+    assert (result.figures["retried"], result.figures["resolved"]) == (2, 1)
+    assert world.cache.known(IP) == Geo(asn="AS64496")
+    world.clock.advance(600)
+    world.local.places[IP] = FRANCE
+    await run()
+    row = world.store.geo_cache[IP]
+    assert (row["country_code"], row["asn"]) == ("FR", "AS64496")
+
+
+async def test_ip_api_is_asked_for_the_country_and_what_is_known_stays(world: World, run: Runs) -> None:
+    put(world, IP)
+    world.local.places[IP] = Geo(asn="AS64496")
+    remote = world.with_remote({IP: Geo("FR", "France", "AS64511", "Another")})
+    result = await run()
+    assert remote.asked == [IP]
+    assert (result.figures["retried"], result.figures["resolved"]) == (1, 1)
+    row = world.store.geo_cache[IP]
+    assert (row["country_code"], row["asn"]) == ("FR", "AS64496")
+
+
+async def test_a_banned_address_without_a_row_gets_one_with_what_is_known(world: World, run: Runs) -> None:
+    world.local.places[IP] = Geo(asn="AS64496")
+    await run(Bans(IP))
+    row = world.store.geo_cache[IP]
+    assert (row["country_code"], row["asn"]) == (None, "AS64496")
+
+
+class NotingStore(MemoryStore):
+    """Notes what is to be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[Entry] = []
+
+    def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+        self.entries += entries
+        return super().write(entries)
+
+
+async def test_what_a_row_has_already_is_not_written_to_it_again() -> None:
+    world = World(store := NotingStore())
+    put(world, IP, asn="AS64496", org="Known")
+    world.local.places[IP] = Geo(asn="AS64496", org="Known")
+    job = GeoReResolve(store, world.cache, BanWatch(None))
+    result = await job.run(Run.within(TIMEOUT, world.clock))
+    assert (result.figures["retried"], result.figures["resolved"]) == (1, 0)
+    assert store.entries == []
 
 
 async def test_a_table_without_such_rows_is_skipped(world: World, run: Runs) -> None:

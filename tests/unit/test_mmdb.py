@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.geo.model import Geo, Origin
+from bangeod.geo.model import Geo, Origin, merge
 from bangeod.geo.sources import mmdb_file, records
-from bangeod.geo.sources.mmdb import MmdbFiles, merge
+from bangeod.geo.sources.mmdb import MmdbFiles
 from bangeod.geo.sources.mmdb_file import MmdbSource
 from bangeod.geo.sources.probe import Findings
 from bangeod.geo.sources.snapshot import Signature
@@ -96,11 +96,26 @@ async def test_an_ipv4_file_has_no_answer_for_ipv6_and_no_error(path: Path) -> N
     files.close()
 
 
-@pytest.mark.parametrize("ip", ["64:ff9b::102:304", "2002:102:304::1"])
+CARRYING = ["64:ff9b::102:304", "2002:102:304::1", "2001:0:4136:e378:8000:63bf:fefd:fcfb"]  # 1.2.3.4 each
+
+
+@pytest.mark.parametrize("ip", CARRYING)
 async def test_the_ipv4_address_that_an_ipv6_one_carries_is_asked_about(path: Path, ip: str) -> None:
     write_mmdb(path, {"1.0.0.0/8": {"country_code": "DE"}}, ip_version=4)
     files = await opened(path)
     assert files.find(ip) == Geo("DE", "Germany")
+    files.close()
+
+
+@pytest.mark.parametrize("ip", CARRYING)
+@pytest.mark.parametrize(("known", "geo"), [("1.0.0.0/8", Geo("DE", "Germany")), ("9.0.0.0/8", None)])
+async def test_what_a_file_says_of_6to4_and_teredo_themselves_is_not_believed(
+    path: Path, ip: str, known: str, geo: Geo | None
+) -> None:
+    us = {"country_code": "US"}  # in one record for each of these networks, as DB-IP's files have it
+    write_mmdb(path, {known: {"country_code": "DE"}, "2002::/16": us, "2001::/32": us, "64:ff9b::/96": us})
+    files = await opened(path)
+    assert files.find(ip) == geo
     files.close()
 
 

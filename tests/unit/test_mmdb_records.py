@@ -57,6 +57,14 @@ DE = {"geoname_id": 2921044, "iso_code": "DE", "names": {"de": "Deutschland", "e
         ),
         pytest.param({"org": "AS15169 Google LLC"}, Geo(asn="AS15169", org="Google LLC"), id="number within org"),
         pytest.param({"asn": 13335, "org": "Cloudflare"}, Geo(asn="AS13335", org="Cloudflare"), id="number as number"),
+        pytest.param(
+            {"asn": 13335, "country_code": "US", "name": "CLOUDFLARENET"},
+            Geo(asn="AS13335", org="CLOUDFLARENET"),
+            id="the country of an AS, under another key",
+        ),
+        pytest.param(
+            {"asn": "AS1", "country": US, "name": "A"}, Geo("US", "United States", "AS1", "A"), id="nested beside an AS"
+        ),
         pytest.param({"country_code": "gb"}, Geo("GB", countries.name("GB")), id="lower case"),
         pytest.param({"country_code": "ZZ", "country": "DE"}, Geo("DE", "Germany"), id="ZZ is no country"),
         pytest.param({"asn": "AS1", "as_name": " A\n\tB\x00\ud800 "}, Geo(asn="AS1", org="A B"), id="name on one line"),
@@ -119,6 +127,14 @@ KEYS = st.sampled_from(
         "autonomous_system_number",
         "autonomous_system_organization",
         "isp",
+        "countryCode",
+        "cc",
+        "carrier",
+        "mcc",
+        "name",
+        "rir",
+        "AutonomousSystemNumber",
+        "AutonomousSystemOrganization",
     ]
 )
 LEAVES = (

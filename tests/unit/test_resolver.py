@@ -31,6 +31,17 @@ def test_the_first_local_source_that_knows_a_country_decides(clock: ManualClock)
     assert sources[2].asked == [OTHER]
 
 
+def test_what_the_sources_know_is_merged_field_by_field(clock: ManualClock) -> None:
+    sources = (
+        LocalTable({IP: Geo(asn="AS1"), OTHER: Geo(asn="AS1")}),
+        LocalTable({IP: Geo("FR", "France", "AS2", "B"), OTHER: Geo(asn="AS2", org="B")}, Origin.EMBEDDED),
+    )
+    assert Resolver(clock, sources).ask_local([IP, OTHER, "1.1.1.1"]) == {
+        IP: Found(Geo("FR", "France", "AS1", None), Origin.EMBEDDED),  # of the country
+        OTHER: Found(Geo(asn="AS1"), Origin.MMDB),
+    }
+
+
 def test_without_a_remote_source_there_is_nothing_to_wait_for(clock: ManualClock) -> None:
     assert Resolver(clock).remote_wait() == math.inf
     assert Resolver(clock).remote_batch == 1

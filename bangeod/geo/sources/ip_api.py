@@ -106,11 +106,13 @@ class IpApi:
     async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
         """Ask about canonical, globally routable addresses; what is none, or beyond one batch, is left out.
 
-        Waits for a request that is in flight. Raises SourcePausedError and SourceError as RemoteSource says.
+        Of one that carries an IPv4 address, that one is sent, and its answer holds for both. Waits for a request that
+        is in flight. Raises SourcePausedError and SourceError as RemoteSource says.
         """
         async with self._one_in_flight:
             routable = (ip for ip in dict.fromkeys(ips) if addresses.read(ip) == (addresses.Kind.GLOBAL, ip))
-            asked = list(routable)[: self._batch]
+            queries = {ip: addresses.carried_ipv4(ip) or ip for ip in routable}
+            asked = list(dict.fromkeys(queries.values()))[: self._batch]
             if not asked:
                 return {}
             self._check_may_send()
@@ -122,7 +124,8 @@ class IpApi:
             except asyncio.CancelledError:
                 self._limit.broken_off(self._clock.monotonic())
                 raise
-            return await self._conclude(outcome)
+            found = await self._conclude(outcome)
+            return {ip: found[query] for ip, query in queries.items() if query in found}
 
     def _restore(self) -> float:
         """Take up the pause that the last process recorded; one from a clock that was ahead lasts a day at most."""

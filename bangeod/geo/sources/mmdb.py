@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from bangeod.errors import SourceError
-from bangeod.geo.model import UNKNOWN, Geo, Origin
+from bangeod.geo.model import UNKNOWN, Geo, Origin, merge
+from bangeod.geo.sources.coverage import Coverage, together
 from bangeod.geo.sources.mmdb_file import PROBE_SECONDS, MmdbSource, open_file
 from bangeod.geo.sources.mmdb_slot import Change, FileState, Slot
 from bangeod.geo.sources.snapshot import Signature, signature
@@ -23,6 +24,7 @@ class MmdbFiles:
         self._probe_seconds = probe_seconds
         self._refreshing = asyncio.Lock()
         self._shared: dict[Geo, Geo] = {}
+        self.coverage = Coverage()  # what the files in use can answer together
         self.generation = 0  # counts how often other files have come into use, or files have gone
 
     @property
@@ -118,19 +120,9 @@ class MmdbFiles:
         if sources != self._sources:
             self.generation += 1
         self._sources = sources
+        self.coverage = together(source.findings.coverage for source in sources)
         self._shared.clear()
 
     def close(self) -> None:
         """Let go of all files."""
         self.set_paths(())
-
-
-def merge(known: Geo, more: Geo) -> Geo:
-    """Fill in what is not known yet. Code and name of a country come together, and so does what names one AS."""
-    if known.country_code is None:
-        known = known._replace(country_code=more.country_code, country_name=more.country_name)
-    if known.asn is None:
-        known = known._replace(asn=more.asn)
-    if known.org is None and more.asn in (None, known.asn):
-        known = known._replace(org=more.org)
-    return known

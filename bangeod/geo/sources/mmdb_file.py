@@ -62,16 +62,12 @@ class MmdbSource:
         return Origin.MMDB
 
     def find(self, ip: str) -> Geo | None:
-        """Say what the file knows of an address; of a NAT64 or 6to4 one, else of the IPv4 address it carries."""
-        geo = self._find(ip)
-        if geo is None and ":" in ip:
-            carried = addresses.carried_ipv4(ip)
-            return self._find(carried) if carried else None
-        return geo
-
-    def _find(self, ip: str) -> Geo | None:
+        """Say what the file knows of an address; where it carries an IPv4 address, of that one, and of nothing else."""
         if ":" in ip:
-            return None if self._no_ipv6 else self._read(ip)[0]
+            carried = addresses.carried_ipv4(ip)
+            if carried is None:
+                return None if self._no_ipv6 else self._read(ip)[0]
+            ip = carried
         geo = self._networks.find(ip)
         if geo is ...:
             geo, prefix_length = self._read(ip)

@@ -8,6 +8,7 @@ import structlog
 
 from bangeod.clock import to_text
 from bangeod.errors import SourceError
+from bangeod.geo.sources.coverage import Coverage
 from bangeod.geo.sources.mmdb_file import MmdbSource, ProbeError, UnusableFileError
 from bangeod.geo.sources.snapshot import Signature
 
@@ -37,6 +38,7 @@ class FileState(NamedTuple):
     records: int | None = None  # distinct ones
     lookup_errors: int = 0
     problem: str | None = None  # of what is at the path now
+    coverage: Coverage | None = None  # what the one in use is good for
 
 
 class Change(NamedTuple):
@@ -83,6 +85,7 @@ class Slot:
             database_type=found.database_type,
             build_time=to_text(found.build_epoch),
             records=found.records,
+            good_for=str(found.coverage),
         )
         return Change(self.path, found.database_type, found.build_epoch)
 
@@ -127,4 +130,5 @@ class Slot:
             found.records,
             self.source.lookup_errors,
             self._problem,
+            found.coverage,
         )

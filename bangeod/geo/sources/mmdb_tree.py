@@ -2,18 +2,32 @@
 
 A lookup follows the bits of the address from node to node, left at 0 and right at 1, until a value is no node. Values
 below the number of nodes are nodes, that number itself means that nothing is known, higher ones are records.
+
+A tree for IPv6 has IPv4 at ::/96, and may have it once more elsewhere: there a node points to the same nodes.
 """
 
 import sys
 from array import array
 from collections.abc import Iterator
+from ipaddress import IPv6Network
 from socket import AF_INET, AF_INET6, inet_ntop
-from typing import Final
+from typing import Final, NamedTuple
 
 BITS: Final = {4: 32, 6: 128}  # of an address, by IP version
 SMALL: Final = 24  # bits of one value in a node, which has two
 MIDDLE: Final = 28
 LARGE: Final = 32
+
+# What is asked about in each part of an IPv6 tree. Of 2002::/16 and Teredo, within 2001::/23, never these themselves.
+_NEITHER: Final = 0
+_IPV4: Final = 1
+_IPV6: Final = 2
+_PARTS: Final = {
+    IPv6Network("::/96"): _IPV4,
+    IPv6Network("2000::/3"): _IPV6,
+    IPv6Network("2001::/23"): _NEITHER,
+    IPv6Network("2002::/16"): _NEITHER,
+}
 
 _HIGH_NIBBLE: Final = bytes(octet >> 4 for octet in range(256))
 _LOW_NIBBLE: Final = bytes(octet & 15 for octet in range(256))
@@ -43,8 +57,16 @@ def tree_values(tree: bytes, record_size: int) -> "array[int]":
     return values
 
 
-def addresses_of_records(values: "array[int]", ip_version: int) -> Iterator[str]:
-    """Hand out one address for each distinct record that a search tree leads to.
+class Reached(NamedTuple):
+    """A record that a search tree leads to."""
+
+    address: str  # one of those that lead to it
+    ipv4: bool  # whether it answers for IPv4 addresses
+    ipv6: bool  # whether it answers for IPv6 addresses that are globally routable, and not for an IPv4 one in them
+
+
+def records_reached(values: "array[int]", ip_version: int) -> Iterator[Reached]:
+    """Hand out each distinct record that a search tree leads to, once.
 
     Raises DamagedError where an address leads to no end: such a lookup would fail in whatever reads the file.
     """
@@ -52,24 +74,74 @@ def addresses_of_records(values: "array[int]", ip_version: int) -> Iterator[str]
     node_count = len(values) // 2
     parents = array("I", bytes(4 * node_count))  # of each node: where in ``values`` it is pointed to first, plus 1
     pointers = array("I", bytes(4 * node_count))  # to each node: how often it is pointed to
-    records_at: dict[int, int] = {}  # of each record: where in ``values`` it is pointed to first
+    # Of each record, by what is asked about there: where in ``values`` it is pointed to first.
+    borders, records_at = _parts(values) if bits == BITS[6] else ({}, ({}, {}, {}))
+    parts = bytearray(node_count)  # of each node
+    parts[0] = _IPV4 if bits == BITS[4] else _NEITHER
+    shared: list[tuple[int, int]] = []  # nodes that another part leads to as well
     reached = array("I", [0])
     for node in reached:  # grows while it is walked: breadth first, so that each way found is the shortest
+        part = parts[node]
+        found = records_at[part]
         for place in (2 * node, 2 * node + 1):
             value = values[place]
             if value > node_count:
-                records_at.setdefault(value, place)
+                found.setdefault(value, place)
             elif value < node_count:
                 pointers[value] += 1
                 if pointers[value] == 1 and value:
                     parents[value] = place + 1
+                    parts[value] = borders.get(value, part)
                     reached.append(value)
+                elif part != parts[value] and value not in borders:
+                    shared.append((value, part))
     if sum(pointers) != len(reached) - 1:  # no plain tree: IPv4 is at several places of an IPv6 tree, say
         _check_depth(values, pointers, len(reached), bits)
     elif _way(2 * reached[-1], parents)[1] > bits:
         raise DamagedError("has a damaged search tree: fetch it again")
-    for place in records_at.values():
-        yield _address(*_way(place, parents), bits)
+    _walk_shared(values, shared, borders, records_at)
+    _, four, six = records_at
+    for value, place in (records_at[_NEITHER] | six | four).items():
+        yield Reached(_address(*_way(place, parents), bits), value in four, value in six)
+
+
+def _parts(values: "array[int]") -> tuple[dict[int, int], tuple[dict[int, int], dict[int, int], dict[int, int]]]:
+    """Return the nodes at which the parts of an IPv6 tree begin, and the records that hold for the whole of a part."""
+    node_count = len(values) // 2
+    borders: dict[int, int] = {}
+    records_at: tuple[dict[int, int], dict[int, int], dict[int, int]] = {}, {}, {}
+    for network, part in _PARTS.items():
+        node = place = 0
+        for bit in range(network.prefixlen):
+            place = 2 * node + (int(network.network_address) >> 127 - bit & 1)
+            node = values[place]
+            if node >= node_count:
+                break
+        if node < node_count:
+            borders.setdefault(node, part)  # IPv4 first: others may point there
+        elif node > node_count and part != _NEITHER:
+            records_at[part].setdefault(node, place)
+    return borders, records_at
+
+
+def _walk_shared(
+    values: "array[int]",
+    shared: list[tuple[int, int]],
+    borders: dict[int, int],
+    records_at: tuple[dict[int, int], dict[int, int], dict[int, int]],
+) -> None:
+    """Let records count for all parts that lead to them."""
+    node_count = len(values) // 2
+    seen = set(shared)
+    while shared:
+        node, part = shared.pop()
+        for place in (2 * node, 2 * node + 1):
+            value = values[place]
+            if value > node_count:
+                records_at[part].setdefault(value, place)
+            elif value < node_count and value not in borders and (value, part) not in seen:
+                seen.add((value, part))
+                shared.append((value, part))
 
 
 def _check_depth(values: "array[int]", pointers: "array[int]", reached: int, bits: int) -> None:

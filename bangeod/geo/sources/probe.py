@@ -12,14 +12,17 @@ import os
 import resource
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import maxminddb
 from maxminddb.reader import Metadata
 
+from bangeod.geo.model import UNKNOWN
 from bangeod.geo.sources import mmdb_tree, records
-from bangeod.geo.sources.mmdb_tree import DamagedError, addresses_of_records, tree_values
+from bangeod.geo.sources.coverage import IPV4, IPV6, Coverage
+from bangeod.geo.sources.mmdb_tree import DamagedError, records_reached, tree_values
 from bangeod.geo.sources.reader import open_reader
 
 if TYPE_CHECKING:
@@ -40,6 +43,17 @@ class Findings(NamedTuple):
     records: int  # distinct ones
     countries: int  # how many of them know a country
     networks: int  # how many of them know an autonomous system
+    countries_ipv4: int = 0  # how many of them know a country, and answer for IPv4 addresses; and so on
+    countries_ipv6: int = 0
+    networks_ipv4: int = 0
+    networks_ipv6: int = 0
+
+    @property
+    def coverage(self) -> Coverage:
+        """Return what the file is good for."""
+        countries = {IPV4: self.countries_ipv4, IPV6: self.countries_ipv6}
+        networks = {IPV4: self.networks_ipv4, IPV6: self.networks_ipv6}
+        return Coverage(frozenset(filter(countries.get, countries)), frozenset(filter(networks.get, networks)))
 
 
 def _metadata(reader: maxminddb.Reader) -> Findings:
@@ -76,18 +90,24 @@ def _read_tree(path: str, metadata: Metadata) -> "array[int]":
 
 
 def _count(reader: maxminddb.Reader, findings: Findings, values: "array[int]") -> Findings:
-    total = countries = networks = 0
-    for address in addresses_of_records(values, findings.ip_version):
-        geo = records.interpret(reader.get(address))
-        total += 1
-        if geo:
-            countries += geo.country_code is not None
-            networks += geo.asn is not None
-    if not total:
+    kinds: Counter[tuple[bool, bool, bool, bool]] = Counter()  # has a country, an AS, answers for IPv4, for IPv6
+    for address, ipv4, ipv6 in records_reached(values, findings.ip_version):
+        geo = records.interpret(reader.get(address)) or UNKNOWN
+        kinds[geo.country_code is not None, geo.asn is not None, ipv4, ipv6] += 1
+    if not kinds:
         raise DamagedError("holds no records")
+    countries, networks = (Counter({kind: kinds[kind] for kind in kinds if kind[field]}) for field in (0, 1))
     if not countries and not networks:
         raise DamagedError("has neither countries nor AS numbers: give a country, city or ASN database")
-    return findings._replace(records=total, countries=countries, networks=networks)
+    return findings._replace(
+        records=kinds.total(),
+        countries=countries.total(),
+        networks=networks.total(),
+        countries_ipv4=sum(countries[kind] for kind in countries if kind[2]),
+        countries_ipv6=sum(countries[kind] for kind in countries if kind[3]),
+        networks_ipv4=sum(networks[kind] for kind in networks if kind[2]),
+        networks_ipv6=sum(networks[kind] for kind in networks if kind[3]),
+    )
 
 
 def main() -> None:

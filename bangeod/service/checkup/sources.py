@@ -12,6 +12,7 @@ from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
 from bangeod.config.values import goes_in_clear
 from bangeod.errors import StoreError
+from bangeod.geo.sources.coverage import IPV4, IPV6, Coverage, together
 from bangeod.geo.sources.mmdb import MmdbFiles
 from bangeod.geo.sources.mmdb_slot import FileState, FileStatus
 from bangeod.service.checkup.finding import Finding, fault, ok, warning
@@ -47,8 +48,28 @@ def mmdbs(settings: Settings, who: Identity, closed: Collection[Path], now: floa
     if unable:
         yield unable
     elif paths:
-        for state in asyncio.run(_states(paths)):
+        states = asyncio.run(_states(paths))
+        for state in states:
             yield _of_file(state, now, listed=listed)
+        in_use = [state.coverage for state in states if state.coverage is not None]
+        if in_use and len(paths) == len(_followed(settings)):
+            yield from _left_out(together(in_use), settings)
+
+
+def _left_out(coverage: Coverage, settings: Settings) -> Iterator[Finding]:
+    """Say of which addresses the geo databases in use have no countries, where ip-api doesn't make up for that."""
+    missing = [version for version in (IPV4, IPV6) if version not in coverage.countries]
+    if not missing or settings.geo.ip_api.enabled:
+        return
+    has = f"countries of IPv{IPV6 if missing == [IPV4] else IPV4} alone" if coverage.countries else "no countries"
+    rest = {IPV4: "IPv4 addresses get no country", IPV6: "IPv6 addresses get no country"}
+    if settings.geo.embedded:
+        rest[IPV4] = "countries come from the embedded default (IPv4 only, right for some 94 of 100 addresses)"
+    problem = f"the geo databases have {has}: {'; '.join(rest[version] for version in missing)}"
+    advice = "list a file with countries of both under [geo] mmdb as well"
+    if not settings.geo.mmdb:
+        advice = f"name one with countries in [geo.update] source as well, and: {FETCH}"
+    yield warning("geo", "geo.mmdb", problem, advice)
 
 
 def _followed(settings: Settings) -> Sequence[Path]:
@@ -75,10 +96,11 @@ def _of_file(state: FileState, now: float, *, listed: bool) -> Finding:
         advice = "put a good one in its place; the daemon takes it up within a minute, and does without until then"
         return fault(MMDB, state.path, state.problem or "can't be used", advice if listed else FETCH)
     text = f"{state.database_type} of {to_text(state.build_epoch)[:10]}, {state.records:,} distinct records"
+    text += f": {state.coverage}"
     days = int(now - state.build_epoch) // SECONDS_A_DAY
     if days > MAX_AGE:
         advice = "fetch a newer one, each month" if listed else f"{FETCH}   # each month: {TIMER}"
-        return warning(MMDB, state.path, f"{text}: {days} days old, networks have moved since", advice)
+        return warning(MMDB, state.path, f"{text}; {days} days old, networks have moved since", advice)
     return ok(MMDB, state.path, text)
 
 

@@ -1,0 +1,33 @@
+"""What geo databases are good for: of which IP versions they know countries, and of which autonomous systems."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+IPV4: Final = 4
+IPV6: Final = 6
+_NONE: Final = frozenset[int]()
+
+
+class Coverage(NamedTuple):
+    """The IP versions, 4 and 6, of which a field can be answered: that some addresses have it, not that all do."""
+
+    countries: frozenset[int] = _NONE
+    networks: frozenset[int] = _NONE  # autonomous systems
+
+    def __str__(self) -> str:
+        """Say it as people do: ``countries and AS of IPv4 and IPv6``, ``AS of IPv4, no countries``."""
+        if self.countries == self.networks:
+            return f"countries and AS of {_versions(self.countries)}" if self.countries else "no routable address"
+        parts = [f"countries of {_versions(self.countries)}"] if self.countries else []
+        parts += [f"AS of {_versions(self.networks)}"] if self.networks else []
+        return ", ".join(parts) if self.countries else f"{parts[0]}, no countries"
+
+
+def _versions(versions: Iterable[int]) -> str:
+    return " and ".join(f"IPv{version}" for version in sorted(versions))
+
+
+def together(coverages: Iterable[Coverage]) -> Coverage:
+    """Return what several files are good for, merged field by field."""
+    parts = list(coverages)
+    return Coverage(_NONE.union(*(part.countries for part in parts)), _NONE.union(*(part.networks for part in parts)))
