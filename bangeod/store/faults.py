@@ -16,6 +16,7 @@ from bangeod.errors import (
     StoreRefusedError,
     StoreReplacedError,
 )
+from bangeod.store import links
 
 # Primary result codes, from sqlite.org/rescode.html; the adapter's two engines number them alike.
 ERROR: Final = 1
@@ -50,12 +51,14 @@ _PLAIN: Final[dict[int, tuple[type[StoreError], str, str]]] = {
 
 
 def missing(path: Path) -> StoreMissingError:
-    """Say that no file is at the path."""
-    return StoreMissingError(
-        str(path),
-        "there is no such database",
-        "start the web app once so that it makes it, or set [database] path to where it is",
-    )
+    """Say that no file is at the path, and where it leads to if it is a symbolic link."""
+    problem, advice = "there is no such database", "start the web app once so that it makes it"
+    way = links.route(path)
+    if way.links:
+        nowhere = f"{_named(way)} to {way.end}, and nothing is there"
+        where = f"symbolic links lead in a circle, from {way.links[0]} on" if way.is_circle else nowhere
+        problem, advice = f"{problem}: {where}", "put it there, or let the link lead to where it is"
+    return StoreMissingError(str(path), problem, f"{advice}, or set [database] path to where it is")
 
 
 def replaced(path: Path) -> StoreReplacedError:
@@ -109,18 +112,18 @@ def unreadable(path: Path, error: OSError) -> StoreError:
 
 
 def is_missing(path: Path) -> bool:
-    """Say whether nothing is at the path; a directory that can't be looked into doesn't tell."""
+    """Say whether nothing is at the path (its links may lead nowhere); a directory that is closed doesn't tell."""
     try:
         path.stat()
     except OSError as error:
-        return error.errno in (errno.ENOENT, errno.ENOTDIR)
+        return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
     return False
 
 
 def is_full(path: Path) -> bool:
     """Say whether the disk of a file has no room for what SQLite makes beside it."""
     try:
-        room = os.statvfs(path.parent)
+        room = os.statvfs(links.real(path).parent)
     except OSError:
         return False
     return room.f_blocks > 0 and room.f_bavail * room.f_frsize < SIZE_OF_SHM
@@ -145,9 +148,17 @@ def translate(path: Path, code: int, text: str) -> StoreError:
     return kind(where, problem.format(text=text), advice)
 
 
+def _named(way: links.Route) -> str:
+    """Name the links of a route."""
+    first, *others = way.links
+    if not others:
+        return f"the symbolic link {first} leads"
+    return f"the symbolic links {', '.join(map(str, way.links[:-1]))} and {others[-1]} lead"
+
+
 def _permission_advice(path: Path) -> str:
     return (
         f"user id {os.geteuid()} needs to read and write the file, its -wal and -shm, and the directory "
-        f"{path.parent}; `bangeod check` says which of them is wrong; where none is, the file system is read-only "
-        "(dmesg, mount), or the unit's ReadWritePaths= lacks the directory"
+        f"{links.real(path).parent}; `bangeod check` says which of them is wrong; where none is, the file system is "
+        "read-only (dmesg, mount), or the unit's ReadWritePaths= lacks the directory"
     )
