@@ -1,5 +1,6 @@
 """The database: whether SQLite can work with it, whether its tables fit, and the clock that its rows age by."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
 from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreReadOnlyError
 from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
-from bangeod.store import faults
+from bangeod.store import faults, links
 from bangeod.store.columns import GEO_COLUMNS, Table, UnfitError
 from bangeod.store.engine import IS_SAFE, engine
 from bangeod.store.inspection import WAL, Look, inspect
@@ -28,9 +29,10 @@ def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Findi
     if problem:
         yield problem
         return
-    if not may_read:
+    if not (may_read and os.access(path, os.R_OK, effective_ids=True)):  # a link may lie in a closed directory
         yield warning(DATABASE, path, "was not looked into, as it may not be read", "mend its permissions, check again")
         return
+    yield from _other_names(path)
     try:
         look = inspect(path, now=now, busy_timeout=settings.database.busy_timeout)
     except StoreError as error:
@@ -70,7 +72,8 @@ def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterato
             f"stop the web app and bangeod, then: sqlite3 {quoted(path)} 'PRAGMA journal_mode = WAL'",
         )
     else:
-        yield ok(DATABASE, path, "a SQLite database in WAL mode")
+        leads = f"; symbolic links lead to {links.real(path)}" if links.route(path).links else ""
+        yield ok(DATABASE, path, f"a SQLite database in WAL mode{leads}")
     for name, table in look.tables.items():
         yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
     yield from _ages(path, look, now, retention_days)
@@ -152,6 +155,19 @@ def _wrong_file(path: Path) -> Finding | None:
     except OSError:  # a directory on the way is closed, and judged elsewhere
         return None
     return None
+
+
+def _other_names(path: Path) -> Iterator[Finding]:
+    """Warn of hard links. SQLite can't tell that two names are of one file, so each gets a log of its own."""
+    names = path.stat().st_nlink
+    if names > 1:
+        yield warning(
+            DATABASE,
+            path,
+            f"the file has {names} names (hard links): SQLite keeps a log beside each by which it is opened, and where "
+            "two programs use two of them the database is damaged",
+            f"find / -xdev -samefile {quoted(path)} 2>/dev/null   # keep one, make symbolic links of the others",
+        )
 
 
 def _explain(path: Path, error: StoreError) -> Finding:
