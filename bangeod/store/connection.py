@@ -145,7 +145,13 @@ class SharedFile:
 
         Never writes to a file that is no longer the one at the path. Rolls back on every failure.
         """
-        return await self._patiently(lambda connection: self._transaction(connection, work))
+        return await self._patiently(
+            lambda connection: self._writing(connection, lambda: _transaction(connection, work))
+        )
+
+    async def write_apart(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
+        """Run ``work`` as ``write`` does, but it makes transactions of its own, one after the other."""
+        return await self._patiently(lambda connection: self._writing(connection, lambda: work(connection)))
 
     def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
         self._overwritten |= self._watch.look(connection)
@@ -167,13 +173,11 @@ class SharedFile:
         if self._look() != self._opened or not self._log.is_in_place or self._overwritten:
             raise faults.replaced(self.path)
 
-    def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
+    def _writing(self, connection: "Connection", work: "Callable[[], T]") -> tuple[T, float]:
         self._check(connection)
-        connection.execute(queries.BEGIN)
         began = time.perf_counter()
         try:
-            result = work(connection)
-            connection.execute(queries.COMMIT)
+            result = work()
             if not self._log.is_known:
                 self._log.see()
             self._watch.committed()
@@ -191,7 +195,7 @@ class SharedFile:
             try:
                 return await self._interruptibly(work)
             except engine.Error as error:
-                if _code(error) & 0xFF not in (faults.BUSY, faults.LOCKED):
+                if faults.code(error) & 0xFF not in (faults.BUSY, faults.LOCKED):
                     raise self._translated(error) from error
                 if self._clock.monotonic() >= deadline:
                     raise faults.locked(self.path, self.busy_timeout) from error
@@ -242,10 +246,17 @@ class SharedFile:
             raise faults.unreadable(self.path, error) from error
 
     def _translated(self, error: Exception) -> Exception:
-        problem = faults.translate(self.path, _code(error), str(error))
+        problem = faults.translate(self.path, faults.code(error), str(error))
         self._suspect |= not isinstance(problem, StoreLockedError | SchemaError | StoreRefusedError)
         self._damaged |= isinstance(problem, StoreDamagedError)
         return problem
+
+
+def _transaction(connection: "Connection", work: "Callable[[Connection], T]") -> T:
+    connection.execute(queries.BEGIN)
+    result = work(connection)
+    connection.execute(queries.COMMIT)
+    return result
 
 
 def _ignore(abandoned: "asyncio.Future[Any]") -> None:
@@ -283,7 +294,3 @@ def _leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T
 
 def _decode(raw: bytes) -> str:
     return raw.decode(errors="replace")
-
-
-def _code(error: Exception) -> int:
-    return getattr(error, "sqlite_errorcode", None) or 0

@@ -28,10 +28,21 @@ IOERR: Final = 10
 CORRUPT: Final = 11
 FULL: Final = 13
 CANTOPEN: Final = 14
+TOOBIG: Final = 18
 CONSTRAINT: Final = 19
+MISMATCH: Final = 20
 NOTADB: Final = 26
 
 READONLY_DBMOVED: Final = 1032
+
+# What a statement that has been compiled can meet in a row, or in what a trigger does with it.
+ABOUT_A_ROW: Final = frozenset({ERROR, TOOBIG, CONSTRAINT, MISMATCH})
+
+FOREIGN_KEY_MISMATCH: Final = "foreign key mismatch"  # sqlite.org/foreignkeys.html, 3
+ON_MISMATCH: Final = (
+    "the columns that the first table refers to must be the other one's primary key or UNIQUE: "
+    "let the web app's migration make a unique index on them, or correct the foreign key"
+)
 
 SIZE_OF_SHM: Final = 32_768  # bytes that the -shm has at least (sqlite.org/walformat.html, 2.1)
 
@@ -129,6 +140,11 @@ def is_full(path: Path) -> bool:
     return room.f_blocks > 0 and room.f_bavail * room.f_frsize < SIZE_OF_SHM
 
 
+def code(error: Exception) -> int:
+    """Return the result code of an error of SQLite's, extended or not; 0 where it has none."""
+    return getattr(error, "sqlite_errorcode", None) or 0
+
+
 def translate(path: Path, code: int, text: str) -> StoreError:
     """Give a result code of SQLite (extended or not) its error."""
     where = str(path)
@@ -139,6 +155,8 @@ def translate(path: Path, code: int, text: str) -> StoreError:
         return missing(path)
     if primary == ERROR and text.startswith(("no such table", "no such column", "ON CONFLICT clause")):
         return schema(path, text)
+    if primary == ERROR and text.startswith(FOREIGN_KEY_MISMATCH):
+        return SchemaError(where, text, ON_MISMATCH)
     if primary in (READONLY, CANTOPEN):
         problem = "the database can't be written" if primary == READONLY else "the database can't be opened"
         return StoreReadOnlyError(where, problem, _permission_advice(path))

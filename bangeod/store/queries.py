@@ -81,7 +81,8 @@ DUE_PAGE = (  # materialized, or the time would be worked out twice
 )
 DELETE_ALL_DUE = "DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:keys)) AND {micros} < :before"
 DELETE_DUE = "DELETE FROM {table} WHERE {key} = :key AND {micros} < :before"
-AGES_PAGE = "SELECT {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
+STILL_DUE = "SELECT 1 FROM {table} WHERE {key} = :key AND {micros} < :before"
+AGES_PAGE = "SELECT {key}, {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
 COUNT = "SELECT count(*) FROM {table}"
 
 # --- writing: a country only where there is none (or what is to be replaced), a time only forwards ------------------
@@ -118,7 +119,12 @@ BEGIN = "BEGIN IMMEDIATE"
 BEGIN_READING = "BEGIN"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
+SAVEPOINT = "SAVEPOINT one_row"
+ROLLBACK_TO_SAVEPOINT = "ROLLBACK TO one_row"
+RELEASE_SAVEPOINT = "RELEASE one_row"
+FOREIGN_KEYS = "PRAGMA foreign_keys = ON"  # off unless each connection asks for it; outside of a transaction
 ON_OPEN = (
+    FOREIGN_KEYS,
     "PRAGMA synchronous = NORMAL",  # FULL would fsync under the lock; what is lost with the power is found again
     "PRAGMA wal_autocheckpoint = 0",  # checkpoints are planned (slicing.py)
     "PRAGMA mmap_size = 0",
