@@ -1,5 +1,6 @@
 """Deletions have the effect that the web app's own would have: child tables, triggers, rows that may not go."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -38,8 +39,9 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
 
 
 def change(path: Path, *statements: str) -> None:
-    """Do something as the web app does, with foreign keys enforced."""
+    """Do something as the web app does, with foreign keys enforced, and Debian's SQLite."""
     with closing(engine.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA foreign_keys = ON")
         for statement in statements:
             connection.execute(statement)
@@ -190,6 +192,24 @@ async def test_a_key_that_may_be_a_secret_is_not_shown_whole(store: SqliteStore,
     )
     await store.prepare()
     assert (await refused(store.delete_expired(NOW))).refusal == Refusal("\"token\" = '0123…'", "stays")
+
+
+@pytest.mark.parametrize("table", ["sessions", "geo_cache"])
+async def test_a_deleted_row_can_not_be_read_in_the_file(store: SqliteStore, path: Path, table: str) -> None:
+    """As with the SQLite of Debian; its free pages would go on holding tokens, and freed ones whole pages of them."""
+    if table == "sessions":
+        expired(path, 2_000)
+    else:
+        change(path, f"INSERT INTO geo_cache (ip, last_seen) VALUES ('secret-8.8.8.8', '{OLD}')")
+    change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"secret-" in await asyncio.to_thread(path.read_bytes)
+    await store.prepare()
+    if table == "sessions":
+        await refused(store.delete_expired(NOW))
+    else:
+        await refused(store.delete_stale(NOW, keep=lambda _key: False))
+    await store.close()
+    assert b"secret-" not in await asyncio.to_thread(path.read_bytes)
 
 
 async def test_a_foreign_key_that_refers_to_no_unique_key_is_one_clear_error(store: SqliteStore, path: Path) -> None:
