@@ -2,12 +2,13 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.errors import StoreError
-from bangeod.store import faults, glance, queries, times
+from bangeod.store import children, faults, glance, queries, times
+from bangeod.store.children import ForeignKey
 from bangeod.store.columns import Table, UnfitError
 from bangeod.store.engine import engine
 from bangeod.store.sqlite import look_at_tables
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 WAL: Final = "wal"
 CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
+ON_UNWORKABLE: Final = (
+    "look at the triggers and foreign keys of this table and at what they refer to, and start the web app once so that "
+    "it migrates its tables"
+)
 STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the time
 
 
@@ -30,6 +35,15 @@ class Look(NamedTuple):
     newest: int | None = None  # epoch seconds; the last of the times as text, so of one form at best
     sessions: int | None = None
     expired: int | None = None
+    without_index: Sequence[ForeignKey] = ()  # that a deletion has to look at
+
+
+class UnworkableError(UnfitError):
+    """SQLite refuses the statements of the jobs; ``advice`` says what to do."""
+
+    def __init__(self, problem: str, advice: str) -> None:
+        self.advice = advice
+        super().__init__(problem)
 
 
 class Wish(NamedTuple):
@@ -68,10 +82,11 @@ def _inspect(wish: Wish) -> Look:
 
 def _look(wish: Wish, parameters: str) -> Look:
     with glance.opened(wish.path, parameters, wish.busy_timeout) as connection:
+        connection.execute(queries.FOREIGN_KEYS)
         _, seen = look_at_tables(connection, None)
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
         mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
-        look = Look(mode, tables)
+        look = Look(mode, tables, without_index=children.without_index(connection))
         if mode != WAL and parameters != glance.ALONE:  # a reader would make writers wait
             return look
         geo = _count(connection, tables["geo_cache"], queries.GEO_CENSUS, wish)
@@ -95,7 +110,8 @@ def _compile(connection: "Connection", table: Table | UnfitError) -> Table | Unf
     except engine.OperationalError as error:
         if getattr(error, "sqlite_errorcode", faults.ERROR) != faults.ERROR:
             raise
-        return UnfitError(f"table {table.name} can't be worked with: {error}")
+        advice = faults.ON_MISMATCH if faults.FOREIGN_KEY_MISMATCH in str(error) else ON_UNWORKABLE
+        return UnworkableError(f"table {table.name} can't be worked with: {error}", advice)
     return table
 
 

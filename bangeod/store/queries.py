@@ -51,6 +51,12 @@ SCHEMA_VERSION = "PRAGMA schema_version"
 COLUMNS = "SELECT name, pk FROM pragma_table_info(?)"
 KIND_OF_TABLE = "SELECT type, sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
 JOURNAL_MODE = "PRAGMA journal_mode"
+FOREIGN_KEYS_OF_ALL = (
+    'SELECT child.name, fk.id, fk."from", fk."table", fk.on_delete'
+    " FROM sqlite_schema AS child, pragma_foreign_key_list(child.name) AS fk"
+    " WHERE child.type = 'table' ORDER BY child.name, fk.id, fk.seq"
+)
+PLAN_OF_CHILD = "EXPLAIN QUERY PLAN SELECT 1 FROM {child} WHERE {where}"
 EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
 GEO_CENSUS = "SELECT count(*), count(*) - count(country_code), max({time}) FROM {table}"
 SESSIONS_CENSUS = "SELECT count(*), count(CASE WHEN {micros} <= :now * 1000000 THEN 1 END) FROM {table}"

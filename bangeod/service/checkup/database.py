@@ -1,6 +1,7 @@
 """The database: whether SQLite can work with it, whether its tables fit, and the clock that its rows age by."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ from bangeod.config import Settings
 from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreReadOnlyError
 from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
 from bangeod.store import faults, links
+from bangeod.store.children import quoted as in_sql
 from bangeod.store.columns import GEO_COLUMNS, Table, UnfitError
 from bangeod.store.engine import IS_SAFE, engine
-from bangeod.store.inspection import WAL, Look, inspect
+from bangeod.store.inspection import WAL, Look, UnworkableError, inspect
 
 DATABASE: Final = "database"
 SCHEMA: Final = "schema"
@@ -76,17 +78,30 @@ def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterato
         yield ok(DATABASE, path, f"a SQLite database in WAL mode{leads}")
     for name, table in look.tables.items():
         yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
+    yield from _slow_children(path, look)
     yield from _ages(path, look, now, retention_days)
 
 
 def _unfit(path: Path, name: str, problem: UnfitError) -> Iterator[Finding]:
     what = "nothing is cached or cleaned up" if name == "geo_cache" else "expired sessions stay"
-    yield fault(
-        SCHEMA,
-        path,
-        f"{problem}; {what}",
-        "start the web app once so that it makes or migrates its tables, or set [database] path to its database",
-    )
+    advice = "start the web app once so that it makes or migrates its tables, or set [database] path to its database"
+    if isinstance(problem, UnworkableError):
+        advice = problem.advice
+    yield fault(SCHEMA, path, f"{problem}; {what}", advice)
+
+
+def _slow_children(path: Path, look: Look) -> Iterator[Finding]:
+    for key in look.without_index:
+        columns = ", ".join(map(in_sql, key.columns))
+        name = in_sql("_".join((key.child, *key.columns)))
+        statement = f"CREATE INDEX {name} ON {in_sql(key.child)} ({columns})"
+        yield warning(
+            SCHEMA,
+            path,
+            f"table {key.child} refers to {key.parent} by {', '.join(key.columns)}, and no index leads to its rows: "
+            f"each row that is deleted from {key.parent} has all of {key.child} read, with the database locked",
+            f"sqlite3 {quoted(path)} {shlex.quote(statement)}   # or have the web app's migrations make it",
+        )
 
 
 def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
