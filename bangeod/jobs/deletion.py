@@ -2,13 +2,19 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Final
 
 import structlog
 
 from bangeod.jobs.job import Run
-from bangeod.store.port import Census, Deleted
+from bangeod.store.port import Census, Deleted, Refusal
 
 log = structlog.get_logger(__name__)
+
+ON_REFUSAL: Final = (
+    "look at the triggers of this table and at the foreign keys that refer to it; "
+    "where such rows are meant to stay, nothing is to be done"
+)
 
 
 class Tally:
@@ -20,21 +26,38 @@ class Tally:
         self.matching = 0
         self.unreadable = 0
         self._example: str | None = None
+        self._refused = 0
+        self._refusal: Refusal | None = None
 
     def add(self, step: Deleted) -> None:
         """Take in a slice."""
         self.deleted += len(step.keys)
         self.unreadable += step.unreadable
         self._example = self._example or step.example
+        self._refused += step.refused
+        self._refusal = self._refusal or step.refusal
 
     def count(self, census: Census) -> None:
         """Take in what a dry run found."""
         self.matching, self.unreadable, self._example = census
 
+    def refused(self) -> dict[str, int]:
+        """Return the figure of the rows that the database did not let go, where there were any."""
+        return {"refused": self._refused} if self._refused else {}
+
     def warn(self) -> None:
-        """Say, once a run, that rows stay because their time can't be read."""
+        """Say, once a run, that rows stay because their time can't be read, or the database does not let them go."""
         if self.unreadable:
             log.warning("unreadable_times_kept", **self._where, rows=self.unreadable, example=self._example)
+        if self._refusal is not None:
+            log.warning(
+                "rows_not_deleted",
+                table=self._where["table"],
+                rows=self._refused,
+                example=self._refusal.key,
+                problem=self._refusal.problem,
+                advice=ON_REFUSAL,
+            )
 
 
 async def carry_out(

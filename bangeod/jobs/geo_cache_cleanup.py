@@ -51,7 +51,8 @@ class GeoCacheCleanup:
         say("geo_cache_cleanup_ran", deleted=tally.deleted, retention_days=self._retention_days)
         tally.warn()
         tidied = await self._tidy(run) if finished else {}
-        return Result(self._figures(deleted=tally.deleted, unreadable=tally.unreadable, **tidied), finished)
+        counts = {"deleted": tally.deleted, "unreadable": tally.unreadable, **tally.refused()}
+        return Result(self._figures(**counts, **tidied), finished)
 
     async def _tidy(self, run: Run) -> Mapping[str, int]:
         """Tidy up in the time that is left. What can't be done now is done after the next run: it is no failure."""

@@ -28,5 +28,5 @@ class SessionCleanup:
         finished = await carry_out(self._store.delete_expired(now), tally, run)
         log.info("session_cleanup_ran", deleted_count=tally.deleted, cutoff_time=to_text(now))
         tally.warn()
-        figures = {"deleted_count": tally.deleted, "unreadable": tally.unreadable, "cutoff_time": to_text(now)}
-        return Result(figures, finished)
+        counts = {"deleted_count": tally.deleted, "unreadable": tally.unreadable, **tally.refused()}
+        return Result({**counts, "cutoff_time": to_text(now)}, finished)

@@ -16,6 +16,7 @@ from bangeod.errors import (
     StoreMissingError,
     StoreReadOnlyError,
 )
+from bangeod.store import faults, links
 
 SUFFIX = ".bangeod-lock"
 MODE = 0o644  # to flock a file one must be able to open it: one made by root is the service's as well
@@ -26,12 +27,13 @@ class DatabaseLock:
     """The right to serve a database, held until ``release`` or the end of the process.
 
     The file is never removed: whoever waits for it, or has just opened it, would hold a lock that nobody
-    sees. The path of the database is resolved first, so that two paths to one database share one lock; the
+    sees. It lies beside the file that links lead to, so that two paths to one database share one lock; the
     database itself is not opened and need not exist.
     """
 
     def __init__(self, database: Path) -> None:
         self._database = database
+        self._path: Path | None = None
         self._descriptor: int | None = None
 
     @property
@@ -40,16 +42,19 @@ class DatabaseLock:
         return self._descriptor is not None
 
     def acquire(self) -> None:
-        """Take the lock, without waiting. Taking it twice is taking it once.
+        """Take the lock, without waiting. Taking it twice is taking it once, unless a link leads elsewhere by now.
 
-        Raises AlreadyServedError where another holds it, a StoreError where the file can't be made.
+        Raises AlreadyServedError where another holds it, a StoreError where the file can't be made; what was held
+        before is held still then.
         """
-        if self.held:
+        path = self._place()
+        if self.held and path == self._path:
             return
-        path = Path(os.path.realpath(self._database) + SUFFIX)  # the database may be a link, also to nowhere
         for _ in range(ATTEMPTS):
-            self._descriptor = self._lock(path)
-            if self._descriptor is not None:
+            descriptor = self._lock(path)
+            if descriptor is not None:
+                self.release()
+                self._descriptor, self._path = descriptor, path
                 return
         raise StoreError(str(self._database), f"its lock file {path} keeps being replaced", "find out what does that")
 
@@ -70,12 +75,18 @@ class DatabaseLock:
     ) -> None:
         self.release()
 
+    def _place(self) -> Path:
+        way = links.route(self._database)
+        if way.is_circle:
+            raise faults.missing(self._database)
+        return links.beside(way.end, SUFFIX)
+
     def _lock(self, path: Path) -> int | None:
         """Open and lock the file; None where it was replaced in between, so that the lock is worth nothing."""
         try:
             descriptor = _open(path)
         except OSError as error:
-            raise _explain(error, str(self._database), path) from error
+            raise _explain(error, self._database, path) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(path, descriptor):
@@ -85,7 +96,7 @@ class DatabaseLock:
             raise AlreadyServedError(str(self._database)) from None
         except OSError as error:
             os.close(descriptor)
-            raise _explain(error, str(self._database), path) from error
+            raise _explain(error, self._database, path) from error
         os.close(descriptor)
         return None
 
@@ -111,9 +122,11 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _explain(error: OSError, database: str, path: Path) -> StoreError:
-    reason = error.strerror or str(error)
+def _explain(error: OSError, database_path: Path, path: Path) -> StoreError:
+    reason, database = error.strerror or str(error), str(database_path)
     match error.errno:
+        case errno.ENOENT | errno.ENOTDIR if links.route(database_path).links:
+            return faults.missing(database_path)
         case errno.ENOENT | errno.ENOTDIR:
             return StoreMissingError(
                 database,

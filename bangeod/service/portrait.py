@@ -26,6 +26,7 @@ from bangeod.service import logs
 from bangeod.service.core import Core
 from bangeod.service.shift import Shift
 from bangeod.service.status import Facts
+from bangeod.store import links
 
 DATABASE_SECONDS: Final = 1.0  # that the database has to say what it holds; else that is left out
 
@@ -132,7 +133,7 @@ class Portrait:
 
     async def _database(self, facts: Facts) -> DatabaseState:
         path = self._core.settings.database.path
-        size, wal = _size(path), _size(path.with_name(f"{path.name}-wal"))
+        size, wal = _size(path), _size(links.beside(path, "-wal"))
         state = DatabaseState(path=str(path), problem=facts.database, size=size, wal=wal)
         try:
             async with asyncio.timeout(DATABASE_SECONDS):

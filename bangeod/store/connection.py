@@ -18,7 +18,8 @@ import structlog
 from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
 from bangeod.store import faults, queries
 from bangeod.store.engine import engine
-from bangeod.store.log_beside import Identity, LogBeside
+from bangeod.store.links import Found
+from bangeod.store.log_beside import LogBeside
 from bangeod.store.overwriting import OverwriteWatch
 from bangeod.store.turn import Turn
 
@@ -46,7 +47,7 @@ class SharedFile:
         self.busy_timeout = busy_timeout  # seconds
         self._clock = clock
         self._connection: aiosqlite.Connection | None = None
-        self._identity: Identity | None = None
+        self._opened: Found | None = None
         self._log = LogBeside(path)
         self._watch = OverwriteWatch(path)
         self._overwritten = False  # it is another database, although the inode is the same
@@ -61,7 +62,7 @@ class SharedFile:
             if await self._empty_old_log():
                 await self.close()
             raise
-        same = self._connection is not None and found == self._identity and await self._is_as_it_was()
+        same = self._connection is not None and found == self._opened and await self._is_as_it_was()
         if same and not self._suspect:
             self._log.see()
             return False
@@ -69,16 +70,16 @@ class SharedFile:
         if not await self._empty_old_log():
             raise faults.log_of_another(self.path)
         await self.close()
-        connection = aiosqlite.Connection(self._connect, 64)
+        connection = aiosqlite.Connection(lambda: _connect(found.path), 64)
         try:
             await connection
         except engine.Error as error:
             # Its thread still tells the event loop that it ends; the loop must not be closed by then.
             await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - see the module's docstring
             raise self._translated(error) from error
-        self._connection, self._identity, self._suspect = connection, found, False
-        self._log.forget()
-        self._watch, self._overwritten, self._damaged = OverwriteWatch(self.path), False, False
+        self._connection, self._opened, self._suspect = connection, found, False
+        self._log = LogBeside(found.path)
+        self._watch, self._overwritten, self._damaged = OverwriteWatch(found.path), False, False
         try:
             await self.read(lambda opened: self._greet(opened, found))
         except BaseException:
@@ -96,7 +97,7 @@ class SharedFile:
                 problem="it belongs to the database that was replaced, and another program still uses that",
                 advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
             )
-        connection, self._connection, self._identity = self._connection, None, None
+        connection, self._connection, self._opened = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(engine.Error):
                 await connection.close()
@@ -113,20 +114,15 @@ class SharedFile:
             return True  # it can't be told; what is wrong with it is seen when it is opened anew
         return self._log.is_in_place and not self._overwritten
 
-    def _is_in_place(self) -> bool:
-        try:
-            return self._look() == self._identity
-        except StoreError:
-            return False
-
     async def _empty_old_log(self) -> bool:
-        """Empty the log of a database that is no longer at the path; return whether nothing of it is left there.
+        """Empty the log of a database that is no longer in its place; return whether nothing of it is left there.
 
-        SQLite leaves it, and whoever opens the file that is at the path now would replay it into that one. But by now
-        it may hold what has been committed to that one: this connection would move that into the old file.
+        SQLite leaves it, and whoever opens the file that is in that place now would replay it into that one. But by now
+        it may hold what has been committed to that one: this connection would move that into the old file. Where but
+        a link leads elsewhere now, the old one is whole, and has its log.
         """
-        log_beside = self._log
-        if self._connection is None or not log_beside.is_known or self._is_in_place() or log_beside.is_of_the_new_one:
+        log_beside, opened = self._log, self._opened
+        if opened is None or not log_beside.is_known or opened.is_in_place or log_beside.is_of_the_new_one:
             return True
         if log_beside.is_in_place:
             with contextlib.suppress(StoreError, engine.Error):
@@ -149,7 +145,13 @@ class SharedFile:
 
         Never writes to a file that is no longer the one at the path. Rolls back on every failure.
         """
-        return await self._patiently(lambda connection: self._transaction(connection, work))
+        return await self._patiently(
+            lambda connection: self._writing(connection, lambda: _transaction(connection, work))
+        )
+
+    async def write_apart(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
+        """Run ``work`` as ``write`` does, but it makes transactions of its own, one after the other."""
+        return await self._patiently(lambda connection: self._writing(connection, lambda: work(connection)))
 
     def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
         self._overwritten |= self._watch.look(connection)
@@ -168,16 +170,14 @@ class SharedFile:
     def _check(self, connection: "Connection") -> None:
         """Raise where the file is no longer the one at the path, before anything is written."""
         self._overwritten |= self._watch.look(connection)
-        if self._look() != self._identity or not self._log.is_in_place or self._overwritten:
+        if self._look() != self._opened or not self._log.is_in_place or self._overwritten:
             raise faults.replaced(self.path)
 
-    def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> tuple[T, float]:
+    def _writing(self, connection: "Connection", work: "Callable[[], T]") -> tuple[T, float]:
         self._check(connection)
-        connection.execute(queries.BEGIN)
         began = time.perf_counter()
         try:
-            result = work(connection)
-            connection.execute(queries.COMMIT)
+            result = work()
             if not self._log.is_known:
                 self._log.see()
             self._watch.committed()
@@ -195,7 +195,7 @@ class SharedFile:
             try:
                 return await self._interruptibly(work)
             except engine.Error as error:
-                if _code(error) & 0xFF not in (faults.BUSY, faults.LOCKED):
+                if faults.code(error) & 0xFF not in (faults.BUSY, faults.LOCKED):
                     raise self._translated(error) from error
                 if self._clock.monotonic() >= deadline:
                     raise faults.locked(self.path, self.busy_timeout) from error
@@ -228,13 +228,7 @@ class SharedFile:
                 await asyncio.wait([running], timeout=INTERRUPT_EVERY)
             raise
 
-    def _connect(self) -> "Connection":
-        """Open without ever creating a file: an empty one in the database's place would look like a new one."""
-        uri = f"file:{quote(os.fspath(self.path))}?mode=rw"
-        connection: Connection = engine.connect(uri, uri=True, timeout=0, isolation_level=None)
-        return connection
-
-    def _greet(self, connection: "Connection", found: Identity) -> None:
+    def _greet(self, connection: "Connection", found: Found) -> None:
         """Set the connection up and read something: a file that is no database, or another one by now, is found out."""
         for statement in queries.ON_OPEN:
             connection.execute(statement).fetchall()
@@ -242,26 +236,39 @@ class SharedFile:
         if self._look() != found:
             raise faults.replaced(self.path)
 
-    def _look(self) -> Identity:
-        """Return which file is at the path. Only stat() it: closing another descriptor drops SQLite's locks."""
+    def _look(self) -> Found:
+        """Return which file the path leads to. Only stat() it: closing another descriptor drops SQLite's locks."""
         try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            raise faults.missing(self.path) from None
+            return Found.at(self.path)
         except OSError as error:
+            if faults.is_missing(self.path):
+                raise faults.missing(self.path) from None
             raise faults.unreadable(self.path, error) from error
-        return status.st_dev, status.st_ino
 
     def _translated(self, error: Exception) -> Exception:
-        problem = faults.translate(self.path, _code(error), str(error))
+        problem = faults.translate(self.path, faults.code(error), str(error))
         self._suspect |= not isinstance(problem, StoreLockedError | SchemaError | StoreRefusedError)
         self._damaged |= isinstance(problem, StoreDamagedError)
         return problem
 
 
+def _transaction(connection: "Connection", work: "Callable[[Connection], T]") -> T:
+    connection.execute(queries.BEGIN)
+    result = work(connection)
+    connection.execute(queries.COMMIT)
+    return result
+
+
 def _ignore(abandoned: "asyncio.Future[Any]") -> None:
     if not abandoned.cancelled():
         abandoned.exception()
+
+
+def _connect(path: Path) -> "Connection":
+    """Open without ever creating a file: an empty one in the database's place would look like a new one."""
+    uri = f"file:{quote(os.fspath(path))}?mode=rw"
+    connection: Connection = engine.connect(uri, uri=True, timeout=0, isolation_level=None)
+    return connection
 
 
 def _nothing(_connection: "Connection") -> None:
@@ -287,7 +294,3 @@ def _leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T
 
 def _decode(raw: bytes) -> str:
     return raw.decode(errors="replace")
-
-
-def _code(error: Exception) -> int:
-    return getattr(error, "sqlite_errorcode", None) or 0

@@ -21,7 +21,7 @@ from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreMissingError, StoreReadOnlyError
 from bangeod.geo.addresses import Kind
 from bangeod.geo.addresses import read as read_address
-from bangeod.store import faults, glance, queries
+from bangeod.store import faults, glance, links, queries
 from bangeod.store.engine import engine
 
 if TYPE_CHECKING:
@@ -142,11 +142,12 @@ class Fail2banReader:
 
     def _let_in(self) -> str:
         """Return the command by which this user may read the file, and the log of a database in WAL mode."""
-        user, path = _user_name(), shlex.quote(str(self._path))
-        directory = shlex.quote(str(self._path.parent))
-        with_log = glance.is_open_somewhere(self._path) and os.access(self._path.parent, os.X_OK)
+        user, real = _user_name(), links.real(self._path)  # its log lies beside what a link leads to
+        path, directories = shlex.quote(str(real)), dict.fromkeys([self._path.parent, real.parent])
+        with_log = glance.is_open_somewhere(self._path) and os.access(real.parent, os.X_OK)
         files = " ".join([path, f"{path}-wal", f"{path}-shm"] if with_log else [path])
-        return f"it belongs to root; as root: setfacl -m u:{user}:x {directory} && setfacl -m u:{user}:r {files}"
+        on_the_way = " ".join(shlex.quote(str(directory)) for directory in directories)
+        return f"it belongs to root; as root: setfacl -m u:{user}:x {on_the_way} && setfacl -m u:{user}:r {files}"
 
 
 def _addresses(rows: Iterable[tuple[object]], abandoned: threading.Event) -> Iterator[str]:

@@ -16,6 +16,7 @@ from bangeod.errors import (
     StoreRefusedError,
     StoreReplacedError,
 )
+from bangeod.store import links
 
 # Primary result codes, from sqlite.org/rescode.html; the adapter's two engines number them alike.
 ERROR: Final = 1
@@ -27,10 +28,21 @@ IOERR: Final = 10
 CORRUPT: Final = 11
 FULL: Final = 13
 CANTOPEN: Final = 14
+TOOBIG: Final = 18
 CONSTRAINT: Final = 19
+MISMATCH: Final = 20
 NOTADB: Final = 26
 
 READONLY_DBMOVED: Final = 1032
+
+# What a statement that has been compiled can meet in a row, or in what a trigger does with it.
+ABOUT_A_ROW: Final = frozenset({ERROR, TOOBIG, CONSTRAINT, MISMATCH})
+
+FOREIGN_KEY_MISMATCH: Final = "foreign key mismatch"  # sqlite.org/foreignkeys.html, 3
+ON_MISMATCH: Final = (
+    "the columns that the first table refers to must be the other one's primary key or UNIQUE: "
+    "let the web app's migration make a unique index on them, or correct the foreign key"
+)
 
 SIZE_OF_SHM: Final = 32_768  # bytes that the -shm has at least (sqlite.org/walformat.html, 2.1)
 
@@ -50,12 +62,14 @@ _PLAIN: Final[dict[int, tuple[type[StoreError], str, str]]] = {
 
 
 def missing(path: Path) -> StoreMissingError:
-    """Say that no file is at the path."""
-    return StoreMissingError(
-        str(path),
-        "there is no such database",
-        "start the web app once so that it makes it, or set [database] path to where it is",
-    )
+    """Say that no file is at the path, and where it leads to if it is a symbolic link."""
+    problem, advice = "there is no such database", "start the web app once so that it makes it"
+    way = links.route(path)
+    if way.links:
+        nowhere = f"{_named(way)} to {way.end}, and nothing is there"
+        where = f"symbolic links lead in a circle, from {way.links[0]} on" if way.is_circle else nowhere
+        problem, advice = f"{problem}: {where}", "put it there, or let the link lead to where it is"
+    return StoreMissingError(str(path), problem, f"{advice}, or set [database] path to where it is")
 
 
 def replaced(path: Path) -> StoreReplacedError:
@@ -109,21 +123,26 @@ def unreadable(path: Path, error: OSError) -> StoreError:
 
 
 def is_missing(path: Path) -> bool:
-    """Say whether nothing is at the path; a directory that can't be looked into doesn't tell."""
+    """Say whether nothing is at the path (its links may lead nowhere); a directory that is closed doesn't tell."""
     try:
         path.stat()
     except OSError as error:
-        return error.errno in (errno.ENOENT, errno.ENOTDIR)
+        return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
     return False
 
 
 def is_full(path: Path) -> bool:
     """Say whether the disk of a file has no room for what SQLite makes beside it."""
     try:
-        room = os.statvfs(path.parent)
+        room = os.statvfs(links.real(path).parent)
     except OSError:
         return False
     return room.f_blocks > 0 and room.f_bavail * room.f_frsize < SIZE_OF_SHM
+
+
+def code(error: Exception) -> int:
+    """Return the result code of an error of SQLite's, extended or not; 0 where it has none."""
+    return getattr(error, "sqlite_errorcode", None) or 0
 
 
 def translate(path: Path, code: int, text: str) -> StoreError:
@@ -136,6 +155,8 @@ def translate(path: Path, code: int, text: str) -> StoreError:
         return missing(path)
     if primary == ERROR and text.startswith(("no such table", "no such column", "ON CONFLICT clause")):
         return schema(path, text)
+    if primary == ERROR and text.startswith(FOREIGN_KEY_MISMATCH):
+        return SchemaError(where, text, ON_MISMATCH)
     if primary in (READONLY, CANTOPEN):
         problem = "the database can't be written" if primary == READONLY else "the database can't be opened"
         return StoreReadOnlyError(where, problem, _permission_advice(path))
@@ -145,9 +166,17 @@ def translate(path: Path, code: int, text: str) -> StoreError:
     return kind(where, problem.format(text=text), advice)
 
 
+def _named(way: links.Route) -> str:
+    """Name the links of a route."""
+    first, *others = way.links
+    if not others:
+        return f"the symbolic link {first} leads"
+    return f"the symbolic links {', '.join(map(str, way.links[:-1]))} and {others[-1]} lead"
+
+
 def _permission_advice(path: Path) -> str:
     return (
         f"user id {os.geteuid()} needs to read and write the file, its -wal and -shm, and the directory "
-        f"{path.parent}; `bangeod check` says which of them is wrong; where none is, the file system is read-only "
-        "(dmesg, mount), or the unit's ReadWritePaths= lacks the directory"
+        f"{links.real(path).parent}; `bangeod check` says which of them is wrong; where none is, the file system is "
+        "read-only (dmesg, mount), or the unit's ReadWritePaths= lacks the directory"
     )

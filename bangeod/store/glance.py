@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from bangeod.store import faults, queries
+from bangeod.store import faults, links, queries
 from bangeod.store.engine import engine
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def manner(path: Path) -> str:
 
 def is_open_somewhere(path: Path) -> bool:
     """Say whether the files that a database in WAL mode has while it is open are there, or can't be seen."""
-    return any(not faults.is_missing(Path(f"{path}{suffix}")) for suffix in ("-wal", "-shm"))
+    return any(not faults.is_missing(links.beside(path, suffix)) for suffix in ("-wal", "-shm"))
 
 
 def _is_in_wal_mode(path: Path) -> bool:

@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bangeod.errors import StoreError
-from bangeod.store import faults, glance, queries
+from bangeod.store import children, faults, glance, queries
+from bangeod.store.children import ForeignKey
 from bangeod.store.columns import Table, UnfitError
 from bangeod.store.engine import engine
 from bangeod.store.sqlite import look_at_tables
-from bangeod.store.time_trial import Refusal, refusals
+from bangeod.store.time_trial import RefusedTime, refusals
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 WAL: Final = "wal"
 CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
+ON_UNWORKABLE: Final = (
+    "look at the triggers and foreign keys of this table and at what they refer to, and start the web app once so that "
+    "it migrates its tables"
+)
 STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the time
 SAMPLE: Final = 5_000  # rows, the last ones, where looking at all would take too long; some 5 ms
 NO_LIMIT: Final = -1
@@ -47,7 +52,16 @@ class Look(NamedTuple):
     sessions: int | None = None
     expired: int | None = None
     times: Sequence[Times] = ()  # of each table that has such a column
-    refusals: Sequence[Refusal] = ()  # of the times that are written
+    refusals: Sequence[RefusedTime] = ()  # of the times that are written
+    without_index: Sequence[ForeignKey] = ()  # that a deletion has to look at
+
+
+class UnworkableError(UnfitError):
+    """SQLite refuses the statements of the jobs; ``advice`` says what to do."""
+
+    def __init__(self, problem: str, advice: str) -> None:
+        self.advice = advice
+        super().__init__(problem)
 
 
 class Wish(NamedTuple):
@@ -86,6 +100,7 @@ def _inspect(wish: Wish) -> Look:
 
 def _look(wish: Wish, parameters: str) -> Look:
     with glance.opened(wish.path, parameters, wish.busy_timeout) as connection:
+        connection.execute(queries.FOREIGN_KEYS)
         connection.text_factory = _decode  # an example of what can't be read need be no UTF-8
         _, seen = look_at_tables(connection, None)
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
@@ -93,7 +108,8 @@ def _look(wish: Wish, parameters: str) -> Look:
         geo = tables["geo_cache"]
         refused = [] if isinstance(geo, UnfitError) else refusals(connection, geo, int(wish.now))
         may_count = mode == WAL or parameters == glance.ALONE  # else a reader would make writers wait
-        return _counted(connection, Look(mode, tables, refusals=refused), wish, may_count=may_count)
+        look = Look(mode, tables, refusals=refused, without_index=children.without_index(connection))
+        return _counted(connection, look, wish, may_count=may_count)
 
 
 def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: bool) -> Look:
@@ -139,7 +155,8 @@ def _compile(connection: "Connection", table: Table | UnfitError) -> Table | Unf
     except engine.OperationalError as error:
         if getattr(error, "sqlite_errorcode", faults.ERROR) != faults.ERROR:
             raise
-        return UnfitError(f"table {table.name} can't be worked with: {error}")
+        advice = faults.ON_MISMATCH if faults.FOREIGN_KEY_MISMATCH in str(error) else ON_UNWORKABLE
+        return UnworkableError(f"table {table.name} can't be worked with: {error}", advice)
     return table
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from bangeod.store import links
+
 Identity = tuple[int, int]  # device and inode
 
 
@@ -9,17 +11,13 @@ class LogBeside:
     """The log that was seen while a database was in its place. Only stat()ed; that drops none of SQLite's locks."""
 
     def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + "-wal")
+        self.path = links.beside(database, "-wal")
         self._database = database
         self._seen: Identity | None = None
 
     def see(self) -> None:
         """Take the log that is there for that of the database, which is in its place."""
         self._seen = _identity(self.path)
-
-    def forget(self) -> None:
-        """Know of none."""
-        self._seen = None
 
     @property
     def is_known(self) -> bool:

@@ -14,12 +14,13 @@ from bangeod.errors import StoreError, StoreMissingError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Entry, Geo, Row
 from bangeod.store import time_forms, times
-from bangeod.store.port import Census, Deleted
+from bangeod.store.port import Census, Deleted, Refusal
 from bangeod.store.time_forms import TimeForms
 
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org", "cached_at", "last_seen")
 SESSION_COLUMNS = ("token", "created_at", "expires_at")
 
+K = TypeVar("K")
 T = TypeVar("T")
 RawRow = dict[str, object]  # column to value, of any type that SQLite can store; a missing column is NULL
 
@@ -30,12 +31,14 @@ class MemoryStore:
     ``geo_cache`` maps the key of a row to its other columns, ``sessions`` the id. Every page, slice and
     statement is one step. A step waits while ``gate`` is cleared, raises StoreMissingError while ``lost`` is
     true, and raises the fault that ``fail_next`` planned for it; what raises has changed nothing. A row whose
-    key is no text is handed out and deleted like any other, under ``str`` of the key.
+    key is no text is handed out and deleted like any other, under ``str`` of the key. A row whose key is in
+    ``held_back`` is not deleted; that says why.
     """
 
     def __init__(self, *, page_size: int = 3, slice_size: int = 2) -> None:
         self.geo_cache: dict[object, RawRow] = {}
         self.sessions: dict[int, RawRow] = {}
+        self.held_back: dict[object, str] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self.lost = False
@@ -118,11 +121,13 @@ class MemoryStore:
         for keys in _parts(list(self.geo_cache), self._page_size):
             await self._step()
             page = {key: self.geo_cache[key] for key in keys if key in self.geo_cache}
-            stale = _stale(page, before, keep)
-            yield Deleted(self._forget(stale), *_unreadable(row.get("last_seen") for row in page.values()))
-        while max_rows and self._above(max_rows, keep):
+            deleted = self._delete(self.geo_cache, _stale(page, before, keep), str)
+            yield _with_unreadable(deleted, (row.get("last_seen") for row in page.values()))
+        tried = set(_stale(self.geo_cache, before, keep))
+        while max_rows and (above := self._above(max_rows, keep, tried=tried)[: self._slice_size]):
             await self._step()
-            yield Deleted(self._forget(self._above(max_rows, keep)[: self._slice_size]))
+            tried.update(above)
+            yield self._delete(self.geo_cache, [key for key in above if key in self.geo_cache], str)
 
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
         """Count what ``delete_stale`` would delete."""
@@ -138,9 +143,8 @@ class MemoryStore:
             await self._step()
             page = {number: self.sessions[number] for number in numbers if number in self.sessions}
             expired = [number for number, row in page.items() if _has_expired(row, now)]
-            for number in expired:
-                del self.sessions[number]
-            yield Deleted([""] * len(expired), *_unreadable(row.get("expires_at") for row in page.values()))
+            deleted = self._delete(self.sessions, expired, lambda _number: "")
+            yield _with_unreadable(deleted, (row.get("expires_at") for row in page.values()))
 
     async def count_expired(self, now: int) -> Census:
         """Count what ``delete_expired`` would delete."""
@@ -180,16 +184,30 @@ class MemoryStore:
             for key in keys:
                 _update(self.geo_cache[key], entry, _stamps(entry, forms))
 
-    def _forget(self, keys: Sequence[object]) -> list[str]:
-        for key in keys:
-            del self.geo_cache[key]
-        return [str(key) for key in keys]
+    def _delete(self, table: dict[K, RawRow], keys: Sequence[K], label: Callable[[K], str]) -> Deleted:
+        """Delete what is not held back."""
+        going = [key for key in keys if key not in self.held_back]
+        refusals = [Refusal(label(key) or f"id = {key}", self.held_back[key]) for key in keys if key in self.held_back]
+        for key in going:
+            del table[key]
+        first = refusals[0] if refusals else None
+        return Deleted([label(key) for key in going], refused=len(refusals), refusal=first)
 
-    def _above(self, max_rows: int, keep: Callable[[str], bool], gone: Collection[object] = ()) -> list[object]:
-        """Return the rows that must go for ``max_rows`` to be left once ``gone`` are: kept ones last."""
+    def _above(
+        self,
+        max_rows: int,
+        keep: Callable[[str], bool],
+        gone: Collection[object] = (),
+        tried: Collection[object] = (),
+    ) -> list[object]:
+        """Return the rows that must go for ``max_rows`` to be left once ``gone`` are: kept ones last.
+
+        What was ``tried`` stays if it is there.
+        """
         excess = len(self.geo_cache) - len(gone) - max_rows
         seen = {key: times.read(row.get("last_seen")) for key, row in self.geo_cache.items()}
-        ages = [(keep(str(key)), at, key) for key, at in seen.items() if at is not None and key not in gone]
+        passed_over = {*gone, *tried}
+        ages = [(keep(str(key)), at, key) for key, at in seen.items() if at is not None and key not in passed_over]
         return [key for _, _, key in sorted(ages, key=lambda age: age[:2])[: max(0, excess)]]
 
 
@@ -243,6 +261,11 @@ def _stale(rows: Mapping[object, RawRow], before: int, keep: Callable[[str], boo
 def _has_expired(row: RawRow, now: int) -> bool:
     expires = times.read(row.get("expires_at"))
     return expires is not None and expires <= now * times.MICROSECONDS
+
+
+def _with_unreadable(deleted: Deleted, values: Iterable[object]) -> Deleted:
+    unreadable, example = _unreadable(values)
+    return deleted._replace(unreadable=unreadable, example=example)
 
 
 def _unreadable(values: Iterable[object]) -> tuple[int, str | None]:

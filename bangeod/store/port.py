@@ -6,12 +6,21 @@ from typing import NamedTuple, Protocol
 from bangeod.geo.model import Entry, Row
 
 
+class Refusal(NamedTuple):
+    """A row that the database does not let go."""
+
+    key: str  # of geo_cache the text of the address; of sessions what a person finds it by
+    problem: str
+
+
 class Deleted(NamedTuple):
     """One committed slice of a deletion, or a page of rows passed over (then with no keys)."""
 
     keys: Sequence[str]  # of geo_cache rows: the text of the address; of sessions: empty strings
     unreadable: int = 0  # rows of this page whose time can't be read; they stay
     example: str | None = None  # one of the unreadable values
+    refused: int = 0  # rows that the database does not let go (a foreign key, a trigger); they stay
+    refusal: Refusal | None = None  # one of them
 
 
 class Census(NamedTuple):
@@ -63,7 +72,7 @@ class Store(Protocol):
         """Delete rows of geo_cache last seen before ``before``, but those whose key ``keep`` holds.
 
         Where more than ``max_rows`` (0: no cap) would be left, the ones seen longest ago go too, the kept
-        ones last.
+        ones last. A row that the database does not let go counts as one that is left; none is tried twice.
         """
 
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:

@@ -1,6 +1,7 @@
 """Writing in slices: between two of them the lock stays free for the web app, and the log is kept short."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -8,7 +9,7 @@ import structlog
 from bangeod.errors import StoreError, StoreLockedError, StoreReplacedError
 from bangeod.store.checkpoint import checkpoint
 from bangeod.store.connection import SharedFile
-from bangeod.store.slicing import CheckpointPlan, Slicer, pause_after
+from bangeod.store.slicing import FIRST, LONGEST_SHARE, CheckpointPlan, Slicer, pause_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,17 +37,22 @@ class WriteGate:
         self._failed = False  # the last write did; whoever asked for it says so
         self._problem: str | None = None  # why the last checkpoint failed
 
-    async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> tuple[T, float]:
-        """Pay what the last write owes, then run ``work``, on so many rows, as SharedFile.write does."""
+    async def write(
+        self, work: "Callable[[Connection], T]", *, rows: "Callable[[T], int]", apart: bool = False
+    ) -> tuple[T, float]:
+        """Pay what the last write owes, then run ``work`` as SharedFile.write does, or with ``apart`` write_apart.
+
+        ``rows`` tells from its result how many rows it has written.
+        """
         async with self._turn:
             self._failed = True
             if self._checkpoint_due:
                 await self._checkpoint()
             await self._pause()
-            result, held = await self._file.write(work)
+            result, held = await (self._file.write_apart(work) if apart else self._file.write(work))
             self._failed = False
             self._owe(held)
-            self._checkpoint_due = self._plan.committed(rows)
+            self._checkpoint_due = self._plan.committed(rows(result), apart=apart)
             return result, held
 
     async def finish(self) -> None:
@@ -95,9 +101,10 @@ class WriteGate:
 class SliceWriter:
     """The slices of one operation: the gate, and a size that follows what the slices take."""
 
-    def __init__(self, gate: WriteGate, max_lock_time: float) -> None:
+    def __init__(self, gate: WriteGate, max_lock_time: float, *, first: int = FIRST) -> None:
         self._gate = gate
-        self._slicer = Slicer(max_lock_time)
+        self._slicer = Slicer(max_lock_time, first)
+        self.longest = max_lock_time * LONGEST_SHARE  # seconds; what can stop between two rows stops then
 
     @property
     def size(self) -> int:
@@ -106,6 +113,12 @@ class SliceWriter:
 
     async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> T:
         """Commit one slice of ``rows`` rows."""
-        result, held = await self._gate.write(work, rows=rows)
+        result, held = await self._gate.write(work, rows=lambda _result: rows)
         self._slicer.measured(rows, held)
+        return result
+
+    async def write_some(self, work: "Callable[[Connection], Sequence[T]]", *, apart: bool) -> Sequence[T]:
+        """Commit one slice of as many rows as ``work`` gets through; it returns something for each."""
+        result, held = await self._gate.write(work, rows=len, apart=apart)
+        self._slicer.measured(len(result), held)
         return result

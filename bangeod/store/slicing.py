@@ -19,11 +19,13 @@ LARGEST = 350
 FIRST = 50
 GROWTH = 2.0  # a slice is at most this much larger than the last one
 AIM = 0.28  # of the longest time allowed: with the default of 10 ms the web app looks again at 3 ms
+LONGEST_SHARE = 0.5  # of it, after which what goes row by row stops: a first slice of that kind was sized for another
 SMOOTHING = 0.5  # the weight of the newest measurement
 PAUSE_RATIO = 1.2  # how much longer the lock is free than it was held
 
 WAL_FRAMES = 600  # the length of the log at which a checkpoint is worth its two fsyncs
 LEAST_FRAMES_A_ROW = 0.25  # rows that shared a page may be followed by some that do not
+FRAMES_APART = 5  # that a row makes in a transaction of its own: the table's page, and one or two of each index
 LONG_LOG = 900  # frames; longer than this, and the web app's commits begin to checkpoint
 SHORTEST_WAIT = 0.05  # seconds
 LONGEST_WAIT = 1.0  # seconds
@@ -32,10 +34,10 @@ LONGEST_WAIT = 1.0  # seconds
 class Slicer:
     """Chooses the number of rows of each slice so that it holds the lock for hardly ever more than ``longest``."""
 
-    def __init__(self, longest: float) -> None:
+    def __init__(self, longest: float, first: int = FIRST) -> None:
         self._target = longest * AIM
         self._per_row: float | None = None  # seconds
-        self._size = FIRST
+        self._size = first
 
     @property
     def size(self) -> int:
@@ -82,9 +84,12 @@ class CheckpointPlan:
         self._rows = 0  # since the log was looked at
         self._length = 0  # frames by then
 
-    def committed(self, rows: int) -> bool:
-        """Count a slice of so many rows; return whether a checkpoint is due."""
-        self._rows += rows
+    def committed(self, rows: int, *, apart: bool = False) -> bool:
+        """Count a slice of so many rows, or so many transactions of one row; return whether a checkpoint is due."""
+        if apart:
+            self._length += rows * FRAMES_APART
+        else:
+            self._rows += rows
         return self._expected >= WAL_FRAMES
 
     def checkpointed(self, frames: int, *, emptied: bool) -> None:

@@ -2,19 +2,21 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bangeod.geo.model import Entry, Row
 from bangeod.store import columns, faults, housekeeping, queries, sweep
+from bangeod.store.cap import Overflow
 from bangeod.store.columns import Column, Table, UnfitError
 from bangeod.store.connection import SharedFile
 from bangeod.store.form_watch import FormWatch
 from bangeod.store.geo_rows import OddKeys, read_page, rows_by_address, write_slice
 from bangeod.store.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
 from bangeod.store.port import Census, Deleted
+from bangeod.store.removal import Due, Removal
 from bangeod.store.slices import SliceWriter, WriteGate
 
 if TYPE_CHECKING:
@@ -117,28 +119,39 @@ class SqliteStore:
         """Delete stale rows, and what is above ``max_rows``."""
         table = await self._aged_geo_table()
         limit = before * MICROSECONDS
-        writer = SliceWriter(self._gate, self.max_lock_time)
+        writer = self._deleter()
 
-        def stale(due: sweep.Due) -> bool:
+        def stale(due: Due) -> bool:
             return not keep(due.label)
 
         try:
-            async with aclosing(sweep.sweep(self._file, table, writer, limit, goes=stale)) as slices:
+            removal = Removal(table, writer, limit)
+            async with aclosing(sweep.sweep(self._file, table, removal, limit, goes=stale)) as slices:
                 async for deleted in slices:
                     yield deleted
-            if not max_rows or await self._count(table) <= max_rows:
-                return
-            choice, upto = await sweep.overflow(self._file, table, max_rows, limit, keep=keep)
-
-            def above(due: sweep.Due) -> bool:
-                return choice.takes(due.micros, kept=keep(due.label))
-
-            async with aclosing(sweep.sweep(self._file, table, writer, upto, goes=above)) as slices:
-                async for deleted in slices:
-                    if deleted.keys:
+            if max_rows:
+                async with aclosing(self._delete_above(max_rows, table, writer, limit, keep)) as slices:
+                    async for deleted in slices:
                         yield deleted
         finally:
             await self._gate.finish()
+
+    async def _delete_above(
+        self, max_rows: int, table: Table, writer: SliceWriter, limit: int, keep: Callable[[str], bool]
+    ) -> AsyncGenerator[Deleted, None]:
+        """Delete what is above ``max_rows``. In the place of each row that may not go another goes."""
+        stays: set[object] = set()
+        while await self._count(table) > max_rows:
+            known = len(stays)
+            choice, upto = await sweep.overflow(self._file, table, max_rows, limit, keep=keep, stays=stays)
+            above = functools.partial(_is_above, choice=choice, limit=limit, keep=keep, stays=stays)
+            removal = Removal(table, writer, upto, stays)
+            async with aclosing(sweep.sweep(self._file, table, removal, upto, goes=above)) as slices:
+                async for deleted in slices:
+                    if deleted.keys or deleted.refused:
+                        yield deleted
+            if len(stays) == known:
+                return
 
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
         """Count what ``delete_stale`` would delete."""
@@ -153,10 +166,10 @@ class SqliteStore:
     async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
         """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
         table = await self._table("sessions")
-        writer = SliceWriter(self._gate, self.max_lock_time)
         limit = now * MICROSECONDS + 1
+        removal = Removal(table, self._deleter(), limit)
         try:
-            async with aclosing(sweep.sweep(self._file, table, writer, limit, goes=_always)) as slices:
+            async with aclosing(sweep.sweep(self._file, table, removal, limit, goes=_always)) as slices:
                 async for deleted in slices:
                     yield deleted
         finally:
@@ -186,6 +199,10 @@ class SqliteStore:
                 self._odd_keys.note(page)
                 yield page
 
+    def _deleter(self) -> SliceWriter:
+        """Begin with one row: what depends on it may be much, and to find it a whole table may have to be read."""
+        return SliceWriter(self._gate, self.max_lock_time, first=1)
+
     async def _count(self, table: Table) -> int:
         statement = table.sql(queries.COUNT)
         count: int = await self._file.read(lambda connection: connection.execute(statement).fetchone()[0])
@@ -207,8 +224,16 @@ class SqliteStore:
         return table
 
 
-def _always(_due: sweep.Due) -> bool:
+def _always(_due: Due) -> bool:
     return True
+
+
+def _is_above(
+    due: Due, *, choice: Overflow, limit: int, keep: Callable[[str], bool], stays: Collection[object]
+) -> bool:
+    """Say whether a row was chosen to go above the cap. What is stale has been tried."""
+    kept = keep(due.label)
+    return (kept or due.micros >= limit) and due.key not in stays and choice.takes(due.micros, kept=kept)
 
 
 def look_at_tables(connection: "Connection", known: int | None) -> tuple[int, dict[str, Table | UnfitError] | None]:

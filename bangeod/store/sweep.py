@@ -1,11 +1,8 @@
 """Deleting what is past its time from one table, in slices that the web app doesn't notice."""
 
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
 
 from bangeod.store import queries
 from bangeod.store.cap import Overflow
@@ -13,18 +10,10 @@ from bangeod.store.columns import Table
 from bangeod.store.connection import SharedFile
 from bangeod.store.paging import Bounds, pages
 from bangeod.store.port import Census, Deleted
-from bangeod.store.slices import SliceWriter
+from bangeod.store.removal import Due, Removal
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
-
-
-class Due(NamedTuple):
-    """A row that may go."""
-
-    key: object
-    label: str
-    micros: int
 
 
 class Found(NamedTuple):
@@ -52,7 +41,7 @@ def _finder(table: Table, before: int) -> "Callable[[Connection, Bounds], Found]
 
 
 async def sweep(
-    file: SharedFile, table: Table, writer: SliceWriter, before: int, *, goes: Callable[[Due], bool]
+    file: SharedFile, table: Table, removal: Removal, before: int, *, goes: Callable[[Due], bool]
 ) -> AsyncGenerator[Deleted, None]:
     """Delete the rows whose time is earlier than ``before`` (microseconds) and that ``goes`` lets go."""
     waiting: list[Due] = []
@@ -61,52 +50,14 @@ async def sweep(
             waiting += filter(goes, found.due)
             if found.unreadable:
                 yield Deleted((), found.unreadable, found.example)
-            while len(waiting) >= writer.size:
-                chunk, waiting = waiting[: writer.size], waiting[writer.size :]
-                yield await _delete(table, writer, chunk, before)
+            while len(waiting) >= removal.size:
+                deleted, settled = await removal.delete(waiting[: removal.size])
+                del waiting[:settled]
+                yield deleted
     while waiting:
-        chunk, waiting = waiting[: writer.size], waiting[writer.size :]
-        yield await _delete(table, writer, chunk, before)
-
-
-async def _delete(table: Table, writer: SliceWriter, chunk: Sequence[Due], before: int) -> Deleted:
-    """Delete by key what still is as old as it was found to be; another row may have taken the key since."""
-    if all(type(due.key) is int for due in chunk):  # other keys need not fit into JSON
-        with contextlib.suppress(_ChangedError):
-            return Deleted(await writer.write(_all_of(table, chunk, before), rows=len(chunk)))
-    return Deleted(await writer.write(_each_of(table, chunk, before), rows=len(chunk)))
-
-
-class _ChangedError(Exception):
-    """Not all rows are any more as they were found to be."""
-
-
-def _all_of(table: Table, chunk: Sequence[Due], before: int) -> "Callable[[Connection], list[str]]":
-    """Delete all, or nothing where a row is no longer there or no longer as old.
-
-    One statement runs without Python's lock. Else the write lock would be held while the event loop has that one.
-    """
-    statement = table.sql(queries.DELETE_ALL_DUE)
-    parameters = {"keys": msgspec.json.encode([due.key for due in chunk]).decode(), "before": before}
-
-    def work(connection: "Connection") -> list[str]:
-        if connection.execute(statement, parameters).rowcount != len(chunk):
-            raise _ChangedError
-        return [due.label for due in chunk]
-
-    return work
-
-
-def _each_of(table: Table, chunk: Sequence[Due], before: int) -> "Callable[[Connection], list[str]]":
-    """Delete row by row, whatever the keys are, and see which of them were still there."""
-    statement = table.sql(queries.DELETE_DUE)
-
-    def work(connection: "Connection") -> list[str]:
-        return [
-            due.label for due in chunk if connection.execute(statement, {"key": due.key, "before": before}).rowcount
-        ]
-
-    return work
+        deleted, settled = await removal.delete(waiting[: removal.size])
+        del waiting[:settled]
+        yield deleted
 
 
 async def census(file: SharedFile, table: Table, before: int, *, goes: Callable[[Due], bool]) -> Census:
@@ -122,22 +73,35 @@ async def census(file: SharedFile, table: Table, before: int, *, goes: Callable[
 
 
 async def overflow(
-    file: SharedFile, table: Table, max_rows: int, before: int, *, keep: Callable[[str], bool]
+    file: SharedFile,
+    table: Table,
+    max_rows: int,
+    before: int,
+    *,
+    keep: Callable[[str], bool],
+    stays: Collection[object] | None = None,
 ) -> tuple[Overflow, int]:
-    """Choose what goes above ``max_rows``, not counting what is stale (earlier than ``before``) anyway.
+    """Choose what goes above ``max_rows``.
+
+    What is stale (earlier than ``before``) does not count, as it goes anyway. But with ``stays`` it went, as far as it
+    may: what is stale still stays, as the rows of these keys do, and counts.
 
     Returns the choice and the time, in microseconds, at or after which no row goes.
     """
 
-    def read(connection: "Connection", bounds: Bounds) -> list[tuple[str, int | None]]:
+    def read(connection: "Connection", bounds: Bounds) -> list[tuple[object, str, int | None]]:
         statement = table.sql(queries.AGES_PAGE, first=bounds.first)
-        return [(str(label), micros) for label, micros in connection.execute(statement, bounds.parameters())]
+        found = connection.execute(statement, bounds.parameters())
+        return [(key, str(label), micros) for key, label, micros in found]
 
     choice = Overflow()
     async with aclosing(pages(file, table, read)) as read_pages:
         async for page in read_pages:
-            for label, micros in page:
+            for key, label, micros in page:
                 kept = keep(label)
-                if micros is None or micros >= before or kept:
+                is_stale = micros is not None and micros < before and not kept
+                if stays is not None and (is_stale or key in stays):
+                    choice.add(None, kept=kept)
+                elif not is_stale:
                     choice.add(micros, kept=kept)
     return choice, choice.decide(max_rows)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 
-class Refusal(NamedTuple):
+class RefusedTime(NamedTuple):
     """A time that a column does not take, and what SQLite says of it."""
 
     column: str
@@ -20,7 +20,7 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def refusals(connection: "Connection", table: Table, now: int) -> list[Refusal]:
+def refusals(connection: "Connection", table: Table, now: int) -> list[RefusedTime]:
     """Return the times that geo_cache does not take; ``now`` in epoch seconds.
 
     They are put into a copy of its last row, which fulfils whatever else the table asks for, or into a row with an
@@ -39,7 +39,7 @@ def refusals(connection: "Connection", table: Table, now: int) -> list[Refusal]:
                 try:
                     memory.execute(queries.SET_TIME.format(c=column), (value,))
                 except engine.IntegrityError as error:
-                    found.append(Refusal(column, value, str(error)))
+                    found.append(RefusedTime(column, value, str(error)))
     return found
 
 

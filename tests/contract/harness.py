@@ -38,6 +38,15 @@ TABLES = {
     "sqlite-utf-16le": (schema.GEO_CACHE, schema.SESSIONS),
     "sqlite-utf-16be": (schema.GEO_CACHE, schema.SESSIONS),
 }
+KEYS = {"geo_cache": "ip", "sessions": "id"}
+HELD_BACK = "held back"
+HOLD_BACK = (
+    "CREATE TABLE IF NOT EXISTS held_back_in_{table} (key PRIMARY KEY)",
+    (
+        "CREATE TRIGGER IF NOT EXISTS hold_back_in_{table} BEFORE DELETE ON {table} WHEN OLD.{column} IN "
+        f"(SELECT key FROM held_back_in_{{table}}) BEGIN SELECT RAISE(ABORT, '{HELD_BACK}'); END"
+    ),
+)
 KINDS = ("memory", *TABLES)
 
 
@@ -62,6 +71,12 @@ class Harness(Protocol):
 
     def put_session(self, expires_at: object) -> int:
         """Insert a session; return its id."""
+
+    def hold_back(self, table: str, key: object) -> None:
+        """Let the database refuse to delete a row, by its key in a table, and say that it is held back."""
+
+    def let_go(self, table: str, key: object) -> None:
+        """Let a row be deleted that was held back."""
 
     def geo(self) -> dict[object, RawRow]:
         """Return all rows of geo_cache as they stand, by key."""
@@ -93,6 +108,13 @@ class MemoryHarness:
 
     def put_session(self, expires_at: object) -> int:
         return self.store.put_session(expires_at)
+
+    def hold_back(self, table: str, key: object) -> None:
+        assert key in (self.store.geo_cache if table == "geo_cache" else self.store.sessions)
+        self.store.held_back[key] = HELD_BACK
+
+    def let_go(self, table: str, key: object) -> None:
+        del self.store.held_back[key]
 
     def geo(self) -> dict[object, RawRow]:
         return {key: dict(row) for key, row in self.store.geo_cache.items()}
@@ -136,6 +158,14 @@ class SqliteHarness:
         statement = f"INSERT INTO sessions (id, expires_at) SELECT coalesce(max(id), 0) + 1, {holder} FROM sessions"
         self._web_app.execute(statement, values)
         return max(self.sessions())
+
+    def hold_back(self, table: str, key: object) -> None:
+        for statement in HOLD_BACK:
+            self._web_app.execute(statement.format(table=table, column=KEYS[table]))
+        self._web_app.execute(f"INSERT INTO held_back_in_{table} VALUES (?)", (key,))
+
+    def let_go(self, table: str, key: object) -> None:
+        self._web_app.execute(f"DELETE FROM held_back_in_{table} WHERE key IS ?", (key,))
 
     def geo(self) -> dict[object, RawRow]:
         columns = ("ip", *GEO_COLUMNS)

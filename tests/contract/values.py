@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bangeod.clock import to_text
 from bangeod.geo.model import Entry, Geo
-from bangeod.store.port import Deleted, Store
+from bangeod.store.port import Deleted, Refusal, Store
 
 T = TypeVar("T")
 
@@ -40,8 +40,24 @@ async def write_all(store: Store, entries: Sequence[Entry]) -> list[Entry]:
     return await read_all(store.write(entries))
 
 
-async def total(slices: AsyncGenerator[Deleted, None]) -> Deleted:
-    """Run a deletion to its end and add up what it handed out."""
+class Total(NamedTuple):
+    """What a deletion did and passed over."""
+
+    keys: list[str]
+    unreadable: int
+    example: str | None
+
+
+class Refused(NamedTuple):
+    """What a deletion did and what it was refused."""
+
+    keys: list[str]
+    refused: int
+    refusal: Refusal | None
+
+
+async def total(slices: AsyncGenerator[Deleted, None]) -> Total:
+    """Run a deletion to its end, in which nothing is refused, and add up what it handed out."""
     keys: list[str] = []
     unreadable, example = 0, None
     async with aclosing(slices):
@@ -49,4 +65,18 @@ async def total(slices: AsyncGenerator[Deleted, None]) -> Deleted:
             keys += deleted.keys
             unreadable += deleted.unreadable
             example = example or deleted.example
-    return Deleted(sorted(keys), unreadable, example)
+            assert (deleted.refused, deleted.refusal) == (0, None)
+    return Total(sorted(keys), unreadable, example)
+
+
+async def refused(slices: AsyncGenerator[Deleted, None]) -> Refused:
+    """Run a deletion to its end, of which some is refused, and add up what it handed out."""
+    keys: list[str] = []
+    count, refusal = 0, None
+    async with aclosing(slices):
+        async for deleted in slices:
+            assert bool(deleted.refused) == (deleted.refusal is not None)
+            keys += deleted.keys
+            count += deleted.refused
+            refusal = refusal or deleted.refusal
+    return Refused(sorted(keys), count, refusal)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +110,12 @@ BROKEN = [
         "no such table: main.audit",
         id="trigger on a missing table",
     ),
+    pytest.param(
+        sql("CREATE TABLE grants (t TEXT REFERENCES sessions (created_at))", "CREATE INDEX t ON grants (t)"),
+        "schema",
+        'foreign key mismatch - "grants" referencing "sessions"',
+        id="foreign key to what is not unique",
+    ),
 ]
 
 
@@ -137,6 +144,21 @@ DOUBTFUL = [
         id="optional columns",
     ),
     pytest.param(sql("ALTER TABLE geo_cache DROP COLUMN last_seen"), "schema", "rows go by cached_at", id="last_seen"),
+    pytest.param(
+        sql('CREATE TABLE "my grants" (s REFERENCES sessions (id) ON DELETE CASCADE)'),
+        "schema",
+        "each row that is deleted from sessions has all of my grants read",
+        id="child without an index",
+    ),
+    pytest.param(
+        sql(
+            "CREATE TABLE grants (id INTEGER PRIMARY KEY REFERENCES Sessions ON DELETE CASCADE)",
+            "CREATE TABLE uses (g INTEGER REFERENCES grants (id))",
+        ),
+        "schema",
+        "each row that is deleted from grants has all of uses read",
+        id="grandchild without an index",
+    ),
     pytest.param(sql("PRAGMA journal_mode = DELETE"), "database", "journal mode is delete", id="journal mode"),
     pytest.param(
         sql(f"INSERT INTO geo_cache (ip, last_seen) VALUES ('8.8.8.8', '{text(timedelta(days=400))}')"),
@@ -162,6 +184,24 @@ def test_what_can_be_worked_with_is_a_warning(
     finding = only(check(place, status=GOOD), subject, "warning")
     assert problem in finding["problem"]
     assert everything_in(place.home) == before
+
+
+def test_child_tables_with_an_index_are_as_they_should_be(place: Installation) -> None:
+    sql(
+        "CREATE TABLE grants (role, s REFERENCES sessions (id), PRIMARY KEY (s, role))",
+        "CREATE TABLE seen (ip REFERENCES geo_cache (ip))",
+        "CREATE INDEX seen_ip ON seen (ip) WHERE ip IS NOT NULL",
+        "CREATE TABLE other (s REFERENCES seen (ip))",
+    )(place.database)
+    assert wrong(check(place, status=GOOD)) == []
+
+
+def test_following_the_advice_makes_the_index(place: Installation) -> None:
+    sql('CREATE TABLE "my grants" (s REFERENCES sessions (id), "a b")')(place.database)
+    mend = only(check(place, status=GOOD), "schema", "warning")["mend"]
+    _, path, statement = shlex.split(mend, comments=True)
+    sql(statement)(Path(path))
+    assert wrong(check(place, status=GOOD)) == []
 
 
 def test_a_locked_database_is_a_fault(place: Installation) -> None:

@@ -116,6 +116,23 @@ def test_what_the_unit_hides_is_a_fault(path: str, switch: str) -> None:
     assert f"{switch}no" in finding.mend
 
 
+def test_it_is_the_folder_that_a_link_leads_to_that_the_unit_must_let_be_written(tmp_path: Path) -> None:
+    link = tmp_path / "bangui.db"
+    link.symlink_to("/srv/data/bangui.db")
+    finding = only(unit.judge(read(PrivateTmp="no"), database(str(link))))
+    assert (finding.level, finding.where) == (Level.FAULT, "/srv/data")
+    assert "lets the service write nothing in the database's directory" in finding.problem
+    assert only(unit.judge(read(PrivateTmp="no", ReadWritePaths="/srv/data"), database(str(link)))).level is Level.OK
+
+
+def test_a_link_into_what_the_unit_hides_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "bangui.db").symlink_to("current")
+    (tmp_path / "current").symlink_to("/home/web/bangui.db")
+    finding = only(unit.judge(read(PrivateTmp="no", ReadWritePaths="/"), database(str(tmp_path / "bangui.db"))))
+    assert (finding.level, finding.where) == (Level.FAULT, "/home/web/bangui.db")
+    assert "ProtectHome=" in finding.problem
+
+
 def test_a_geo_database_and_fail2bans_in_a_home_directory_are_faults() -> None:
     mmdb, bans = Path("/root/country.mmdb"), Path("/home/f2b/fail2ban.sqlite3")
     settings = Settings(geo=Geo(mmdb=(mmdb,)), fail2ban=Fail2ban(database=bans))

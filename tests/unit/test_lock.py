@@ -98,6 +98,48 @@ def test_two_paths_to_one_database_share_one_lock(database: Path, tmp_path: Path
         DatabaseLock(link).acquire()
 
 
+def test_a_link_that_leads_elsewhere_takes_the_lock_along(database: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "other.db"
+    other.parent.mkdir()
+    link = tmp_path / "link.db"
+    link.symlink_to(database)
+    with DatabaseLock(link) as lock:
+        link.unlink()
+        link.symlink_to(other)
+        lock.acquire()
+        with pytest.raises(AlreadyServedError):
+            DatabaseLock(other).acquire()
+        with DatabaseLock(database) as old:
+            assert old.held
+
+
+def test_the_old_lock_is_kept_where_that_of_the_file_that_a_link_leads_to_is_taken(
+    database: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(database)
+    with DatabaseLock(link) as lock, DatabaseLock(tmp_path / "other.db"):
+        link.unlink()
+        link.symlink_to(tmp_path / "other.db")
+        with pytest.raises(AlreadyServedError):
+            lock.acquire()
+        with pytest.raises(AlreadyServedError):
+            DatabaseLock(database).acquire()
+
+
+def test_a_link_to_a_directory_that_is_not_there_is_named(database: Path, tmp_path: Path) -> None:
+    database.symlink_to(tmp_path / "gone" / "real.db")
+    with pytest.raises(StoreMissingError, match=rf"the symbolic link {database} leads to {tmp_path}/gone/real\.db"):
+        DatabaseLock(database).acquire()
+
+
+def test_links_that_lead_in_a_circle_are_named_and_no_lock_is_made(database: Path) -> None:
+    database.symlink_to(database.name)
+    with pytest.raises(StoreMissingError, match="lead in a circle"):
+        DatabaseLock(database).acquire()
+    assert not lock_file(database).exists()
+
+
 def test_the_database_itself_is_not_touched(database: Path) -> None:
     with DatabaseLock(database):
         assert not database.exists()

@@ -1,5 +1,7 @@
 """The database: whether SQLite can work with it, whether its tables fit, and the clock that its rows age by."""
 
+import os
+import shlex
 import stat
 import sys
 from collections.abc import Iterator
@@ -10,11 +12,12 @@ from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
 from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreReadOnlyError
 from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
-from bangeod.store import faults, times
+from bangeod.store import faults, links, times
+from bangeod.store.children import quoted as in_sql
 from bangeod.store.columns import GEO_COLUMNS, Table, UnfitError
 from bangeod.store.engine import IS_SAFE, engine
-from bangeod.store.inspection import SAMPLE, WAL, Look, Times, inspect
-from bangeod.store.time_trial import Refusal
+from bangeod.store.inspection import SAMPLE, WAL, Look, Times, UnworkableError, inspect
+from bangeod.store.time_trial import RefusedTime
 
 DATABASE: Final = "database"
 SCHEMA: Final = "schema"
@@ -30,9 +33,10 @@ def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Findi
     if problem:
         yield problem
         return
-    if not may_read:
+    if not (may_read and os.access(path, os.R_OK, effective_ids=True)):  # a link may lie in a closed directory
         yield warning(DATABASE, path, "was not looked into, as it may not be read", "mend its permissions, check again")
         return
+    yield from _other_names(path)
     try:
         look = inspect(path, now=now, busy_timeout=settings.database.busy_timeout)
     except StoreError as error:
@@ -72,24 +76,38 @@ def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterato
             f"stop the web app and bangeod, then: sqlite3 {quoted(path)} 'PRAGMA journal_mode = WAL'",
         )
     else:
-        yield ok(DATABASE, path, "a SQLite database in WAL mode")
+        leads = f"; symbolic links lead to {links.real(path)}" if links.route(path).links else ""
+        yield ok(DATABASE, path, f"a SQLite database in WAL mode{leads}")
     for name, table in look.tables.items():
         yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
     for seen in look.times:
         yield from _readable(path, seen)
     for refusal in look.refusals:
         yield _refused(path, refusal)
+    yield from _slow_children(path, look)
     yield from _ages(path, look, now, retention_days)
 
 
 def _unfit(path: Path, name: str, problem: UnfitError) -> Iterator[Finding]:
     what = "nothing is cached or cleaned up" if name == "geo_cache" else "expired sessions stay"
-    yield fault(
-        SCHEMA,
-        path,
-        f"{problem}; {what}",
-        "start the web app once so that it makes or migrates its tables, or set [database] path to its database",
-    )
+    advice = "start the web app once so that it makes or migrates its tables, or set [database] path to its database"
+    if isinstance(problem, UnworkableError):
+        advice = problem.advice
+    yield fault(SCHEMA, path, f"{problem}; {what}", advice)
+
+
+def _slow_children(path: Path, look: Look) -> Iterator[Finding]:
+    for key in look.without_index:
+        columns = ", ".join(map(in_sql, key.columns))
+        name = in_sql("_".join((key.child, *key.columns)))
+        statement = f"CREATE INDEX {name} ON {in_sql(key.child)} ({columns})"
+        yield warning(
+            SCHEMA,
+            path,
+            f"table {key.child} refers to {key.parent} by {', '.join(key.columns)}, and no index leads to its rows: "
+            f"each row that is deleted from {key.parent} has all of {key.child} read, with the database locked",
+            f"sqlite3 {quoted(path)} {shlex.quote(statement)}   # or have the web app's migrations make it",
+        )
 
 
 def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
@@ -137,7 +155,7 @@ def _readable(path: Path, seen: Times) -> Iterator[Finding]:
     yield warning(SCHEMA, path, problem, advice)
 
 
-def _refused(path: Path, refusal: Refusal) -> Finding:
+def _refused(path: Path, refusal: RefusedTime) -> Finding:
     problem = f"table geo_cache does not take the time {refusal.value!r} in column {refusal.column}: {refusal.reason}"
     advice = f"let the web app declare the column {refusal.column} TEXT or INTEGER, without a CHECK that refuses this"
     return fault(SCHEMA, path, f"{problem}; nothing is stored", advice)
@@ -181,6 +199,19 @@ def _wrong_file(path: Path) -> Finding | None:
         advice = "start the web app once so that it makes its tables, or restore the database from a backup"
         return fault(DATABASE, path, "is empty (0 bytes)", advice)
     return None
+
+
+def _other_names(path: Path) -> Iterator[Finding]:
+    """Warn of hard links. SQLite can't tell that two names are of one file, so each gets a log of its own."""
+    names = path.stat().st_nlink
+    if names > 1:
+        yield warning(
+            DATABASE,
+            path,
+            f"the file has {names} names (hard links): SQLite keeps a log beside each by which it is opened, and where "
+            "two programs use two of them the database is damaged",
+            f"find / -xdev -samefile {quoted(path)} 2>/dev/null   # keep one, make symbolic links of the others",
+        )
 
 
 def _explain(path: Path, error: StoreError) -> Finding:

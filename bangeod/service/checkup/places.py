@@ -13,6 +13,7 @@ from bangeod.service.checkup.permissions import SUBJECT, Access, Facts, Place, R
 from bangeod.service.history import STATE_FILE
 from bangeod.service.lock import SUFFIX
 from bangeod.service.sources import mmdb_paths
+from bangeod.store import links
 
 WORK = Access.READ | Access.WRITE
 WORK_IN = WORK | Access.SEARCH
@@ -34,7 +35,7 @@ class Survey(NamedTuple):
 
 def survey(settings: Settings, config: Path) -> Survey:
     """Look at everything with the rights of this process, by stat() alone."""
-    database = Path(os.path.realpath(settings.database.path))
+    database = links.real(settings.database.path)
     places = list(_places(settings, config, database))
     facts = {place.path: _look(place.path) for place in places}
     owners = (facts[path] for path in (database, database.parent))
@@ -76,8 +77,8 @@ def _places(settings: Settings, config: Path, database: Path) -> Iterator[Place]
         first = named.setdefault(place.path, place)
         named[place.path] = first._replace(needs=first.needs | place.needs)
     way: dict[Path, Place] = {}
-    for path in named:
-        for parent in (*path.parents, *Path(os.path.realpath(path)).parents):
+    for path in (settings.database.path, *named):
+        for parent in links.route(path).directories:
             if parent not in named:
                 what = f"the directory on the way to {path}"
                 way.setdefault(parent, Place(parent, what, Access.SEARCH, Remedy.GRANT))

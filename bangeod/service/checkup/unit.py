@@ -17,6 +17,7 @@ from bangeod.config import Settings
 from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
 from bangeod.service.checkup.identity import Identity, group_name
 from bangeod.service.sources import mmdb_paths
+from bangeod.store import links
 
 NAME: Final = "bangeod.service"
 SUBJECT: Final = "unit"
@@ -149,7 +150,7 @@ def _invisible(unit: Unit, settings: Settings) -> Iterator[Finding]:
     files = [settings.database.path, *mmdb_paths(settings), settings.state.directory]
     files += [settings.fail2ban.database] if settings.fail2ban.database else []
     files += [settings.api.socket] if settings.api.enabled else []
-    for path in dict.fromkeys(files):
+    for path in dict.fromkeys(passed for file in files for passed in _passed(file)):
         if not unit.sees(path):
             is_home = _lies_in(path, _HOMES)
             switch = "ProtectHome=" if is_home else "PrivateTmp="
@@ -161,7 +162,7 @@ def _invisible(unit: Unit, settings: Settings) -> Iterator[Finding]:
 
 
 def _unwritable(unit: Unit, settings: Settings) -> Iterator[Finding]:
-    places = {"database": settings.database.path.parent, "state": settings.state.directory}
+    places = {"database": links.real(settings.database.path).parent, "state": settings.state.directory}
     if settings.api.enabled:
         places["socket"] = settings.api.socket.parent
     for what, path in places.items():
@@ -222,6 +223,12 @@ def _bound(shown: Mapping[str, str], name: str) -> list[Path]:
 
 def _words(shown: Mapping[str, str], name: str) -> list[str]:
     return shlex.split(shown.get(name, ""))
+
+
+def _passed(path: Path) -> Iterator[Path]:
+    """Name a path, the links on its way, and where they lead."""
+    way = links.route(path)
+    yield from (path, *way.links, way.end)
 
 
 def _lies_in(path: Path, directories: Sequence[Path]) -> bool:
