@@ -27,6 +27,8 @@ IOERR: Final = 10
 CORRUPT: Final = 11
 FULL: Final = 13
 CANTOPEN: Final = 14
+PROTOCOL: Final = 15
+SCHEMA: Final = 17
 CONSTRAINT: Final = 19
 NOTADB: Final = 26
 
