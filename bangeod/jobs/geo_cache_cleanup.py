@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import SchemaError, StoreLockedError, StoreRefusedError
+from bangeod.geo.addresses import Kind
+from bangeod.geo.addresses import read as read_address
 from bangeod.geo.banned import Banned, Reading
 from bangeod.geo.cache import GeoCache
 from bangeod.jobs.bans import BanWatch
@@ -59,21 +61,24 @@ class GeoCacheCleanup:
             doubted = not jails.settled
         else:
             doubted = False
-        deletion = self._store.delete_stale(before, keep=jails.keep, max_rows=self._max_rows)
+        guard = _Guard(jails.keep)
+        deletion = self._store.delete_stale(before, keep=guard.keep, max_rows=self._max_rows)
         finished = await carry_out(deletion, tally, run, self._cache.forget)
         say = log.info if tally.deleted else log.debug
         say("geo_cache_cleanup_ran", deleted=tally.deleted, retention_days=self._retention_days)
         tally.warn()
+        guard.warn()
         tidied = await self._tidy(run) if finished else {}
-        figures = self._figures(deleted=tally.deleted, unreadable=tally.unreadable, **tidied)
+        figures = self._figures(deleted=tally.deleted, unreadable=tally.unreadable, **guard.figures(), **tidied)
         return Result(figures, finished and not doubted)
 
     async def _foretell(self, reading: Reading, before: int, tally: Tally) -> Result:
         """Say what would be deleted, were further looks to agree with this one on which jails are gone."""
         if not reading.complete:
             return Result(self._figures(skipped=BANS_UNREAD, would_delete=0), finished=False)
-        tally.count(await self._store.count_stale(before, keep=reading.banned.holds, max_rows=self._max_rows))
-        figures = self._figures(would_delete=tally.matching, unreadable=tally.unreadable)
+        guard = _Guard(reading.banned.holds)
+        tally.count(await self._store.count_stale(before, keep=guard.keep, max_rows=self._max_rows))
+        figures = self._figures(would_delete=tally.matching, unreadable=tally.unreadable, **guard.figures())
         return Result(figures)
 
     async def _hangs_on(self, gone: Banned, before: int) -> bool:
@@ -96,3 +101,29 @@ class GeoCacheCleanup:
 
     def _figures(self, **figures: object) -> dict[str, object]:
         return {**figures, "retention_days": self._retention_days}
+
+
+class _Guard:
+    """Keeps rows that have to stay: those that ``protected`` holds, and those whose address can't be read."""
+
+    def __init__(self, protected: Callable[[str], bool]) -> None:
+        self._protected = protected
+        self._invalid: set[str] = set()  # a key may be asked about more than once
+
+    def keep(self, key: str) -> bool:
+        """Say whether the row of this key stays."""
+        if self._protected(key):
+            return True
+        if read_address(key)[0] is not Kind.INVALID:
+            return False
+        self._invalid.add(key)
+        return True
+
+    def figures(self) -> Mapping[str, int]:
+        """Return how many rows stay because their address can't be read, where there are any."""
+        return {"invalid": len(self._invalid)} if self._invalid else {}
+
+    def warn(self) -> None:
+        """Say, once a run, that there are some."""
+        if self._invalid:
+            log.warning("invalid_addresses_kept", rows=len(self._invalid), example=min(self._invalid)[:80])

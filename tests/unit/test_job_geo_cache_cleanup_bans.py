@@ -71,6 +71,17 @@ async def test_rows_within_a_banned_network_stay_under_any_spelling(place: Place
     assert place.keys == inside
 
 
+async def test_rows_whose_address_cannot_be_read_stay_and_are_said_once(place: Place) -> None:
+    place.put("root", "1.2.3", NEVER, "9.9.9.0/24")
+    with capture_logs() as lines:
+        result = await place.run()
+    assert place.keys == {"root", "1.2.3", "9.9.9.0/24"}
+    assert (result.figures["deleted"], result.figures["invalid"], result.finished) == (1, 3, True)
+    assert [line for line in lines if line["log_level"] == "warning"] == [
+        {"event": "invalid_addresses_kept", "log_level": "warning", "rows": 3, "example": "1.2.3"}
+    ]
+
+
 # --- jails that are gone ---
 
 
