@@ -169,6 +169,12 @@ class StoreReplacedError(StoreError):
     of_database = False
 
 
+class StoreIncompleteError(StoreError):
+    """It was read in part only: there was no time for the rest, or it changed meanwhile."""
+
+    of_database = False
+
+
 class SchemaError(StoreError):
     """A table or a column that a job needs is missing or of a kind that can't be worked with; others may do."""
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from bangeod.errors import SourceError, SourcePausedError, StoreError, StoreRefusedError
+from bangeod.geo.banned import Reading, reading
+from bangeod.geo.banned import read as read_banned
 from bangeod.geo.cache import GeoCache
 from bangeod.geo.model import Entry, Geo, Origin
 from bangeod.geo.resolver import Resolver
@@ -84,16 +86,24 @@ class RemoteTable:
 
 
 class Bans:
-    """Who is banned, or why that can't be told."""
+    """Who is banned (addresses and networks), or why that can't be told.
 
-    def __init__(self, *ips: str, error: StoreError | None = None) -> None:
-        self.ips = frozenset(ips)
+    What ``next_readings`` holds is answered first, one a time; ``errors_after`` so many answers the next is an error.
+    """
+
+    def __init__(self, *banned: str, error: StoreError | None = None) -> None:
+        self.reading = reading(((what, "sshd") for what in map(read_banned, banned) if what), frozenset())
+        self.next_readings: list[Reading] = []
         self.error = error
+        self.errors_after: dict[int, StoreError] = {}
+        self.asked = 0
 
-    async def banned(self, now: int, within: float) -> frozenset[str]:
-        if self.error is not None:
-            raise self.error
-        return self.ips
+    async def banned(self, now: int, within: float) -> Reading:
+        error = self.errors_after.get(self.asked, self.error)
+        self.asked += 1
+        if error is not None:
+            raise error
+        return self.next_readings.pop(0) if self.next_readings else self.reading
 
 
 class RefusingStore(MemoryStore):

@@ -2,21 +2,27 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import structlog
 
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import SchemaError, StoreLockedError, StoreRefusedError
+from bangeod.geo.addresses import Kind
 from bangeod.geo.addresses import read as read_address
+from bangeod.geo.banned import Banned, Reading
 from bangeod.geo.cache import GeoCache
 from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.deletion import Tally, carry_out
+from bangeod.jobs.gone_jails import GoneJails
 from bangeod.jobs.job import JobId, Result, Run
 from bangeod.jobs.turns import in_turns
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
+
+BANS_UNREAD: Final = "bans_unread"  # why nothing is deleted
 
 
 class GeoCacheCleanup:
@@ -32,27 +38,59 @@ class GeoCacheCleanup:
         self._max_rows = max_rows
 
     async def run(self, run: Run) -> Result:
-        """Delete what is stale; rows of addresses that are banned now stay, and count as seen."""
+        """Delete what is stale; rows of what is banned now stay, and those of addresses count as seen.
+
+        Where a lock or too little time keeps it from knowing all who are banned, nothing is deleted.
+        """
         now = int(run.clock.now())
         before = now - self._retention_days * SECONDS_A_DAY
-        banned = await self._bans.banned_now(run)
-        keep = _holder(banned)
+        reading = await self._bans.look(run)
         tally = Tally("geo_cache", "last_seen")
         if run.dry:
-            tally.count(await self._store.count_stale(before, keep=keep, max_rows=self._max_rows))
-            return Result(self._figures(would_delete=tally.matching, unreadable=tally.unreadable))
-        async for ips in in_turns(banned):
+            return await self._foretell(reading, before, tally)
+        async for ips in in_turns(reading.banned.addresses):
             self._cache.see(ips)
         with contextlib.suppress(StoreRefusedError, SchemaError):  # what can't be written is no reason not to clean up
             await self._cache.flush_dirty(run.time_left)  # what was looked up since the last flush is no longer stale
-        deletion = self._store.delete_stale(before, keep=keep, max_rows=self._max_rows)
+        if not reading.complete:
+            log.debug("geo_cache_cleanup_skip", reason=BANS_UNREAD)
+            return Result(self._figures(skipped=BANS_UNREAD, deleted=0), finished=False)
+        jails = GoneJails(reading, run.clock.monotonic())
+        if await self._hangs_on(reading.of_gone_jails, before):
+            await self._bans.look_again(jails, run)
+            doubted = not jails.settled
+        else:
+            doubted = False
+        guard = _Guard(jails.keep)
+        deletion = self._store.delete_stale(before, keep=guard.keep, max_rows=self._max_rows)
         finished = await carry_out(deletion, tally, run, self._cache.forget)
         say = log.info if tally.deleted else log.debug
         say("geo_cache_cleanup_ran", deleted=tally.deleted, retention_days=self._retention_days)
         tally.warn()
+        guard.warn()
         tidied = await self._tidy(run) if finished else {}
-        counts = {"deleted": tally.deleted, "unreadable": tally.unreadable, **tally.refused()}
-        return Result(self._figures(**counts, **tidied), finished)
+        kept = {"unreadable": tally.unreadable, **tally.refused(), **guard.figures()}
+        figures = self._figures(deleted=tally.deleted, **kept, **tidied)
+        return Result(figures, finished and not doubted)
+
+    async def _foretell(self, reading: Reading, before: int, tally: Tally) -> Result:
+        """Say what would be deleted, were further looks to agree with this one on which jails are gone."""
+        if not reading.complete:
+            return Result(self._figures(skipped=BANS_UNREAD, would_delete=0), finished=False)
+        guard = _Guard(reading.banned.holds)
+        tally.count(await self._store.count_stale(before, keep=guard.keep, max_rows=self._max_rows))
+        figures = self._figures(would_delete=tally.matching, unreadable=tally.unreadable, **guard.figures())
+        return Result(figures)
+
+    async def _hangs_on(self, gone: Banned, before: int) -> bool:
+        """Say whether a row may go or stay by whether these bans count. What is not asked about here stays."""
+        if gone.networks or (gone and self._max_rows):
+            return True
+        async for ips in in_turns(gone.addresses):
+            rows = await self._store.find(ips)
+            if any(row.last_seen is not None and row.last_seen < before for row in rows.values()):
+                return True
+        return False
 
     async def _tidy(self, run: Run) -> Mapping[str, int]:
         """Tidy up in the time that is left. What can't be done now is done after the next run: it is no failure."""
@@ -62,12 +100,31 @@ class GeoCacheCleanup:
         except (TimeoutError, StoreLockedError):
             return {}
 
-    def _figures(self, **figures: int) -> dict[str, object]:
+    def _figures(self, **figures: object) -> dict[str, object]:
         return {**figures, "retention_days": self._retention_days}
 
 
-def _holder(banned: Collection[str]) -> Callable[[str], bool]:
-    """Return what says of a row's key whether its address is banned now."""
-    if not banned:
-        return lambda _key: False
-    return lambda key: read_address(key)[1] in banned
+class _Guard:
+    """Keeps rows that have to stay: those that ``protected`` holds, and those whose address can't be read."""
+
+    def __init__(self, protected: Callable[[str], bool]) -> None:
+        self._protected = protected
+        self._invalid: set[str] = set()  # a key may be asked about more than once
+
+    def keep(self, key: str) -> bool:
+        """Say whether the row of this key stays."""
+        if self._protected(key):
+            return True
+        if read_address(key)[0] is not Kind.INVALID:
+            return False
+        self._invalid.add(key)
+        return True
+
+    def figures(self) -> Mapping[str, int]:
+        """Return how many rows stay because their address can't be read, where there are any."""
+        return {"invalid": len(self._invalid)} if self._invalid else {}
+
+    def warn(self) -> None:
+        """Say, once a run, that there are some."""
+        if self._invalid:
+            log.warning("invalid_addresses_kept", rows=len(self._invalid), example=min(self._invalid)[:80])

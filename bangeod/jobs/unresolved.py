@@ -61,7 +61,7 @@ async def find_candidates(store: Store, bans: BanWatch, run: Run) -> Candidates:
             for row in page:
                 candidates.consider(row)
     now = int(run.clock.now())
-    async for ips in in_turns(await bans.banned_now(run)):
+    async for ips in in_turns((await bans.banned_now(run)).addresses):  # of networks no rows are made
         banned = [ip for ip in ips if read_address(ip)[0] is Kind.GLOBAL]
         candidates.consider_banned(banned, await store.find(banned), now)
     return candidates

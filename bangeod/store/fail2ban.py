@@ -6,122 +6,157 @@ their jails; and they never delete a row of it but for an unban by hand. There, 
 """
 
 import asyncio
-import contextlib
 import math
 import os
 import pwd
 import shlex
 import stat
 import threading
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.clock import SECONDS_A_DAY
-from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreMissingError, StoreReadOnlyError
-from bangeod.geo.addresses import Kind
-from bangeod.geo.addresses import read as read_address
+from bangeod.errors import (
+    StoreDamagedError,
+    StoreError,
+    StoreIncompleteError,
+    StoreLockedError,
+    StoreMissingError,
+    StoreReadOnlyError,
+)
+from bangeod.geo.banned import Reading
+from bangeod.geo.banned import reading as sort_out
 from bangeod.store import faults, glance, links, queries
 from bangeod.store.engine import engine
+from bangeod.store.fail2ban_pages import CutShortError, Locks, Source, Wait, bans
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 LATELY: Final = 30  # days; a ban of which nobody knows the end counts for so long
 ATTEMPT: Final = 0.25  # seconds that SQLite waits for a lock: it can't be interrupted, so it is asked again and again
-PAUSE: Final = 0.05  # seconds between two attempts at a locked database
-STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at whether to go on
 
+# Result codes of what began and could not be ended, or may go well the next time.
+_PASSING: Final = frozenset({faults.INTERRUPT, faults.IOERR, faults.PROTOCOL, faults.SCHEMA})
 _OTHER_FILE = 'set [fail2ban] database to its dbfile (fail2ban-client get dbfile), or to "" to do without'
 _RESTART = "systemctl restart fail2ban: it makes or repairs its tables when it starts"
 
 
-class Bans(NamedTuple):
-    """Who is banned: canonical addresses. Without known ends it is who was banned in the last ``LATELY`` days."""
+class _Shape(NamedTuple):
+    """What there is to be read."""
 
-    ips: frozenset[str]
+    source: Source
+    enabled: frozenset[str]  # the names of the enabled jails; none where that is not known
     ends_are_known: bool
 
 
 class Fail2banReader:
-    """Reads the database at ``path``; ``busy_timeout`` is how long to wait for a lock, in seconds."""
+    """Reads the database at ``path``; ``busy_timeout`` is how long to wait for a lock, in seconds.
 
-    def __init__(self, path: Path, *, busy_timeout: float) -> None:
+    ``wait`` waits for so many seconds, on the reading thread, or until the reading is given up.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float, wait: Wait = threading.Event.wait) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
+        self._wait = wait
         # One at a time: to close a file drops all locks that this process has on it, another reading's too. SQLite
-        # knows that of its own files, but not of those that glance.py opens without locks.
+        # knows that of its own files, but not of those that glance.py opens without locks. A thread that was given up
+        # may still be at it when the next one comes.
         self._reading = asyncio.Lock()
+        self._at_it = threading.Lock()
 
-    async def banned(self, now: int, within: float) -> frozenset[str]:
-        """Return the canonical addresses that are banned at ``now``: for good, or not at their end yet.
+    async def banned(self, now: int, within: float) -> Reading:
+        """Return who is banned at ``now``: for good, or not at their end yet.
 
-        Raises StoreError where the database can't be read, or not within so many seconds.
+        Raises StoreError where the database can't be read. That it is locked, or can't be read as a whole in so many
+        seconds, are StoreLockedError and StoreIncompleteError: the next reading may find more.
         """
         try:
             async with asyncio.timeout(within):
-                return (await self.read(now, patience=within / 2)).ips
+                return await self.read(now, patience=within / 2)
         except TimeoutError as error:
-            problem = "fail2ban's database can't be read: that takes longer than a job can wait"
-            raise StoreError(str(self._path), problem, "look at the disk: dmesg, df, mount") from error
+            raise self._incomplete("that takes longer than a job can wait") from error
 
-    async def read(self, now: int, *, patience: float = math.inf) -> Bans:
+    async def read(self, now: int, *, patience: float = math.inf) -> Reading:
         """Return who is banned at ``now``, in seconds since the epoch. Raises StoreError.
 
         A lock is waited for no longer than ``patience``, whatever the busy timeout.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + min(self._busy_timeout, patience)
-        while True:
+        async with self._reading:
+            given_up = threading.Event()
             try:
-                async with self._reading:
-                    return await self._attempt(now)
-            except StoreLockedError:
-                if loop.time() >= deadline:
-                    raise
-            await asyncio.sleep(PAUSE)
+                return await asyncio.to_thread(self._read, now, min(self._busy_timeout, patience), given_up)
+            finally:
+                given_up.set()  # a thread that goes on keeps the process from ending
 
-    async def _attempt(self, now: int) -> Bans:
-        abandoned = threading.Event()
+    def _read(self, now: int, patience: float, given_up: threading.Event) -> Reading:
+        while not self._at_it.acquire(timeout=ATTEMPT):
+            if given_up.is_set():
+                raise self._incomplete("an earlier reading hangs")
         try:
-            return await asyncio.to_thread(self._read, now, abandoned)
-        finally:
-            abandoned.set()  # a thread that goes on keeps the process from ending
-
-    def _read(self, now: int, abandoned: threading.Event) -> Bans:
-        self._look_at_file()
-        try:
-            with glance.opened(self._path, glance.manner(self._path), min(self._busy_timeout, ATTEMPT)) as connection:
-                connection.text_factory = _decode
-                connection.set_progress_handler(abandoned.is_set, STEPS)
-                connection.execute(queries.BEGIN_READING)  # one lock for all of it
-                statement = self._statement(connection)
-                moments = {"now": now, "since": now - LATELY * SECONDS_A_DAY}
-                rows = connection.execute(statement, moments).fetchall()  # at once: fail2ban can't write meanwhile
+            return self._look_into_it(now, patience, given_up)
+        except CutShortError as error:
+            raise self._incomplete(str(error)) from error
         except engine.Error as error:
             raise self._translated(error) from error
-        return Bans(frozenset(_addresses(rows, abandoned)), statement != queries.FAIL2BAN_LATELY)
+        finally:
+            self._at_it.release()
 
-    def _look_at_file(self) -> None:
-        """Say what stat() says already; and opening a pipe would wait for somebody to write to it."""
-        if faults.is_missing(self._path):
-            raise StoreMissingError(str(self._path), "there is no such fail2ban database", _OTHER_FILE)
-        with contextlib.suppress(OSError):  # a directory on the way is closed: SQLite's error is explained
-            mode = self._path.stat().st_mode  # not is_file(): from Python 3.14 on that hides what is closed
-            if not stat.S_ISREG(mode):
-                kind = "is a directory" if stat.S_ISDIR(mode) else "is no regular file"
-                raise StoreError(str(self._path), f"fail2ban's database can't be read: it {kind}", _OTHER_FILE)
+    def _look_into_it(self, now: int, patience: float, given_up: threading.Event) -> Reading:
+        before = self._look_at_file()
+        manner = glance.manner(self._path)
+        with glance.opened(self._path, manner, min(patience, ATTEMPT)) as connection:
+            connection.text_factory = _decode
+            alone = manner == glance.ALONE
+            found = self._pages(Locks(connection, given_up, patience=patience, alone=alone, wait=self._wait), now)
+        if faults.is_missing(self._path) or self._look_at_file() != before:
+            raise CutShortError("the file was moved or replaced meanwhile")
+        return found
 
-    def _statement(self, connection: "Connection") -> str:
+    def _pages(self, locks: Locks, now: int) -> Reading:
+        done = locks.page(self._shape)
+        if done is None:
+            raise CutShortError("its tables can't be looked at in time")
+        shape, _ = done
+        moments = {"now": now, "since": now - LATELY * SECONDS_A_DAY}
+        return sort_out(bans(locks, shape.source, moments), shape.enabled, ends_are_known=shape.ends_are_known)
+
+    def _look_at_file(self) -> tuple[int, int] | None:
+        """Say what stat() says already; and opening a pipe would wait for somebody to write to it.
+
+        Returns what tells the file from another one; None where a directory on the way is closed: SQLite's error is
+        explained.
+        """
+        try:
+            found = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise StoreMissingError(str(self._path), "there is no such fail2ban database", _OTHER_FILE) from error
+        except OSError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            kind = "is a directory" if stat.S_ISDIR(found.st_mode) else "is no regular file"
+            raise StoreError(str(self._path), f"fail2ban's database can't be read: it {kind}", _OTHER_FILE)
+        return found.st_dev, found.st_ino
+
+    def _shape(self, connection: "Connection") -> _Shape:
         tables = {name for (name,) in connection.execute(queries.FAIL2BAN_TABLES)}
-        if "bips" in tables:
-            return queries.FAIL2BAN_BIPS
-        if "bans" in tables:
-            columns = {name for name, _ in connection.execute(queries.COLUMNS, ("bans",))}
-            return queries.FAIL2BAN_BANS if "bantime" in columns else queries.FAIL2BAN_LATELY
-        if not tables:
+        table = next((name for name in ("bips", "bans") if name in tables), None)
+        if table is None and tables:
+            raise StoreError(str(self._path), "this is no fail2ban database: it has no table bans", _OTHER_FILE)
+        if table is None:
             raise StoreError(str(self._path), "this fail2ban database is empty: it has no table bans", _RESTART)
-        raise StoreError(str(self._path), "this is no fail2ban database: it has no table bans", _OTHER_FILE)
+        columns = _columns(connection, table)
+        ends_are_known = table == "bips" or "bantime" in columns
+        still = queries.FAIL2BAN_STILL if ends_are_known else queries.FAIL2BAN_LATELY
+        enabled = frozenset[str]()
+        if {"name", "enabled"} <= _columns(connection, "jails"):
+            enabled = frozenset(name for (name,) in connection.execute(queries.FAIL2BAN_JAILS))
+        return _Shape(Source.of(table, still, columns), enabled, ends_are_known)
+
+    def _incomplete(self, why: str) -> StoreIncompleteError:
+        problem = f"fail2ban's database can't be read: {why}"
+        return StoreIncompleteError(str(self._path), problem, "look at the disk: dmesg, df, mount")
 
     def _translated(self, error: Exception) -> StoreError:
         code = getattr(error, "sqlite_errorcode", None) or 0
@@ -130,6 +165,8 @@ class Fail2banReader:
             return StoreError(str(self._path), f"fail2ban's database can't be read: {problem}", advice)
         fault = faults.translate(self._path, code, str(error))
         match fault:
+            case _ if code & 0xFF in _PASSING:
+                return self._incomplete(fault.problem)
             case StoreLockedError():
                 advice = fault.advice
             case StoreReadOnlyError():
@@ -150,14 +187,8 @@ class Fail2banReader:
         return f"it belongs to root; as root: setfacl -m u:{user}:x {on_the_way} && setfacl -m u:{user}:r {files}"
 
 
-def _addresses(rows: Iterable[tuple[object]], abandoned: threading.Event) -> Iterator[str]:
-    """Read what fail2ban has banned; it bans networks and names too, which nobody looks up."""
-    for (banned,) in rows:
-        if abandoned.is_set():
-            return
-        kind, ip = read_address(banned)
-        if kind is not Kind.INVALID:
-            yield ip
+def _columns(connection: "Connection", table: str) -> frozenset[str]:
+    return frozenset(name for name, _ in connection.execute(queries.COLUMNS, (table,)))
 
 
 def _decode(raw: bytes) -> str:

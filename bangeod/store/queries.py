@@ -183,7 +183,22 @@ GIVE_BACK = "PRAGMA incremental_vacuum({pages})"
 # --- fail2ban's own database: bips has the last ban of each address in each jail, bans has every ban ----------------
 
 FAIL2BAN_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
-_STILL = "bantime < 0 OR timeofban + bantime > :now"  # -1 is for good; -2, after an upgrade from 0.10, nobody knows
-FAIL2BAN_BIPS = f"SELECT ip FROM bips WHERE {_STILL}"  # noqa: S608 - no input in it
-FAIL2BAN_BANS = f"SELECT DISTINCT ip FROM bans WHERE {_STILL}"  # noqa: S608 - no input in it
-FAIL2BAN_LATELY = "SELECT DISTINCT ip FROM bans WHERE timeofban > :since"
+FAIL2BAN_JAILS = "SELECT CAST(name AS TEXT) FROM jails WHERE enabled != 0"
+# What of it is in force at :now. -1 is for good; -2, after an upgrade from 0.10, nobody knows. It may be REAL.
+FAIL2BAN_STILL = "bantime <= -1 OR timeofban + bantime > :now"
+FAIL2BAN_JAIL_OF_BAN = "coalesce(CAST(jail AS TEXT), '')"
+FAIL2BAN_LATELY = "timeofban > :since"
+# A page comes as one value, JSON: between two rows Python's lock has to be had, and fail2ban would wait for that too.
+FAIL2BAN_PAGE_END = (
+    "SELECT max(k), count(*) FROM (SELECT rowid AS k FROM {table} WHERE rowid > :after ORDER BY rowid LIMIT :limit)"
+)
+FAIL2BAN_PAGE = (
+    "SELECT json_group_array(json_array(rowid, CASE typeof(ip) WHEN 'text' THEN ip END, {jail}))"
+    " FROM {table} WHERE rowid > :after AND rowid <= :upto AND ({still})"
+)
+FAIL2BAN_DATA = (  # a BLOB of JSON
+    "SELECT json_group_array(json_array(jail,"
+    " json_extract(text, '$.ip'), json_extract(text, '$.ip4'), json_extract(text, '$.ip6')))"
+    " FROM (SELECT {jail} AS jail, CAST(data AS TEXT) AS text"
+    " FROM json_each(:rowids) AS wanted CROSS JOIN {table} WHERE {table}.rowid = wanted.value) WHERE json_valid(text)"
+)

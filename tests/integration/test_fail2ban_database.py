@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import StoreLockedError
+from bangeod.geo.banned import Banned, Reading
 from bangeod.store.engine import engine
-from bangeod.store.fail2ban import LATELY, Bans, Fail2banReader
+from bangeod.store.fail2ban import LATELY, Fail2banReader
 from tests.real_fail2ban import Ban, Fail2ban
 
 NOW = 1_795_305_600
@@ -32,7 +33,11 @@ def fail2ban(tmp_path: Path, fail2bans_modules: Path) -> Iterator[Fail2ban]:
 
 
 async def banned(fail2ban: Fail2ban, now: int = NOW) -> set[str]:
-    return set(await Fail2banReader(fail2ban.path, busy_timeout=5).banned(now, within=30))
+    return set((await read(fail2ban, now)).banned.addresses)
+
+
+async def read(fail2ban: Fail2ban, now: int = NOW) -> Reading:
+    return await Fail2banReader(fail2ban.path, busy_timeout=5).banned(now, within=30)
 
 
 async def test_bans_end_or_stay_for_good(fail2ban: Fail2ban) -> None:
@@ -130,7 +135,7 @@ async def test_neither_waits_long_for_the_other(fail2ban: Fail2ban) -> None:
     while time.monotonic() < ends:
         began = time.monotonic()
         for seen in await asyncio.gather(*(reader.banned(int(time.time()), within=30) for _ in range(2))):
-            assert set(IPS) <= seen
+            assert set(IPS) <= seen.banned.addresses
         longest = max(longest, time.monotonic() - began)
         reads += 1
     report = fail2ban.tell("rest")
@@ -187,9 +192,11 @@ async def test_a_database_of_0_10_is_read_before_and_after_fail2ban_upgrades_it(
         connection.execute("INSERT INTO bans VALUES ('sshd', ?, ?, '{}')", (ip, NOW - ago))
     connection.close()
     reader = Fail2banReader(path, busy_timeout=5)
-    assert await reader.read(NOW) == Bans(frozenset(IPS[:1]), ends_are_known=False)
+    before = await reader.read(NOW)
+    assert (before.banned, before.ends_are_known) == (Banned({IPS[0]}), False)
     with Fail2ban(path, fail2bans_modules) as fail2ban:
         fail2ban.tell("clock", now=NOW)
-        assert await reader.read(NOW) == Bans(frozenset(IPS[:2]), ends_are_known=True)
+        after = await reader.read(NOW)
+        assert (after.banned, after.ends_are_known) == (Banned(set(IPS[:2])), True)
         fail2ban.tell("purge")
-        assert await reader.banned(NOW, within=30) == {IPS[0]}
+        assert (await reader.read(NOW)).banned == Banned({IPS[0]})

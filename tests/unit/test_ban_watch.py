@@ -27,7 +27,7 @@ def watch(source: Bans) -> BanWatch:
 async def told(watch: BanWatch, banned: str | None = None) -> list[Told]:
     """Ask once; return what of it a person is told: event, level, and what is the matter."""
     with capture_logs() as lines:
-        assert await watch.banned_now(Run.within(60, ManualClock())) == ({banned} if banned else set())
+        assert (await watch.banned_now(Run.within(60, ManualClock()))).addresses == ({banned} if banned else set())
     return [(line["event"], line["log_level"], line.get("problem")) for line in lines if line["log_level"] != "debug"]
 
 

@@ -33,7 +33,8 @@ def link(real: Path, tmp_path: Path) -> Path:
 
 
 async def banned(path: Path) -> set[str]:
-    return set(await Fail2banReader(path, busy_timeout=0.01).banned(NOW, within=30))
+    reading = await Fail2banReader(path, busy_timeout=0.01).banned(NOW, within=30)
+    return set(reading.banned.addresses)
 
 
 async def test_what_is_still_in_the_log_is_read(real: Path, link: Path) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import getpass
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bangeod.clock import SECONDS_A_DAY
-from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreMissingError, StoreReadOnlyError
-from bangeod.store import queries
+from bangeod.errors import (
+    StoreDamagedError,
+    StoreError,
+    StoreIncompleteError,
+    StoreLockedError,
+    StoreMissingError,
+    StoreReadOnlyError,
+)
+from bangeod.geo.banned import Banned
+from bangeod.store import fail2ban_pages, queries
 from bangeod.store.engine import engine
-from bangeod.store.fail2ban import LATELY, Bans, Fail2banReader
+from bangeod.store.fail2ban import LATELY, Fail2banReader
+from bangeod.store.fail2ban_pages import Locks, PageSize
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -25,6 +35,7 @@ LET_IN = rf"as root: setfacl -m u:{ME}:x /\S+ && setfacl -m u:{ME}:r '/.+/fail2b
 _LASTS = "timeofban INTEGER NOT NULL, bantime INTEGER NOT NULL, bancount INTEGER NOT NULL DEFAULT 1, data JSON"
 BANS = f"CREATE TABLE bans (jail TEXT NOT NULL, ip TEXT, {_LASTS})"
 BIPS = f"CREATE TABLE bips (ip TEXT NOT NULL, jail TEXT NOT NULL, {_LASTS}, PRIMARY KEY (ip, jail))"
+BAN_OF_GOOGLE = "INSERT INTO bips VALUES ('8.8.8.8', 'sshd', 0, -1, 1, '{}')"
 OLD_BANS = "CREATE TABLE bans (jail TEXT NOT NULL, ip TEXT, timeofban INTEGER NOT NULL, data JSON)"
 
 
@@ -48,7 +59,7 @@ def whole(path: Path) -> tuple[object, ...]:
 
 
 async def banned(path: Path) -> set[str]:
-    return set(await Fail2banReader(path, busy_timeout=0.01).banned(NOW, within=30))
+    return set((await Fail2banReader(path, busy_timeout=0.01).banned(NOW, within=30)).banned.addresses)
 
 
 CASES = [
@@ -97,14 +108,203 @@ async def test_before_0_11_who_was_banned_lately_counts_since_nobody_knows_the_e
     with fail2ban(path, OLD_BANS) as connection:
         for ip, ago in (("8.8.8.1", 0), ("8.8.8.2", month - 1), ("8.8.8.3", month), ("8.8.8.3", 400 * SECONDS_A_DAY)):
             connection.execute("INSERT INTO bans VALUES ('sshd', ?, ?, '{}')", (ip, NOW - ago))
-    bans = await Fail2banReader(path, busy_timeout=0).read(NOW)
-    assert bans == Bans(frozenset({"8.8.8.1", "8.8.8.2"}), ends_are_known=False)
+    reading = await Fail2banReader(path, busy_timeout=0).read(NOW)
+    assert (reading.banned, reading.ends_are_known) == (Banned({"8.8.8.1", "8.8.8.2"}), False)
 
 
 async def test_a_ban_that_an_upgrade_from_0_10_left_without_an_end_goes_on(path: Path) -> None:
     with fail2ban(path, BANS, BIPS) as connection:
         connection.execute("INSERT INTO bips VALUES ('8.8.8.8', 'sshd', ?, -2, 1, '{}')", (NOW - 10**6,))
     assert await banned(path) == {"8.8.8.8"}
+
+
+@pytest.mark.parametrize("bantime", ["600.25", "'abc'", "NULL", "9e999", "x'00'"])
+async def test_a_time_of_any_type_hides_no_other_ban(path: Path, bantime: str) -> None:
+    with fail2ban(path, BIPS.replace(" NOT NULL", "")) as connection:
+        connection.execute(f"INSERT INTO bips VALUES ('9.9.9.9', 'sshd', {bantime}, {bantime}, 1, '{{}}')")
+        connection.execute("INSERT INTO bips VALUES ('8.8.8.8', 'sshd', ?, 600.5, 1, '{}')", (NOW - 600,))
+    assert "8.8.8.8" in await banned(path)
+
+
+async def test_with_rndtime_a_ban_ends_at_a_fraction_of_a_second(path: Path) -> None:
+    with fail2ban(path, BIPS) as connection:
+        connection.execute("INSERT INTO bips VALUES ('8.8.8.1', 'sshd', ?, 600.5, 1, '{}')", (NOW - 600,))
+        connection.execute("INSERT INTO bips VALUES ('8.8.8.2', 'sshd', ?, 599.5, 1, '{}')", (NOW - 600,))
+    assert await banned(path) == {"8.8.8.1"}
+
+
+async def test_networks_are_told_from_addresses(path: Path) -> None:
+    with fail2ban(path, BIPS) as connection:
+        for text in ("8.8.4.0/24", "2001:DB8::1/32", "8.8.8.8/32", "2001:db9::1/128"):
+            connection.execute("INSERT INTO bips VALUES (?, 'sshd', 0, -1, 1, '{}')", (text,))
+    found = (await Fail2banReader(path, busy_timeout=0).read(NOW)).banned
+    assert found.addresses == {"8.8.8.8", "2001:db9::1"}
+    assert {str(network) for network in found.networks} == {"8.8.4.0/24", "2001:db8::/32"}
+
+
+DATA: list[tuple[object, set[str]]] = [
+    (b'{"matches": ["a", ["b", "c"]], "failures": 3, "ip4": "8.8.8.8", "user": "root"}', {"8.8.8.8"}),
+    (b'{"ip": "8.8.8.8", "ip4": "8.8.8.8"}', {"8.8.8.8"}),
+    (b'{"ip6": "2001:DB8::1", "ip4": "8.8.8.8"}', {"8.8.8.8", "2001:db8::1"}),
+    (b'{"ip": "8.8.4.0/24", "ip4": "8.8.4.4", "cidr": "24"}', {"8.8.4.0/24"}),
+    (b'{"ip": "8.8.8.8/32"}', {"8.8.8.8"}),
+    (b'{"ip": "nobody", "ip4": "8.8.8.8"}', {"8.8.8.8"}),
+    ('{"ip": "8.8.8.8"}', {"8.8.8.8"}),  # text
+    (b'{"matches": ["\xff\xfe"], "ip": "8.8.8.8"}', {"8.8.8.8"}),  # in another encoding
+    (b'{"ip": ["8.8.8.8"]}', set()),
+    (b'{"ip": {"ip": "8.8.8.8"}, "ip4": 134744072, "ip6": null}', set()),
+    (b'{"matches": {"ip": "8.8.8.8"}}', set()),
+    (b'["8.8.8.8", {"ip": "8.8.8.8"}]', set()),
+    (b'{"ip": "8.8.8.8"', set()),
+    (b"[" * 100_000, set()),
+    (b"", set()),
+    (b"\0\xff", set()),
+    (b"null", set()),
+    (None, set()),
+    (8, set()),
+]
+
+
+@pytest.mark.parametrize(("data", "expected"), DATA)
+async def test_where_the_id_is_no_address_the_data_has_it(path: Path, data: object, expected: set[str]) -> None:
+    with fail2ban(path, BANS, BIPS) as connection:
+        connection.execute("INSERT INTO bips VALUES ('user:root', 'web', 0, -1, 1, ?)", (data,))
+        connection.execute("INSERT INTO bips VALUES ('9.9.9.9', 'web', 0, -1, 1, ?)", (b'{"ip": "1.1.1.1"}',))
+        connection.execute("INSERT INTO bips VALUES ('over', 'web', 0, 1, 1, ?)", (b'{"ip": "1.1.1.1"}',))
+    found = (await Fail2banReader(path, busy_timeout=0).read(NOW)).banned
+    assert {*found.addresses, *map(str, found.networks)} == expected | {"9.9.9.9"}
+
+
+# --- jails ---
+
+JAILS = "CREATE TABLE jails(name TEXT NOT NULL UNIQUE, enabled INTEGER NOT NULL DEFAULT 1)"
+TWO_JAILS = [("8.8.8.1", "kept"), ("8.8.8.2", "gone"), ("8.8.8.3", "kept"), ("8.8.8.3", "gone"), ("8.8.8.4", "lost")]
+
+
+@pytest.mark.parametrize("schema", ["bips", "bans", "bans of 0.10"])
+async def test_bans_of_a_jail_that_is_disabled_while_another_is_enabled_are_told_apart(path: Path, schema: str) -> None:
+    tables = {"bips": (BANS, BIPS), "bans": (BANS,), "bans of 0.10": (OLD_BANS,)}[schema]
+    lasts = "" if schema == "bans of 0.10" else ", bantime"
+    insert = f"INSERT INTO {schema[:4]} (ip, jail, timeofban{lasts}) VALUES (?, ?, {NOW}{', -1' if lasts else ''})"
+    with fail2ban(path, JAILS, *tables) as connection:
+        connection.executemany(insert, TWO_JAILS)
+        connection.execute("INSERT INTO jails VALUES ('kept', 1), ('gone', 0), ('another', 0)")
+        reading = await Fail2banReader(path, busy_timeout=0).read(NOW)
+        assert reading.banned == Banned({"8.8.8.1", "8.8.8.3"})
+        assert reading.of_gone_jails == Banned({"8.8.8.2", "8.8.8.4"})
+        assert reading.enabled == {"kept"}
+        connection.execute("UPDATE jails SET enabled = 0")
+        assert await banned(path) == {"8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4"}
+
+
+# --- pages ---
+
+
+def many(path: Path, rows: int) -> None:
+    with fail2ban(path, BANS, BIPS, "BEGIN") as connection:
+        bans = ((f"8.{n >> 16}.{n >> 8 & 255}.{n & 255}",) for n in range(rows))
+        connection.executemany("INSERT INTO bips VALUES (?, 'sshd', 0, -1, 1, '{}')", bans)
+        connection.execute("COMMIT")
+
+
+class Meddler:
+    """In the place of waiting between two pages: something else is done to the database once."""
+
+    def __init__(self, path: Path, *statements: str) -> None:
+        self._path = path
+        self._statements = list(statements)
+        self.waits: list[float] = []
+
+    def __call__(self, given_up: threading.Event, seconds: float) -> bool:
+        self.waits.append(seconds)
+        if len(self.waits) == 3:
+            with fail2ban(self._path, *self._statements):  # no timeout: it does not wait for the reader
+                pass
+        return given_up.is_set()
+
+
+async def test_between_two_pages_fail2ban_may_write(path: Path) -> None:
+    many(path, 3_000)
+    wait = Meddler(
+        path,
+        "INSERT OR REPLACE INTO bips VALUES ('8.0.0.0', 'sshd', 0, -1, 2, '{}')",
+        "INSERT OR REPLACE INTO bips VALUES ('8.0.11.183', 'sshd', 0, -1, 2, '{}')",
+        "INSERT INTO bips VALUES ('9.9.9.9', 'sshd', 0, -1, 1, '{}')",
+        "DELETE FROM bips WHERE ip = '8.0.0.1'",
+    )
+    found = (await Fail2banReader(path, busy_timeout=0, wait=wait).read(NOW)).banned.addresses
+    assert len(wait.waits) > 3
+    assert len(found - {"9.9.9.9", "8.0.0.1"}) == 2_999
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE bips ADD COLUMN more", "DROP TABLE bips", "VACUUM"])
+async def test_what_renumbers_rows_or_alters_tables_makes_a_reading_incomplete(path: Path, change: str) -> None:
+    many(path, 3_000)
+    with pytest.raises(StoreIncompleteError, match="its tables were altered meanwhile"):
+        await Fail2banReader(path, busy_timeout=0, wait=Meddler(path, change)).read(NOW)
+
+
+@pytest.mark.parametrize("with_another", [True, False])
+async def test_a_file_that_is_moved_meanwhile_makes_a_reading_incomplete(path: Path, *, with_another: bool) -> None:
+    many(path, 3_000)
+
+    def wait(given_up: threading.Event, _seconds: float) -> bool:
+        if not moved.exists():
+            path.rename(moved)
+            if with_another:
+                many(path, 1)
+        return given_up.is_set()
+
+    moved = path.with_suffix(".20261130-000000")
+    with pytest.raises(StoreIncompleteError, match="moved or replaced meanwhile"):
+        await Fail2banReader(path, busy_timeout=0, wait=wait).read(NOW)
+
+
+async def test_a_page_that_takes_too_long_is_tried_again_with_fewer_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(path, 150)
+    read_page = Locks.page
+    tried: list[int] = []
+
+    def too_slow_for_many(self: Locks, work: Callable[["Connection"], object]) -> tuple[object, float] | None:
+        done = read_page(self, work)
+        rows = getattr(done and done[0], "rows", 0)
+        tried.append(rows)
+        return None if rows > 12 else done
+
+    monkeypatch.setattr(Locks, "page", too_slow_for_many)
+    monkeypatch.setattr(fail2ban_pages, "GROWTH", 1.0)
+    assert len(await banned(path)) == 150
+    assert tried[:3] == [0, 100, 12]  # the first one looks at the tables
+
+
+async def test_rows_that_can_never_be_read_in_time_make_a_reading_incomplete(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(path, 50)
+    monkeypatch.setattr(fail2ban_pages, "LONGEST", 0)
+    monkeypatch.setattr(fail2ban_pages, "STEPS", 1)
+    with pytest.raises(StoreIncompleteError, match="in time"):
+        await banned(path)
+
+
+def test_the_size_of_a_page_follows_the_time_that_pages_take() -> None:
+    size = PageSize()
+    assert size.rows == fail2ban_pages.FIRST
+    size.held(100, 0.001)
+    assert size.rows == 400  # no more than four times as large
+    size.held(400, 0.1)
+    assert size.rows == 200  # half of it would have taken as long as it should
+    size.held(200, 0.0)
+    for _ in range(9):
+        size.held(size.rows, 0.0)
+    assert size.rows == fail2ban_pages.LARGEST
+    assert size.took_too_long()
+    assert size.rows == fail2ban_pages.LARGEST // 8
+    while size.took_too_long():
+        pass
+    assert size.rows == fail2ban_pages.SMALLEST
 
 
 async def test_an_address_that_is_not_utf_8_does_not_hide_the_others(path: Path) -> None:
@@ -186,9 +386,9 @@ async def test_a_database_that_is_replaced_is_read_anew(path: Path, tmp_path: Pa
     for database, ip in ((path, "8.8.8.8"), (other, "9.9.9.9")):
         with fail2ban(database, BANS, BIPS) as connection:
             connection.execute("INSERT INTO bips VALUES (?, 'sshd', 0, -1, 1, '{}')", (ip,))
-    assert await reader.banned(NOW, within=30) == {"8.8.8.8"}
+    assert (await reader.read(NOW)).banned.addresses == {"8.8.8.8"}
     other.replace(path)
-    assert await reader.banned(NOW, within=30) == {"9.9.9.9"}
+    assert (await reader.read(NOW)).banned.addresses == {"9.9.9.9"}
 
 
 async def test_a_database_that_is_locked_is_read_at_the_next_run(path: Path) -> None:
@@ -199,13 +399,18 @@ async def test_a_database_that_is_locked_is_read_at_the_next_run(path: Path) -> 
     assert await banned(path) == set()
 
 
-async def test_a_lock_that_ends_in_time_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def end_of_lock(_seconds: float) -> None:
-        connection.execute("ROLLBACK")
-
+async def test_a_lock_that_ends_in_time_is_waited_for(path: Path) -> None:
     with fail2ban(path, BANS, BIPS, "BEGIN EXCLUSIVE") as connection:
-        monkeypatch.setattr(asyncio, "sleep", end_of_lock)
-        assert await Fail2banReader(path, busy_timeout=60).banned(NOW, within=120) == set()
+        loop, waiting = asyncio.get_running_loop(), asyncio.Event()
+
+        def wait(given_up: threading.Event, _seconds: float) -> bool:
+            loop.call_soon_threadsafe(waiting.set)
+            return given_up.wait(0.001)
+
+        reading = asyncio.create_task(Fail2banReader(path, busy_timeout=60, wait=wait).banned(NOW, within=120))
+        await waiting.wait()
+        connection.execute("ROLLBACK")
+        assert (await reading).complete
 
 
 async def test_a_lock_is_not_waited_for_to_the_end_of_the_time_that_there_is(path: Path) -> None:
@@ -222,10 +427,11 @@ async def test_who_waits_for_a_lock_can_be_cut_short(path: Path) -> None:
 async def test_a_reading_that_is_cut_short_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query without an end plays a huge table on a slow disk: were it not given up, this test would not end."""
     endless = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
-    monkeypatch.setattr(queries, "FAIL2BAN_BIPS", endless)
-    with fail2ban(path, BANS, BIPS):
+    monkeypatch.setattr(queries, "FAIL2BAN_PAGE", endless)
+    monkeypatch.setattr(fail2ban_pages, "LONGEST", 3_600)
+    with fail2ban(path, BANS, BIPS, BAN_OF_GOOGLE):
         pass
-    with pytest.raises(StoreError, match=r"takes longer than a job can wait; look at the disk"):
+    with pytest.raises(StoreIncompleteError, match=r"takes longer than a job can wait; look at the disk"):
         await Fail2banReader(path, busy_timeout=0).banned(NOW, within=0.01)
     await asyncio.get_running_loop().shutdown_default_executor()
 

@@ -12,6 +12,7 @@ from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
 from bangeod.config.values import goes_in_clear
 from bangeod.errors import StoreError
+from bangeod.geo.banned import Reading
 from bangeod.geo.sources.coverage import IPV4, IPV6, Coverage, together
 from bangeod.geo.sources.mmdb import MmdbFiles
 from bangeod.geo.sources.mmdb_slot import FileState, FileStatus
@@ -152,10 +153,24 @@ def fail2ban(settings: Settings, closed: Collection[Path], now: float) -> Iterat
         return
     reader = Fail2banReader(path, busy_timeout=settings.database.busy_timeout)
     try:
-        bans = asyncio.run(reader.read(int(now)))
+        found = asyncio.run(reader.read(int(now)))
     except StoreError as error:
         yield fault("fail2ban", path, error.problem, error.advice)
     else:
-        count = "1 address" if len(bans.ips) == 1 else f"{len(bans.ips):,} addresses"
-        lately = f"banned in the last {LATELY} days, which counts as banned now: before 0.11 fail2ban notes no end"
-        yield ok("fail2ban", path, f"{count} banned now" if bans.ends_are_known else f"{count} {lately}")
+        yield ok("fail2ban", path, _of_bans(found))
+
+
+def _of_bans(found: Reading) -> str:
+    """Count who is banned, as the jobs take it: bans of jails that are gone count no more."""
+    count = _counted(len(found.banned.addresses), "address", "addresses")
+    if found.banned.networks:
+        count += f" and {_counted(len(found.banned.networks), 'network', 'networks')}"
+    lately = f"banned in the last {LATELY} days, which counts as banned now: before 0.11 fail2ban notes no end"
+    text = f"{count} banned now" if found.ends_are_known else f"{count} {lately}"
+    gone = len(found.of_gone_jails.addresses) + len(found.of_gone_jails.networks)
+    left = f"; {_counted(gone, 'ban', 'bans')} left of jails that are no longer in force, which don't count"
+    return text + left if gone else text
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number:,} {many}"

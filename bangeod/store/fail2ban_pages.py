@@ -1,0 +1,226 @@
+"""Reading fail2ban's database in pages: each lock is short, and fail2ban gets its turn before the next one.
+
+fail2ban's connection has a rollback journal, so whoever reads keeps it from committing; it waits for 5 s, and then
+the row of a ban is lost for good. It waits with SQLite's busy handler, as the web app does (slicing.py), and once it
+has begun to wait for the readers to leave, SQLite lets no new one in.
+
+Between two pages the table may change. That is harmless. A page begins after the last rowid of the one before, and a
+new row has a rowid above all others; a row that is replaced (INSERT OR REPLACE, for a new ban of an old address) is a
+new row too. So who is banned all the while is met in his place, or further on, or twice, which counts as once. Who is
+banned or unbanned meanwhile may be met or not, as if the reading had been a little earlier or later: a rowid is taken
+again only by a row that follows the last one. What renumbers rows (VACUUM) or alters tables changes the version of
+the schema, and then the reading is incomplete.
+"""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from bangeod.geo.banned import Network
+from bangeod.geo.banned import read as read_banned
+from bangeod.store import faults, queries
+from bangeod.store.engine import engine
+from bangeod.store.slicing import pause_after
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+T = TypeVar("T")
+Wait = Callable[[threading.Event, float], bool]
+
+LONGEST: Final = 0.25  # seconds that a page may hold the lock
+AIM: Final = 0.05  # seconds that it should
+FIRST: Final = 100  # rows
+LARGEST: Final = 10_000  # rows; to read their JSON takes some milliseconds, of the event loop's time too
+SMALLEST: Final = 8  # rows; where not even these can be read in time, no page can
+GROWTH: Final = 4.0  # a page is at most so much larger than the last one
+SHRINK: Final = 8  # times; how much smaller the next try of a page is that took too long
+BETWEEN_LOOKS: Final = 0.05  # seconds between two attempts at a locked database
+STEPS: Final = 2_000  # of SQLite's virtual machine between two looks at the time: some 100 rows
+BEFORE_ALL: Final = -(2**63)  # no rowid is less
+
+_BANS: Final = msgspec.json.Decoder(list[tuple[int, str | None, str]])  # rowid, ip, jail
+_DATA: Final = msgspec.json.Decoder(list[tuple[str, Any, Any, Any]])  # jail, ip, ip4, ip6
+
+
+class CutShortError(Exception):
+    """The bans could be read in part only; the message says why."""
+
+
+class PageSize:
+    """How many rows the next page has, by what the last ones took: pure policy, measured times passed in."""
+
+    def __init__(self) -> None:
+        self.rows = FIRST
+
+    def held(self, rows: int, seconds: float) -> None:
+        """Take into account that a page of so many rows held the lock for so long."""
+        if rows > 0:
+            wanted = AIM * rows / max(seconds, 1e-6)
+            self.rows = int(max(SMALLEST, min(wanted, self.rows * GROWTH, LARGEST)))
+
+    def took_too_long(self) -> bool:
+        """Make the page smaller; return whether it is worth another try."""
+        was, self.rows = self.rows, max(SMALLEST, self.rows // SHRINK)
+        return self.rows < was
+
+
+class Locks:
+    """Takes fail2ban's lock for a page at a time. Belongs to the thread that reads.
+
+    ``patience`` is how long to ask for the lock, in seconds. ``alone`` says that nobody has the database open, and
+    that there are no locks. ``wait`` waits for so many seconds, or until the reading is given up: then it is true.
+    """
+
+    def __init__(
+        self, connection: "Connection", given_up: threading.Event, *, patience: float, alone: bool, wait: Wait
+    ) -> None:
+        self._connection = connection
+        self._given_up = given_up
+        self._patience = patience
+        self._alone = alone
+        self._wait = wait
+        self._limit = float("inf")  # monotonic; when the page that is being read has to end
+        self._free_until = 0.0  # monotonic; the lock is not taken before
+        self._version: int | None = None  # of the schema
+        connection.set_progress_handler(self._is_over, STEPS)
+
+    def page(self, work: "Callable[[Connection], T]") -> tuple[T, float] | None:
+        """Do ``work`` under the lock; return what it made and how long that took, None where it took too long.
+
+        Raises the engine's errors, and CutShortError.
+        """
+        gives_up = time.monotonic() + self._patience
+        while True:
+            self._wait_for(self._free_until - time.monotonic())
+            try:
+                return self._attempt(work)
+            except engine.Error as error:
+                match (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF:
+                    case faults.INTERRUPT if not self._given_up.is_set():
+                        return None
+                    case faults.BUSY | faults.LOCKED if time.monotonic() < gives_up:
+                        self._wait_for(BETWEEN_LOOKS)
+                    case _:
+                        raise
+
+    def _attempt(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
+        began = None
+        try:
+            self._connection.execute(queries.BEGIN_READING)
+            (version,) = self._connection.execute(queries.SCHEMA_VERSION).fetchone()  # has the lock from here on
+            began = time.monotonic()
+            self._limit = began + LONGEST
+            if self._version not in (None, version):
+                raise CutShortError("its tables were altered meanwhile")
+            self._version = version
+            result = work(self._connection)
+        finally:
+            self._limit = float("inf")
+            if self._connection.in_transaction:
+                self._connection.execute(queries.ROLLBACK)  # nothing was written
+            ended = time.monotonic()
+            if began is not None and not self._alone:
+                self._free_until = ended + pause_after(ended - began)
+        return result, ended - began
+
+    def _wait_for(self, seconds: float) -> None:
+        if self._wait(self._given_up, max(0.0, seconds)):
+            raise CutShortError("it was given up")
+
+    def _is_over(self) -> bool:
+        return self._given_up.is_set() or time.monotonic() > self._limit
+
+
+class Source(NamedTuple):
+    """The statements over a table of bans, filled in."""
+
+    page_end: str
+    page: str
+    data: str | None  # None where the table has no such column
+
+    @staticmethod
+    def of(table: str, still: str, columns: frozenset[str]) -> "Source":
+        """Fill them in; ``still`` is the condition on what is in force."""
+        jail = queries.FAIL2BAN_JAIL_OF_BAN if "jail" in columns else "''"
+        names = {"table": table, "still": still, "jail": jail}
+        data = queries.FAIL2BAN_DATA.format(**names) if "data" in columns else None
+        return Source(queries.FAIL2BAN_PAGE_END.format(**names), queries.FAIL2BAN_PAGE.format(**names), data)
+
+
+class _Page(NamedTuple):
+    """What was read under one lock."""
+
+    rows: int  # that were looked at
+    text: str  # what was found, as JSON
+    last: int = 0  # rowid
+    is_last: bool = False
+
+
+def bans(locks: Locks, source: Source, moments: Mapping[str, int]) -> Iterator[tuple[str | Network, str]]:
+    """Hand out what is banned, and the jail of each ban, in no order, some perhaps twice."""
+    size, size_of_data = PageSize(), PageSize()
+    after = BEFORE_ALL
+    while True:
+        page = _in_time(locks, size, functools.partial(_bans_after, source, moments, after))
+        without: list[int] = []
+        for rowid, ip, jail in _BANS.decode(page.text):
+            what = read_banned(ip)
+            if what is not None:
+                yield what, jail
+            else:
+                without.append(rowid)
+        if source.data:
+            yield from _within_data(locks, source.data, without, size_of_data)
+        if page.is_last:
+            return
+        after = page.last
+
+
+def _bans_after(source: Source, moments: Mapping[str, int], after: int, connection: "Connection", limit: int) -> _Page:
+    last, rows = connection.execute(source.page_end, {"after": after, "limit": limit}).fetchone()
+    (text,) = connection.execute(source.page, {"after": after, "upto": last, **moments}).fetchone()
+    return _Page(rows, text, last or after, is_last=rows < limit)
+
+
+def _within_data(
+    locks: Locks, statement: str, rowids: Sequence[int], size: PageSize
+) -> Iterator[tuple[str | Network, str]]:
+    """Look for addresses in the data of bans whose id is none: a jail may ban by anything that it finds in a log."""
+    done = 0
+    while done < len(rowids):
+        page = _in_time(locks, size, functools.partial(_data_of, statement, rowids, done))
+        done += page.rows
+        for jail, *found in _DATA.decode(page.text):
+            yield from ((what, jail) for what in addresses(*found))
+
+
+def _data_of(statement: str, rowids: Sequence[int], start: int, connection: "Connection", limit: int) -> _Page:
+    some = rowids[start : start + limit]
+    (text,) = connection.execute(statement, {"rowids": msgspec.json.encode(some).decode()}).fetchone()
+    return _Page(len(some), text)
+
+
+def addresses(ip: object, ip4: object, ip6: object) -> Iterator[str | Network]:
+    """Return what these keys of fail2ban's data name: ``ip`` is what it bans, made of the others where it is there."""
+    whole = read_banned(ip)
+    for what in (whole,) if whole is not None else (read_banned(ip4), read_banned(ip6)):
+        if what is not None:
+            yield what
+
+
+def _in_time(locks: Locks, size: PageSize, read: "Callable[[Connection, int], _Page]") -> _Page:
+    """Read a page, of fewer rows where it takes too long. Raises what ``Locks.page`` does."""
+    while True:
+        limit = size.rows
+        done = locks.page(lambda connection: read(connection, limit))  # noqa: B023 - called before it changes
+        if done is not None:
+            page, held = done
+            size.held(page.rows, held)
+            return page
+        if not size.took_too_long():
+            raise CutShortError(f"a few of its rows take longer than {LONGEST:g} s")
