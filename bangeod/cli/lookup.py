@@ -1,5 +1,7 @@
 """`bangeod lookup`: say where addresses are, and who says so."""
 
+from typing import Final
+
 import click
 import msgspec
 
@@ -9,7 +11,10 @@ from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
 from bangeod.client import Entry, GeoClient, Status
 from bangeod.errors import StoreError
+from bangeod.geo.model import Answer, Geo, Origin
 from bangeod.service.core import Core
+
+_OF_ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 
 
 @click.command()
@@ -41,7 +46,12 @@ async def _answers(core: Core, ips: tuple[str, ...], *, cached_only: bool) -> li
         await core.cache.flush_dirty()
     except StoreError as error:
         click.echo(f"warning: not stored: {error}", err=True)
-    return [Entry(a.ip, Status(a.status), *a.geo, origin=a.origin) for a in answers]
+    return [Entry(a.ip, Status(a.status), *_geo(core, a), origin=a.origin) for a in answers]
+
+
+def _geo(core: Core, answer: Answer) -> Geo:
+    """Return the place of an answer, its country as its row has it now: only the first write settles a name."""
+    return core.naming.named(answer.geo) if answer.origin not in _OF_ROWS else answer.geo
 
 
 def _as_json(entries: list[Entry]) -> str:

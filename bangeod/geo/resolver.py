@@ -32,9 +32,11 @@ class Resolver:
         remote: RemoteSource | None = None,
         *,
         may_ask_remote: Callable[[], bool] = lambda: True,
+        named: Callable[[Geo], Geo] = lambda geo: geo,
     ) -> None:
         self._clock = clock
         self._may_ask_remote = may_ask_remote
+        self._named = named  # countries have one name, whichever source answers
         self.local = tuple(local)
         self.remote = remote
         self.backoff = Backoff()
@@ -49,6 +51,7 @@ class Resolver:
     def ask_local(self, ips: Iterable[str]) -> dict[str, Found]:
         """Ask the sources on this machine about each address, whatever its backoff: that costs nobody anything."""
         found: dict[str, Found] = {}
+        named = self._named
         for source in self.local:
             find, origin = source.find, source.origin
             unknown = []
@@ -57,7 +60,7 @@ class Resolver:
                 if geo is None or geo.country_code is None:
                     unknown.append(ip)
                 else:
-                    found[ip] = Found(geo, origin)
+                    found[ip] = Found(named(geo), origin)
             if not unknown:
                 break
             ips = unknown
@@ -92,7 +95,7 @@ class Resolver:
             log.warning("source_failed", source=error.source, problem=error.problem)
             return None
         known = {ip: answers[ip] for ip in asked if ip in answers}
-        found = {ip: Found(geo, remote.origin) for ip, geo in known.items() if geo and geo.country_code}
+        found = {ip: Found(self._named(geo), remote.origin) for ip, geo in known.items() if geo and geo.country_code}
         self.put_off(ip for ip in known if ip not in found)
         return found
 
