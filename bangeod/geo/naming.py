@@ -6,7 +6,7 @@ settles its name for good: the one that most rows of the table have, else CLDR's
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -14,6 +14,8 @@ from bangeod.geo import countries
 from bangeod.geo.model import Entry, Geo
 from bangeod.geo.sources import fields
 from bangeod.store.port import Store
+
+T = TypeVar("T")
 
 Names = Mapping[str, str]  # of countries, by code
 Counts = Mapping[tuple[str, str], int]  # of rows, by code and name as the table has them
@@ -126,6 +128,14 @@ class Naming:
             self._shared.clear()
         self._shared[geo] = named
         return named
+
+    def aside(self, ask: Callable[[], T]) -> T:
+        """Have something asked of which nothing will be written; what names that tells need not be settled."""
+        told = {code: set(names) for code, names in self._told.items()}
+        try:
+            return ask()
+        finally:
+            self._told = told
 
     async def count(self) -> None:
         """Decide what rows can decide by now. Raises StoreError. Changes no state."""
