@@ -12,7 +12,7 @@ MOST_EXPLAINED: Final = 100  # addresses of one request; each may bring whole re
 class ExplainRequest(msgspec.Struct):
     """The addresses that are to be explained."""
 
-    ips: Annotated[list[str], msgspec.Meta(extra_json_schema={"maxItems": MOST_EXPLAINED})]
+    ips: Annotated[list[str], msgspec.Meta(max_length=MOST_EXPLAINED)]
 
 
 class Place(msgspec.Struct):

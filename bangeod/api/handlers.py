@@ -11,7 +11,7 @@ from bangeod.api import metrics, openapi
 from bangeod.api.backend import Backend
 from bangeod.api.bodies import LARGEST_BODY, received, too_large
 from bangeod.api.connections import Connection, Connections
-from bangeod.api.explanations import MOST_EXPLAINED, ExplainAnswer, ExplainRequest
+from bangeod.api.explanations import ExplainAnswer, ExplainRequest
 from bangeod.api.large import LargeBatches
 from bangeod.api.messages import (
     MOST_ADDRESSES,
@@ -80,8 +80,6 @@ class Handlers:
     async def explain(self, request: web.BaseRequest, _: str) -> web.Response:
         """Say of each address what each source says."""
         asked = msgspec.json.decode(await self._content(request), type=ExplainRequest)
-        if len(asked.ips) > MOST_EXPLAINED:
-            raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_EXPLAINED} at most")
         return _json(ExplainAnswer(await self._backend.explain(asked.ips)))
 
     # --- jobs ---

@@ -374,4 +374,4 @@ async def test_what_each_source_says_comes_in_the_order_asked(host: Host) -> Non
 
 async def test_more_addresses_than_can_be_explained_are_refused(host: Host) -> None:
     reply = await host.post("/v1/explain", {"ips": ["8.8.8.8"] * 101})
-    assert (reply.status, reply.code) == (413, "too_many_addresses")
+    assert (reply.status, reply.code) == (422, "invalid_request")
