@@ -48,7 +48,7 @@ class GeoCache:
     ) -> None:
         self._store = store
         self.resolver = resolver
-        self._naming = naming or Naming(store)
+        self.naming = naming or Naming(store)
         self._clock = clock
         self.on_full = on_full
         self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=lambda: self.on_full())  # noqa: PLW0108 - the daemon puts another in its place
@@ -225,7 +225,7 @@ class GeoCache:
 
     async def verify(self, find: verification.Find) -> verification.Verified:
         """Hold every entry that has a country against what ``find`` says now; what changes waits to be written."""
-        return await verification.verify(self._memory, self._naming.naming(find))
+        return await verification.verify(self._memory, self.naming.naming(find))
 
     # --- the database ---
 
@@ -235,7 +235,7 @@ class GeoCache:
         async with aclosing(self._store.rows()) as pages:
             async for page in pages:
                 count += self._memory.load(page)
-        await self._naming.count()
+        await self.naming.count()
         self.loaded = True
         self.loads += 1
         return count
@@ -247,7 +247,7 @@ class GeoCache:
         StoreError; what isn't written stays.
         """
         async with self._flushing:
-            return await flush_named(self._memory, self._naming, self._store, self._clock.monotonic(), time_left)
+            return await flush_named(self._memory, self.naming, self._store, self._clock.monotonic(), time_left)
 
     def dirty_entries(self) -> list[Entry]:
         """Return what is waiting to be written."""
@@ -255,7 +255,7 @@ class GeoCache:
 
     def restore_dirty(self, entries: Iterable[Entry]) -> None:
         """Take back what an earlier process could not write; what is no routable address is left out."""
-        self._memory.restore(own_name(entry, self._naming) for entry in entries)
+        self._memory.restore(own_name(entry, self.naming) for entry in entries)
 
     # --- figures and clearing ---
 

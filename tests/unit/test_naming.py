@@ -215,3 +215,12 @@ def test_what_has_no_country_stays_as_it_is() -> None:
     naming = Naming(MemoryStore())
     assert naming.named(Geo(asn="AS64500", org="Example")) == Geo(asn="AS64500", org="Example")
     assert naming.named(Geo("ZZ", "Nowhere")) == Geo("ZZ", "Nowhere")
+
+
+async def test_what_is_asked_aside_is_not_settled() -> None:
+    world = fresh()
+    world.local.places = {IP: Geo("RU"), OTHER: Geo("NL")}
+    await world.cache.lookup(IP)
+    assert world.naming.aside(lambda: world.resolver.ask_local([OTHER]))[OTHER].geo.country_name == "Netherlands"
+    await world.cache.flush_dirty()
+    assert world.names.names == {"RU": "Russia"}
