@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bangeod.api.explanations import Explanation, Place
 from bangeod.api.server import ApiServer
 from bangeod.api.state import (
     ApiState,
@@ -19,7 +20,7 @@ from bangeod.api.state import (
     State,
 )
 from bangeod.errors import BangeodError
-from bangeod.geo.model import Origin
+from bangeod.geo.model import Origin, Status
 from bangeod.geo.resolver import Found
 from bangeod.jobs.job import JobId, Outcome, Report
 from tests.fakes import GERMANY, World
@@ -49,6 +50,11 @@ class Backend:
         if self.error is not None:
             raise self.error
         return state(api)
+
+    async def explain(self, ips: Sequence[str]) -> list[Explanation]:
+        if self.error is not None:
+            raise self.error
+        return [Explanation(ip=ip, status=Status.UNRESOLVED, answer=Place()) for ip in ips]
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         self.runs.append((job_id, dry))

@@ -9,6 +9,7 @@ from bangeod.geo.banned import Reading, reading
 from bangeod.geo.banned import read as read_banned
 from bangeod.geo.cache import GeoCache
 from bangeod.geo.model import Entry, Geo, Origin
+from bangeod.geo.naming import Naming
 from bangeod.geo.resolver import Resolver
 from bangeod.store.memory import MemoryStore
 from tests.manual_clock import ManualClock
@@ -106,6 +107,22 @@ class Bans:
         return self.next_readings.pop(0) if self.next_readings else self.reading
 
 
+class NamesInMemory:
+    """What a state file keeps of the names of countries. ``elsewhere`` are those that another process decides on."""
+
+    def __init__(self, names: Mapping[str, str] | None = None, elsewhere: Mapping[str, str] | None = None) -> None:
+        self.names = dict(names or {})
+        self.elsewhere = dict(elsewhere or {})
+
+    def load_names(self) -> Mapping[str, str]:
+        return self.names
+
+    async def keep_names(self, names: Mapping[str, str]) -> Mapping[str, str]:
+        await asyncio.sleep(0)
+        self.names = {**names, **self.elsewhere, **self.names}
+        return {code: self.names[code] for code in names}
+
+
 class RefusingStore(MemoryStore):
     """A store with a trigger that raises on some addresses: nothing of the slice is written then."""
 
@@ -128,15 +145,19 @@ class RefusingStore(MemoryStore):
 
 
 class World:
-    """A cache with all that it stands on."""
+    """A cache with all that it stands on. ``names`` are those that countries have already."""
 
-    def __init__(self, store: MemoryStore | None = None, **limits: int) -> None:
+    def __init__(self, store: MemoryStore | None = None, *, names: NamesInMemory | None = None, **limits: int) -> None:
         self.clock = ManualClock()
         self.store = store or MemoryStore()
         self.local = LocalTable()
-        self.resolver = Resolver(self.clock, [self.local])
+        self.names = names or NamesInMemory({"DE": "Germany", "FR": "France"})
+        self.naming = Naming(self.store, self.names)
+        self.resolver = Resolver(self.clock, [self.local], named=self.naming.named)
         self.full = 0  # how often a flush was asked for
-        self.cache = GeoCache(self.store, self.resolver, self.clock, on_full=self._on_full, **limits)
+        self.cache = GeoCache(
+            self.store, self.resolver, self.clock, naming=self.naming, on_full=self._on_full, **limits
+        )
 
     def _on_full(self) -> None:
         self.full += 1

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from bangeod.api.explanations import Explanation
 from bangeod.api.state import ApiState, State
 from bangeod.geo.model import Answer
 from bangeod.jobs.job import JobId, Report
@@ -33,6 +34,9 @@ class Backend(Protocol):
 
     async def state(self, api: ApiState) -> State:
         """Describe how the daemon stands, with the API's own part filled in."""
+
+    async def explain(self, ips: Sequence[str]) -> list[Explanation]:
+        """Say what each source says of each address, in the order asked. Changes nothing."""
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         """Run a job now and return its report. Raises JobRunningError, and StoppingError where the daemon ends."""

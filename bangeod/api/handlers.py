@@ -11,6 +11,7 @@ from bangeod.api import metrics, openapi
 from bangeod.api.backend import Backend
 from bangeod.api.bodies import LARGEST_BODY, received, too_large
 from bangeod.api.connections import Connection, Connections
+from bangeod.api.explanations import ExplainAnswer, ExplainRequest
 from bangeod.api.large import LargeBatches
 from bangeod.api.messages import (
     MOST_ADDRESSES,
@@ -75,6 +76,11 @@ class Handlers:
             body = await self._writer.batch(answers, origin=asked.origin)
             self._connections.relieve()
         return web.Response(body=body, headers=JSON)
+
+    async def explain(self, request: web.BaseRequest, _: str) -> web.Response:
+        """Say of each address what each source says."""
+        asked = msgspec.json.decode(await self._content(request), type=ExplainRequest)
+        return _json(ExplainAnswer(await self._backend.explain(asked.ips)))
 
     # --- jobs ---
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from bangeod.api.explanations import ExplainAnswer, ExplainRequest
 from bangeod.api.messages import Entry, Health, JobReport, LookupAnswer, LookupRequest, RunRequest
 from bangeod.api.state import State
 
@@ -46,6 +47,16 @@ ROUTES: Final = (
         request=LookupRequest,
         body_needed=True,
         waits=True,
+        errors=(400, 408, 413, 415, 422),
+    ),
+    Route(
+        "POST",
+        "/v1/explain",
+        "explain",
+        "Say what each source says of up to 100 addresses; changes nothing, and never asks ip-api.",
+        ExplainAnswer,
+        request=ExplainRequest,
+        body_needed=True,
         errors=(400, 408, 413, 415, 422),
     ),
     Route("GET", "/v1/status", "status", "Describe how the daemon stands.", State),

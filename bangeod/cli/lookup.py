@@ -1,25 +1,36 @@
 """`bangeod lookup`: say where addresses are, and who says so."""
 
+from typing import Final
+
 import click
 import msgspec
 
-from bangeod.cli import oneshot
+from bangeod.cli import explanation, oneshot
 from bangeod.cli.link import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
 from bangeod.client import Entry, GeoClient, Status
-from bangeod.errors import StoreError
+from bangeod.errors import StoreError, UsageError
+from bangeod.geo.model import Answer, Geo, Origin
 from bangeod.service.core import Core
+
+_OF_ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 
 
 @click.command()
 @click.argument("ips", metavar="IP...", nargs=-1, required=True)
 @click.option("--cached-only", is_flag=True, help="Ask memory and database only, no source.")
+@click.option("--explain", is_flag=True, help="Show what each source says, and who decides; changes nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
-def lookup(ips: tuple[str, ...], cached_only: bool, as_json: bool, config: str | None) -> None:
+def lookup(ips: tuple[str, ...], cached_only: bool, explain: bool, as_json: bool, config: str | None) -> None:
     """Say where each address IP is, and where the answer comes from."""
+    if explain and cached_only:
+        raise UsageError("--explain shows every source: leave --cached-only out")
     settings = load_settings(config)
+    if explain:
+        click.echo(explanation.text(settings, ips, as_json=as_json))
+        return
     answers = through_daemon(settings, lambda client: _told(client, ips, cached_only=cached_only))
     if answers is None:
         answers = oneshot.work(settings, lambda core: _answers(core, ips, cached_only=cached_only))
@@ -41,7 +52,12 @@ async def _answers(core: Core, ips: tuple[str, ...], *, cached_only: bool) -> li
         await core.cache.flush_dirty()
     except StoreError as error:
         click.echo(f"warning: not stored: {error}", err=True)
-    return [Entry(a.ip, Status(a.status), *a.geo, origin=a.origin) for a in answers]
+    return [Entry(a.ip, Status(a.status), *_geo(core, a), origin=a.origin) for a in answers]
+
+
+def _geo(core: Core, answer: Answer) -> Geo:
+    """Return the place of an answer, its country as its row has it now: only the first write settles a name."""
+    return core.naming.named(answer.geo) if answer.origin not in _OF_ROWS else answer.geo
 
 
 def _as_json(entries: list[Entry]) -> str:

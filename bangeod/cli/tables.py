@@ -15,8 +15,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Show a value without anything that could move the cursor of a terminal."""
-    text = "-" if value is None else str(value)
+    return printable("-" if value is None else str(value))
+
+
+def printable(text: str) -> str:
+    """Return a text without anything that could move the cursor of a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

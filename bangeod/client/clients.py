@@ -14,12 +14,15 @@ from bangeod.client.protocol import (
     BASE,
     CONNECT,
     DEFAULT_SOCKET,
+    EXPLAIN_PATH,
     JOB_TIMEOUT,
     LOOK_AGAIN,
     NO_TLS,
     TIMEOUT,
     Entry,
+    Explanations,
     Protocol,
+    explain_body,
     is_crowded,
     job_path,
 )
@@ -52,6 +55,11 @@ class GeoClient(Protocol):
     def lookup_cached_only(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
         """Say of each address what the daemon's memory knows; asks no source."""
         return self._entries(ips, "cached", origin=origin)
+
+    def explain(self, ips: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what each source says of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
+        answer = self._ask("POST", EXPLAIN_PATH, content=explain_body(ips))
+        return self.read(answer, Explanations).explanations
 
     def status(self) -> dict[str, Any]:
         """Return how the daemon stands. Raises NoDaemonError, RefusedError."""
@@ -128,6 +136,11 @@ class AsyncGeoClient(Protocol):
     async def lookup_cached_only(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
         """Say of each address what the daemon's memory knows; asks no source."""
         return await self._entries(ips, "cached", origin=origin)
+
+    async def explain(self, ips: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what each source says of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
+        answer = await self._ask("POST", EXPLAIN_PATH, content=explain_body(ips))
+        return self.read(answer, Explanations).explanations
 
     async def status(self) -> dict[str, Any]:
         """Return how the daemon stands. Raises NoDaemonError, RefusedError."""

@@ -5,7 +5,7 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
@@ -24,6 +24,7 @@ CONNECT: Final = 1.0
 LOOK_AGAIN: Final = 0.01  # seconds until a daemon that is not quick enough to accept all who come is tried again
 _ANSWERED_AFTER: Final = 0.8  # of the time that we wait: the rest is for the way there and back
 _QUIET: Final = 1.0  # seconds for which a daemon that did not answer in time is not asked again
+EXPLAIN_PATH: Final = "/v1/explain"
 BASE: Final = "http://bangeod"
 NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: httpx's own takes 20 ms to read the authorities
 
@@ -52,6 +53,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 class _Entries(msgspec.Struct):
     entries: list[Entry]
+
+
+class Explanations(msgspec.Struct):
+    """What the daemon's sources say, as JSON has it."""
+
+    explanations: list[dict[str, Any]]
 
 
 class _Problem(msgspec.Struct):
@@ -151,6 +158,11 @@ def is_crowded(error: BaseException | None) -> bool:
 def _clean(ip: str) -> str:
     """Return a text that can be sent: lone surrogates are no Unicode, and no address has any."""
     return str(ip).encode(errors="replace").decode()
+
+
+def explain_body(ips: Sequence[str]) -> bytes:
+    """Return the body that asks for explanations."""
+    return msgspec.json.encode({"ips": [_clean(ip) for ip in ips]})
 
 
 def job_path(job_id: str) -> str:

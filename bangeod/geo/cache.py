@@ -14,9 +14,10 @@ import structlog
 from bangeod.clock import Clock
 from bangeod.errors import StoreError
 from bangeod.geo import answering, verification
-from bangeod.geo.dirty import flush
+from bangeod.geo.flushing import flush_named
 from bangeod.geo.memory import Memory
 from bangeod.geo.model import Answer, Entry, Geo, Origin, Row
+from bangeod.geo.naming import Naming, own_name
 from bangeod.geo.resolver import Found, Resolver
 from bangeod.store.port import Store
 
@@ -40,12 +41,14 @@ class GeoCache:
         resolver: Resolver,
         clock: Clock,
         *,
+        naming: Naming | None = None,
         max_entries: int = 1_000_000,
         max_dirty: int = 100_000,
         on_full: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self.resolver = resolver
+        self.naming = naming or Naming(store)
         self._clock = clock
         self.on_full = on_full
         self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=lambda: self.on_full())  # noqa: PLW0108 - the daemon puts another in its place
@@ -227,19 +230,17 @@ class GeoCache:
 
     async def verify(self, find: verification.Find) -> verification.Verified:
         """Hold every entry that has a country against what ``find`` says now; what changes waits to be written."""
-        return await verification.verify(self._memory, find)
+        return await verification.verify(self._memory, self.naming.naming(find))
 
     # --- the database ---
 
     async def load_from_db(self) -> int:
-        """Fill the table from the database, a page at a time; return how many rows were of use.
-
-        What is waiting to be written is newer than its row and stays. Raises StoreError.
-        """
+        """Fill the table, but for what waits to be written; return how many rows were of use. Raises StoreError."""
         count = 0
         async with aclosing(self._store.rows()) as pages:
             async for page in pages:
                 count += self._memory.load(page)
+        await self.naming.count()
         self.loaded = True
         self.loads += 1
         return count
@@ -251,10 +252,7 @@ class GeoCache:
         StoreError; what isn't written stays.
         """
         async with self._flushing:
-            try:
-                return await flush(self._memory.dirty, self._store, self._clock.monotonic(), time_left)
-            finally:
-                self._memory.flushed()
+            return await flush_named(self._memory, self.naming, self._store, self._clock.monotonic(), time_left)
 
     def dirty_entries(self) -> list[Entry]:
         """Return what is waiting to be written."""
@@ -262,7 +260,7 @@ class GeoCache:
 
     def restore_dirty(self, entries: Iterable[Entry]) -> None:
         """Take back what an earlier process could not write; what is no routable address is left out."""
-        self._memory.restore(entries)
+        self._memory.restore(own_name(entry, self.naming) for entry in entries)
 
     # --- figures and clearing ---
 

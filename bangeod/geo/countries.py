@@ -1,18 +1,16 @@
-"""Countries: their ISO 3166-1 alpha-2 codes and their names, from the package iso3166."""
+"""Countries: their ISO 3166-1 alpha-2 codes and their names."""
 
-from typing import Final
-
-from iso3166 import countries_by_alpha2
-
-# Geo databases use XK for Kosovo: a code that ISO 3166-1 leaves to its users and therefore does not list.
-_NAMES: Final = {code: country.apolitical_name for code, country in countries_by_alpha2.items()} | {"XK": "Kosovo"}
+from bangeod.geo.cldr import NAMES
 
 
 def is_code(text: object) -> bool:
-    """Tell whether this is the code of a country, in upper case."""
-    return isinstance(text, str) and text in _NAMES
+    """Tell whether this is the code of a country, in upper case.
+
+    Geo databases use XK for Kosovo: a code that ISO 3166-1 leaves to its users and therefore does not list.
+    """
+    return isinstance(text, str) and text in NAMES
 
 
 def name(code: str) -> str | None:
     """Return the English name of the country with this code; None where there is no such country."""
-    return _NAMES.get(code)
+    return NAMES.get(code)

@@ -155,6 +155,11 @@ class Memory:
                 self._learn(entry)
         self.bound()
 
+    def replace_waiting(self, waited: Entry, entry: Entry) -> None:
+        """Let an entry wait in the place of another, if that still does."""
+        if self.dirty.get(waited.ip) is waited:
+            self._learn(entry)
+
     def see(self, ips: Iterable[str]) -> None:
         """Move ``last_seen`` of entries that are in use, like a lookup does."""
         now = int(self._clock.now())

@@ -40,9 +40,11 @@ class Resolver:
         remote: RemoteSource | None = None,
         *,
         may_ask_remote: Callable[[], bool] = lambda: True,
+        named: Callable[[Geo], Geo] = lambda geo: geo,
     ) -> None:
         self._clock = clock
         self._may_ask_remote = may_ask_remote
+        self._named = named  # countries have one name, whichever source answers
         self.local = tuple(local)
         self.remote = remote
         self.backoff = Backoff()
@@ -61,6 +63,7 @@ class Resolver:
         """
         found: dict[str, Found] = {}
         partly: dict[str, Found] = {}
+        named = self._named
         for source in self.local:
             find, origin = source.find, source.origin
             unknown = []
@@ -73,7 +76,7 @@ class Resolver:
                     first = partly.get(ip)
                     partly[ip] = Found(geo, origin) if first is None else Found(merge(first.geo, geo), first.origin)
                 else:
-                    found[ip] = Found(geo, origin)
+                    found[ip] = Found(named(geo), origin)
             if not unknown:
                 break
             ips = unknown
@@ -111,7 +114,7 @@ class Resolver:
             log.warning("source_failed", source=error.source, problem=error.problem)
             return None
         known = {ip: answers[ip] for ip in asked if ip in answers}
-        found = {ip: Found(geo, remote.origin) for ip, geo in known.items() if geo is not None}
+        found = {ip: Found(self._named(geo), remote.origin) for ip, geo in known.items() if geo is not None}
         self.put_off(ip for ip in known if ip not in found or not found[ip].resolved)
         return found
 

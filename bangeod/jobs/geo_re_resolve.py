@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -110,7 +111,7 @@ class GeoReResolve:
         recalled, due = await self._sort_out(candidates)
         found = 0
         async for ips in in_turns(due):
-            found += len(_resolved(self._cache.resolver.ask_local(ips)))
+            found += len(_resolved(self._cache.naming.aside(partial(self._cache.resolver.ask_local, ips))))
         known = len(recalled)
         return Result(
             {

@@ -10,6 +10,7 @@ from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.errors import StoreError
 from bangeod.geo.cache import GeoCache
+from bangeod.geo.naming import Naming
 from bangeod.geo.resolver import Resolver
 from bangeod.jobs import registry
 from bangeod.jobs.bans import BanWatch
@@ -44,9 +45,10 @@ class Core:
         )
         self.history = History(settings.state.directory / STATE_FILE)
         self.history.load(look_only=look_only)
-        self.resolver = Resolver(clock, may_ask_remote=lambda: self.lock.held)
+        self.naming = Naming(self.store, self.history)
+        self.resolver = Resolver(clock, may_ask_remote=lambda: self.lock.held, named=self.naming.named)
         self.sources = Sources(settings, clock, self.history, self.resolver)
-        self.cache = GeoCache(self.store, self.resolver, clock)
+        self.cache = GeoCache(self.store, self.resolver, clock, naming=self.naming)
         self.runner = Runner(clock, lambda: self.ready())  # noqa: PLW0108 - the daemon puts another in its place
         self.jobs: dict[JobId, Job] = {}
         self._bans = BanWatch()

@@ -1,4 +1,4 @@
-"""What outlives a restart: when jobs last succeeded, until when ip-api must not be asked, which MMDBs were taken up."""
+"""What outlives a restart: when jobs succeeded, until when ip-api waits, MMDBs taken up, names of countries."""
 
 import asyncio
 import errno
@@ -14,14 +14,17 @@ import msgspec
 import structlog
 import tomli_w
 
+from bangeod.geo.sources import fields
 from bangeod.service.state_files import advice, locked, set_aside
 
 STATE_FILE = "state.toml"  # in the state directory
 
 Place = tuple[str, ...]  # of a value in the document: the names of the tables, then the key
+Value = float | str  # seconds since the epoch, or a name
 
 PAUSE: Place = ("ip_api", "paused_until")
 MMDB = "mmdb"  # the table of tables of MMDBs
+NAMES = "country_names"  # the table of the names that countries have in the database, by code
 LATEST = 253_402_214_400.0  # 9999-12-31; TOML knows no later year
 
 log = structlog.get_logger(__name__)
@@ -50,6 +53,7 @@ class Document(msgspec.Struct):
 
     jobs: dict[str, JobRecord] = {}
     mmdb: dict[str, MmdbRecord] = {}
+    country_names: dict[str, str] = {}
     ip_api: IpApiRecord = msgspec.field(default_factory=IpApiRecord)
 
 
@@ -63,8 +67,8 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._values: dict[Place, float] = {}
-        self._unsaved: dict[Place, float | None] = {}  # None: to be removed
+        self._values: dict[Place, Value] = {}
+        self._unsaved: dict[Place, Value | None] = {}  # None: to be removed
         self._memory = threading.Lock()  # of the two above; never held over I/O
         self._saving = threading.Lock()  # one save at a time
         self._reported = False
@@ -80,12 +84,12 @@ class History:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing is known of an earlier run."""
-        return not self._values
+        """Say whether nothing is known of an earlier run; names of countries have lookups by hand as well."""
+        return not any(place[0] != NAMES for place in list(self._values))
 
     def last_success(self, job_id: str) -> float | None:
         """Return when the job last succeeded, None where that is not known."""
-        return self._values.get(_place_of(job_id))
+        return self._time(_place_of(job_id))
 
     def succeeded(self, job_id: str, at: float) -> None:
         """Note a success, in memory; ``save`` takes it to the disk."""
@@ -95,7 +99,7 @@ class History:
         """Return the MMDBs that the cache was last verified against, and when each was built."""
         with self._memory:
             values = dict(self._values)
-        return {Path(place[1]): at for place, at in values.items() if place[0] == MMDB}
+        return {Path(place[1]): float(at) for place, at in values.items() if place[0] == MMDB}
 
     def has_verified(self, builds: Mapping[Path, float]) -> None:
         """Note that the cache has been verified against these files, in memory; ``save`` takes it to the disk."""
@@ -106,7 +110,7 @@ class History:
 
     def load_pause(self) -> float | None:
         """Return until when ip-api must not be asked, None where it may be."""
-        return self._values.get(PAUSE)
+        return self._time(PAUSE)
 
     async def save_pause(self, until: float | None) -> None:
         """Note until when ip-api must not be asked; on the disk when this returns. Raises OSError where it is not."""
@@ -114,6 +118,23 @@ class History:
         await self.save()
         if PAUSE in self._unsaved and self._reported:  # not merely changed again by now
             raise OSError(errno.EIO, "the state file can't be written")
+
+    def load_names(self) -> Mapping[str, str]:
+        """Return the names that countries have in the database, by code."""
+        with self._memory:
+            values = dict(self._values)
+        return {place[1]: str(name) for place, name in values.items() if place[0] == NAMES}
+
+    async def keep_names(self, names: Mapping[str, str]) -> Mapping[str, str]:
+        """Note the names that countries have in the database; on the disk when this returns, where that can be.
+
+        Returns them as they are in force: a name that another process has written meanwhile stays.
+        """
+        for code, name in names.items():
+            self._set(_place_of_name(code), name)
+        await self.save()
+        known = self.load_names()
+        return {code: known.get(code, name) for code, name in names.items()}
 
     async def save(self) -> None:
         """Write what has changed without stalling the event loop. A cancelled save is completed all the same."""
@@ -135,23 +156,31 @@ class History:
             with self._memory:
                 self._unsaved = dict(self._unsaved.items() - changes.items())
 
-    def _set(self, place: Place, at: float | None) -> None:
-        at = None if at is None else within(at)
+    def _time(self, place: Place) -> float | None:
+        at = self._values.get(place)
+        return None if at is None else float(at)
+
+    def _set(self, place: Place, value: Value | None) -> None:
+        if isinstance(value, float | int):
+            value = within(value)
         with self._memory:
-            self._unsaved[place] = at
-            if at is None:
+            self._unsaved[place] = value
+            if value is None:
                 self._values.pop(place, None)
             else:
-                self._values[place] = at
+                self._values[place] = value
 
-    def _write(self, changes: dict[Place, float | None]) -> None:
+    def _write(self, changes: dict[Place, Value | None]) -> None:
         with locked(self._path.parent) as directory:
             document = self._document()
             if not document:  # gone or set aside: write all that is known
                 with self._memory:
                     changes = {**self._values, **changes}
-            for place, at in changes.items():
-                _put(document, place, at)
+            decided = _names_of(document)
+            for place, value in changes.items():
+                _put(document, place, decided.get(place, value))
+            with self._memory:
+                self._values |= decided
             directory.replace(self._path.name, tomli_w.dumps(document).encode())
 
     def _document(self, *, look_only: bool = False) -> dict[str, Any]:
@@ -180,6 +209,10 @@ def _place_of(job_id: str) -> Place:
     return ("jobs", job_id, "last_success")
 
 
+def _place_of_name(code: str) -> Place:
+    return (NAMES, code)
+
+
 def _place_of_file(path: Path) -> Place:
     return (MMDB, str(path), "verified_build")
 
@@ -192,12 +225,20 @@ def _parse(content: bytes) -> dict[str, Any]:
     return document
 
 
-def _values_of(document: dict[str, Any]) -> dict[Place, float]:
+def _values_of(document: dict[str, Any]) -> dict[Place, Value]:
+    """Return what is understood of a document. Raises ValueError where that is not as it should be."""
     known = msgspec.convert(document, Document, builtin_types=(datetime, date, time))
+    odd = [name for name in known.country_names.values() if name != fields.name(name)]
+    if odd:
+        raise ValueError(f"{odd[0][:80]!r} is no name of a country")
     times = {_place_of(job_id): record.last_success for job_id, record in known.jobs.items()}
     times |= {_place_of_file(Path(path)): record.verified_build for path, record in known.mmdb.items()}
     times[PAUSE] = known.ip_api.paused_until
-    return {place: _epoch(at) for place, at in times.items() if at is not None}
+    return {place: _epoch(at) for place, at in times.items() if at is not None} | _names_of(document)
+
+
+def _names_of(document: dict[str, Any]) -> dict[Place, Value]:
+    return {_place_of_name(code): name for code, name in document.get(NAMES, {}).items()}
 
 
 def _epoch(at: datetime) -> float:
@@ -209,11 +250,11 @@ def within(epoch: float) -> float:
     return min(max(epoch, 0.0), LATEST)
 
 
-def _put(document: dict[str, Any], place: Place, at: float | None) -> None:
+def _put(document: dict[str, Any], place: Place, value: Value | None) -> None:
     *tables, key = place
     for name in tables:
         document = document.setdefault(name, {})
-    if at is None:
+    if value is None:
         document.pop(key, None)
     else:
-        document[key] = datetime.fromtimestamp(at, UTC)
+        document[key] = value if isinstance(value, str) else datetime.fromtimestamp(value, UTC)

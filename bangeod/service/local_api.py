@@ -2,18 +2,20 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from bangeod.api.explanations import Explanation
 from bangeod.api.server import ApiServer
 from bangeod.api.state import ApiState, State
 from bangeod.config import Settings
 from bangeod.errors import SocketError, StoppingError
 from bangeod.geo.cache import GeoCache
 from bangeod.jobs.job import JobId, Report
+from bangeod.service import explaining
 from bangeod.service.core import Core
 from bangeod.service.portrait import Portrait, trouble
 from bangeod.service.shift import Shift
@@ -90,6 +92,10 @@ class LocalApi:
     async def state(self, api: ApiState) -> State:
         """Describe how the daemon stands."""
         return await self._portrait.draw(self._facts(), api, lag=max(self._lags, default=0.0))
+
+    async def explain(self, ips: Sequence[str]) -> list[Explanation]:
+        """Say what each source says of each address."""
+        return await explaining.explain(self._core, ips)
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         """Run a job now and return its report. Raises JobRunningError, StoppingError."""

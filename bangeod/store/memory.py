@@ -5,6 +5,7 @@ them. Pages and slices are small, so that a handful of rows already takes severa
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
@@ -14,7 +15,7 @@ from bangeod.errors import StoreError, StoreMissingError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Entry, Geo, Row
 from bangeod.store import time_forms, times
-from bangeod.store.port import Census, Deleted, Refusal
+from bangeod.store.port import LONGEST_NAME, Census, Deleted, Refusal
 from bangeod.store.time_forms import TimeForms
 
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org", "cached_at", "last_seen")
@@ -104,6 +105,13 @@ class MemoryStore:
         keys = self._keys_by_address()
         found = {ip: [_row(key, self.geo_cache[key]) for key in keys[ip]] for ip in ips if ip in keys}
         return {ip: max(rows, key=lambda row: row.geo.country_code is not None) for ip, rows in found.items()}
+
+    async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
+        """Count the rows that have a country with a name, by code and name."""
+        await self._step()
+        pairs = ((row.get("country_code"), row.get("country_name")) for row in self.geo_cache.values())
+        named = ((code.upper(), name) for code, name in pairs if isinstance(code, str) and isinstance(name, str))
+        return Counter((code, name) for code, name in named if 0 < len(name) <= LONGEST_NAME and code not in but)
 
     async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is written."""

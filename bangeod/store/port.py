@@ -1,9 +1,12 @@
 """The store as jobs and cache see it. SQLite is one adapter, the memory store another."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from bangeod.geo.model import Entry, Row
+
+LONGEST_NAME = 200  # characters; longer texts are no names of countries, and are not counted
+MOST_NAMES = 10_000  # pairs of code and name that are counted
 
 
 class Refusal(NamedTuple):
@@ -55,6 +58,12 @@ class Store(Protocol):
         """Return the rows of these canonical addresses that there are, by canonical address.
 
         Where two rows are of one address, the one with a country.
+        """
+
+    async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
+        """Count the rows that have a country with a name, by code (in upper case) and name; those of ``but`` aside.
+
+        Only what is text counts, and of names without end not all.
         """
 
     def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:

@@ -88,6 +88,13 @@ AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
 GEO_PAGE_UNRESOLVED = GEO_PAGE + " AND coalesce(country_code, '') = ''"
+# Grouped by the texts themselves, whatever collation the columns have.
+GEO_NAMES = (
+    "SELECT upper(country_code) COLLATE BINARY AS code, country_name COLLATE BINARY AS name, count(*) FROM geo_cache"
+    " WHERE {after} AND {key} <= :upto AND typeof(country_code) = 'text' AND typeof(country_name) = 'text'"
+    " AND length(country_name) BETWEEN 1 AND :longest"
+    " AND upper(country_code) NOT IN (SELECT value FROM json_each(:but)) GROUP BY code, name"
+)
 # CROSS JOIN: what is sought is walked over as it comes; IN would sort it first (sqlite.org/optoverview.html, 8.2).
 _SOUGHT = " FROM json_each(:keys) AS sought CROSS JOIN geo_cache WHERE geo_cache.ip = sought.value"
 GEO_FIND = "SELECT {geo}, {seconds}" + _SOUGHT

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bangeod.geo.model import Entry, Row
-from bangeod.store import columns, faults, housekeeping, queries, sweep
+from bangeod.store import columns, country_names, faults, housekeeping, queries, sweep
 from bangeod.store.cap import Overflow
 from bangeod.store.columns import Column, Table, UnfitError
 from bangeod.store.connection import SharedFile
@@ -96,6 +96,10 @@ class SqliteStore:
             odd = self._odd_keys.of(chunk)
             found |= await self._file.read(functools.partial(rows_by_address, table=table, ips=chunk, odd=odd))
         return found
+
+    async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
+        """Count the rows that have a country with a name, by code and name."""
+        return await country_names.count(self._file, await self._table("geo_cache"), but)
 
     async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed."""

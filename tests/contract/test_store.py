@@ -184,3 +184,54 @@ async def test_a_locked_database_keeps_its_expired_sessions_for_the_next_run(har
 async def test_tidy_gives_figures(harness: Harness) -> None:
     figures = await harness.store.tidy()
     assert set(figures) == {"free_pages", "page_size", "pages_given_back"}
+
+
+async def test_names_are_counted_by_code_and_name(harness: Harness) -> None:
+    rows = [
+        ("RU", "Russia"),
+        ("RU", "Russia"),
+        ("ru", "Russia"),
+        ("RU", "russia"),
+        ("DE", "Germany"),
+        ("ZZ", "Nowhere"),
+    ]
+    for i, (code, name) in enumerate(rows):
+        harness.put_geo(f"8.8.8.{i}", country_code=code, country_name=name)
+    assert await harness.store.names_by_code() == {
+        ("RU", "Russia"): 3,
+        ("RU", "russia"): 1,
+        ("DE", "Germany"): 1,
+        ("ZZ", "Nowhere"): 1,
+    }
+
+
+async def test_names_are_not_counted_for_codes_that_are_left_out(harness: Harness) -> None:
+    for i, code in enumerate(("RU", "ru", "DE")):
+        harness.put_geo(f"8.8.8.{i}", country_code=code, country_name="A name")
+    assert await harness.store.names_by_code(but={"RU"}) == {("DE", "A name"): 1}
+
+
+@pytest.mark.parametrize("value", [None, b"DE", "", b"\xff"])
+async def test_what_is_no_text_is_counted_neither_as_a_code_nor_as_a_name(harness: Harness, value: object) -> None:
+    harness.put_geo("8.8.8.8", country_code="DE", country_name=value)
+    harness.put_geo("9.9.9.9", country_code=value, country_name="Germany")
+    counted = await harness.store.names_by_code()
+    assert {pair: rows for pair, rows in counted.items() if pair[0]} == {}
+
+
+async def test_a_text_too_long_for_a_name_is_not_counted(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", country_code="DE", country_name="x" * 201)
+    harness.put_geo("9.9.9.9", country_code="FR", country_name="x" * 200)
+    assert await harness.store.names_by_code() == {("FR", "x" * 200): 1}
+
+
+async def test_a_name_that_is_not_utf_8_does_not_stop_the_count(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", country_code="DE", country_name=BROKEN)
+    harness.put_geo("9.9.9.9", country_code="FR", country_name="France")
+    assert (await harness.store.names_by_code())["FR", "France"] == 1
+
+
+async def test_names_are_counted_over_any_number_of_pages(harness: Harness) -> None:
+    for i in range(1_300):
+        harness.put_geo(f"8.8.{i // 256}.{i % 256}", country_code="DE", country_name="Germany")
+    assert await harness.store.names_by_code() == {("DE", "Germany"): 1_300}

@@ -12,6 +12,7 @@ import pytest
 from tests.daemon_process import bangeod
 from tests.installation import JOBS, Installation, every, make_fail2ban, text
 from tests.integration.conftest import Start
+from tests.mmdb_files import write_mmdb
 
 GOOGLE = "8.8.8.8"
 GOOGLE6 = "2001:4860:4860::8888"
@@ -184,7 +185,7 @@ def test_addresses_of_all_kinds_are_looked_up(place: Installation) -> None:
         "ip": "",
         "status": "resolved",
         "country_code": "US",
-        "country_name": "United States of America",
+        "country_name": "United States",
         "asn": None,
         "org": None,
         "origin": "embedded",
@@ -286,3 +287,40 @@ def test_every_command_refuses_a_bad_config_alike(place: Installation, command: 
     ran = bangeod(*command, "--config", str(place.config))
     assert (ran.returncode, ran.stdout) == (78, "")
     assert [line.split(": ")[1] for line in ran.stderr.splitlines()] == ["database.busy_timeout", "log.level"]
+
+
+def named(country: str, name: str) -> dict[str, object]:
+    return {"country": {"iso_code": country, "names": {"en": name}}}
+
+
+def names(place: Installation, code: str) -> set[str]:
+    return {name for (name,) in place.execute("SELECT country_name FROM geo_cache WHERE country_code = ?", [code])}
+
+
+def look_up(place: Installation, ip: str) -> str:
+    return str(run_json("lookup", ip, "--config", str(place.config))[0]["country_name"])
+
+
+def test_a_country_has_one_name_whichever_source_answers(place: Installation) -> None:
+    assert look_up(place, "5.8.8.8") == "Russia"
+    file = write_mmdb(place.home / "own.mmdb", {"5.8.0.0/16": named("RU", "Russian Federation")})
+    place.configure({"geo.mmdb": [str(file)]})
+    assert look_up(place, "5.8.8.9") == "Russia"
+    assert names(place, "RU") == {"Russia"}
+    assert tomllib.loads((place.state / "state.toml").read_text()) == {"country_names": {"RU": "Russia"}}
+
+
+def test_a_country_is_called_as_most_rows_of_the_web_app_have_it_and_none_is_rewritten(place: Installation) -> None:
+    place.insert(rows=[(f"5.8.8.{i}", "RU", text()) for i in range(3)])
+    place.execute("UPDATE geo_cache SET country_name = iif(ip = '5.8.8.0', 'Russland', 'Russian Federation')")
+    assert look_up(place, "5.8.8.9") == "Russian Federation"
+    assert names(place, "RU") == {"Russland", "Russian Federation"}
+
+
+def test_what_is_left_unwritten_is_written_under_the_name_that_the_table_has(place: Installation) -> None:
+    place.leave_unwritten("9.9.9.9", country="RU")
+    place.insert(rows=[("5.8.8.1", "RU", text())])
+    place.execute("UPDATE geo_cache SET country_name = 'Russian Federation'")
+    run_json("job", "run", "geo_cache_flush", "--config", str(place.config))
+    assert place.countries()["9.9.9.9"] == "RU"
+    assert names(place, "RU") == {"Russian Federation"}

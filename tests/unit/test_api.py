@@ -365,3 +365,13 @@ async def test_a_request_that_is_being_worked_on_is_finished_at_the_end(tmp_path
         host.backend.gate.set()
         assert (await asking).status == 200
         await closing
+
+
+async def test_what_each_source_says_comes_in_the_order_asked(host: Host) -> None:
+    reply = await host.post("/v1/explain", {"ips": ["9.9.9.9", "8.8.8.8"]})
+    assert [each["ip"] for each in reply.json["explanations"]] == ["9.9.9.9", "8.8.8.8"]
+
+
+async def test_more_addresses_than_can_be_explained_are_refused(host: Host) -> None:
+    reply = await host.post("/v1/explain", {"ips": ["8.8.8.8"] * 101})
+    assert (reply.status, reply.code) == (422, "invalid_request")

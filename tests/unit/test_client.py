@@ -395,3 +395,11 @@ def test_the_import_brings_no_other_part_of_bangeod() -> None:
         *("bangeod.client", "bangeod.client.clients", "bangeod.client.connecting", "bangeod.client.protocol"),
         "bangeod.errors",
     ]
+
+
+async def test_what_each_source_says_is_what_the_daemon_says(host: Host) -> None:
+    async with AsyncGeoClient(str(host.path)) as client:
+        assert [each["ip"] for each in await client.explain([CACHED, "no address"])] == [CACHED, "no address"]
+    with GeoClient(str(host.path)) as blocking:
+        (explanation,) = await asyncio.to_thread(blocking.explain, [CACHED])
+    assert explanation["ip"] == CACHED

@@ -3,13 +3,14 @@
 import pytest
 
 from bangeod.geo import countries
+from bangeod.geo.cldr import NAMES
 
 
 @pytest.mark.parametrize(
     ("code", "name"),
-    [("DE", "Germany"), ("TW", "Taiwan"), ("PS", "Palestine"), ("XK", "Kosovo"), ("AX", "Åland Islands")],
+    [("DE", "Germany"), ("US", "United States"), ("GB", "United Kingdom"), ("RU", "Russia"), ("KR", "South Korea")],
 )
-def test_names_are_the_librarys_apolitical_ones_and_kosovo_has_one(code: str, name: str) -> None:
+def test_names_are_the_usual_short_ones(code: str, name: str) -> None:
     assert countries.name(code) == name
 
 
@@ -22,3 +23,16 @@ def test_what_is_no_code_has_no_name(code: str) -> None:
 @pytest.mark.parametrize("value", [None, 276, b"DE", ["DE"], {}])
 def test_what_is_no_text_is_no_code(value: object) -> None:
     assert not countries.is_code(value)
+
+
+def test_the_codes_are_those_of_iso_3166_and_kosovo() -> None:
+    iso3166 = pytest.importorskip("iso3166", reason="the package iso3166 is not installed")
+    assert set(NAMES) == {*iso3166.countries_by_alpha2, "XK"}
+
+
+def test_the_names_are_those_of_cldr() -> None:
+    core = pytest.importorskip("babel.core", reason="the package babel is not installed")
+    if core.get_cldr_version() != "49":
+        pytest.skip(f"this babel has CLDR {core.get_cldr_version()}")
+    territories = core.Locale("en").territories
+    assert {code: territories[code] for code in NAMES} == NAMES

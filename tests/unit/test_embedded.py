@@ -31,7 +31,7 @@ def answered(ip: str) -> str | None:
 
 def test_a_country_comes_with_its_name_and_without_an_as() -> None:
     assert SOURCE.origin is Origin.EMBEDDED
-    assert SOURCE.find("8.8.8.8") == Geo("US", "United States of America")
+    assert SOURCE.find("8.8.8.8") == Geo("US", "United States")
 
 
 @given(st.ip_addresses(v=4))

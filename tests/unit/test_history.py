@@ -389,3 +389,46 @@ def test_it_is_empty_until_something_is_known(path: Path) -> None:
     assert history.is_empty
     history.succeeded("session_cleanup", AT)
     assert not history.is_empty
+
+
+async def test_the_names_of_countries_survive_a_restart(path: Path) -> None:
+    await saved(path, session_cleanup=AT).keep_names({"RU": "Russia", "CI": "Côte d'Ivoire"})
+
+    assert loaded(path).load_names() == {"RU": "Russia", "CI": "Côte d'Ivoire"}
+    assert loaded(path).last_success("session_cleanup") == AT
+
+
+async def test_a_name_that_another_process_has_kept_stays(path: Path) -> None:
+    ours, theirs = loaded(path), loaded(path)
+    await theirs.keep_names({"RU": "Russian Federation"})
+
+    assert await ours.keep_names({"RU": "Russia", "DE": "Germany"}) == {"RU": "Russian Federation", "DE": "Germany"}
+    assert ours.load_names() == loaded(path).load_names() == {"RU": "Russian Federation", "DE": "Germany"}
+
+
+async def test_names_in_a_directory_that_cannot_be_written_are_known_in_memory_and_reported_once(path: Path) -> None:
+    history = loaded(path.parent / "file" / "state.toml")
+    path.with_name("file").write_text("no directory")
+    with capture_logs() as logs:
+        assert await history.keep_names({"RU": "Russia"}) == {"RU": "Russia"}
+        assert await history.keep_names({"DE": "Germany"}) == {"DE": "Germany"}
+
+    assert history.load_names() == {"RU": "Russia", "DE": "Germany"}
+    assert [entry["event"] for entry in logs] == ["state_unwritable"]
+
+
+@pytest.mark.parametrize("names", ["7", '["RU"]', "{RU = 7}", '{RU = ""}', '{RU = "-"}', '{RU = "a\\nb"}'])
+def test_names_that_are_none_are_reported_and_started_afresh(path: Path, names: str) -> None:
+    path.write_text(f"country_names = {names}\n")
+    with capture_logs() as logs:
+        history = loaded(path)
+
+    assert history.load_names() == {}
+    assert [entry["event"] for entry in logs] == ["state_unreadable"]
+    assert path.with_name("state.toml.bad").exists()
+
+
+async def test_names_alone_say_nothing_of_an_earlier_run(path: Path) -> None:
+    await loaded(path).keep_names({"RU": "Russia"})
+
+    assert loaded(path).is_empty

@@ -56,7 +56,7 @@ async def test_the_smallest_good_file_opens(path: Path) -> None:
     put(path, by_hand(US, encoded({"country_code": "DE"})))
     source = await open_file(path)
     assert source.findings == Findings("By-Hand", 1_700_000_000, 4, 2, 2, 0, countries_ipv4=2)
-    assert source.find("1.1.1.1") == Geo("US", "United States of America")
+    assert source.find("1.1.1.1") == Geo("US", "United States")
     assert source.find("200.1.1.1") == Geo("DE", "Germany")
     source.close()
 

@@ -65,7 +65,7 @@ async def test_an_mmdb_takes_the_place_of_the_embedded_default(core: Core, setti
     file = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("SE")})
     assert await take_up(core, with_geo(settings, mmdb=(file,)))
     assert not core.sources.embedded.in_force
-    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE")
+    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Sweden")
     assert (await core.cache.lookup("9.9.9.9")).status is Status.UNRESOLVED
 
 
@@ -120,7 +120,7 @@ async def test_a_fetched_mmdb_is_used_when_it_comes_and_not_missed_before(core: 
         assert (await core.cache.lookup("9.9.9.9")).origin is Origin.EMBEDDED
         write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
         assert await core.sources.refresh()
-    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE")
+    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Sweden")
     assert not core.sources.embedded.in_force
     assert [(line["event"], line["log_level"]) for line in lines] == [("mmdb_loaded", "info")]
 
@@ -147,7 +147,7 @@ async def test_several_fetched_mmdbs_are_merged(core: Core, settings: Settings) 
     write_mmdb(fetched(settings, "dbip-asn-lite"), {"8.8.8.0/24": GOOGLE})
     update = replace(settings.geo.update, source=("dbip-country-lite", "dbip-asn-lite"))
     assert await take_up(core, with_geo(settings, update=update))
-    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Land SE", "AS15169", "Google LLC")
+    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Sweden", "AS15169", "Google LLC")
 
 
 async def test_a_listed_mmdb_that_is_missing_is_said_to_be(core: Core, settings: Settings, tmp_path: Path) -> None:

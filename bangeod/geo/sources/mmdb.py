@@ -60,6 +60,10 @@ class MmdbFiles:
         """Return how each file stands, in the order of the config."""
         return [slot.state() for slot in self._slots]
 
+    def files(self) -> Sequence[tuple[FileState, MmdbSource | None]]:
+        """Return how each file stands, and what is in use of it, in the order of the config."""
+        return [(slot.state(), slot.source) for slot in self._slots]
+
     def set_paths(self, paths: Iterable[Path], *, expected: bool = True) -> None:
         """Take up a changed list; files that were and still are on it stay in use. ``refresh`` loads the others.
 

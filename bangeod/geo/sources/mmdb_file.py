@@ -107,6 +107,13 @@ class MmdbSource:
             self._shared.clear()
         return self._shared.setdefault(geo, geo)
 
+    def record(self, ip: str) -> tuple[object, int | None]:
+        """Return the whole record of an address, which may be anything, and how many bits of it that holds for.
+
+        (None, None) where the file has no addresses of this family. Raises what the reader raises.
+        """
+        return (None, None) if ":" in ip and self._no_ipv6 else self._reader.get_with_prefix_len(ip)
+
     def _count(self, error: Exception) -> None:
         self.lookup_errors += 1
         if self.lookup_errors == 1:
