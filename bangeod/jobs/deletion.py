@@ -1,14 +1,11 @@
-"""What both cleanups do with a store's deletion: go on while there is time, count, warn once."""
+"""What both cleanups do with a store's deletion: go on while there is time, count, warn."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-import structlog
-
 from bangeod.jobs.job import Run
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.store.port import Census, Deleted
-
-log = structlog.get_logger(__name__)
 
 
 class Tally:
@@ -31,10 +28,17 @@ class Tally:
         """Take in what a dry run found."""
         self.matching, self.unreadable, self._example = census
 
-    def warn(self) -> None:
-        """Say, once a run, that rows stay because their time can't be read."""
-        if self.unreadable:
-            log.warning("unreadable_times_kept", **self._where, rows=self.unreadable, example=self._example)
+    def warn(self, kept: KeptRows, run: Run, *, complete: bool) -> None:
+        """Say where it is news that rows stay because their time can't be read; ``complete``: all rows were seen."""
+        kept.tell(
+            "unreadable_times_kept",
+            "unreadable_times_gone",
+            run,
+            self.unreadable,
+            example=self._example,
+            where=self._where,
+            complete=complete,
+        )
 
 
 async def carry_out(

@@ -13,6 +13,7 @@ from bangeod.geo.cache import GeoCache
 from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.deletion import Tally, carry_out
 from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.turns import in_turns
 from bangeod.store.port import Store
 
@@ -24,12 +25,22 @@ class GeoCacheCleanup:
 
     id = JobId.GEO_CACHE_CLEANUP
 
-    def __init__(self, store: Store, cache: GeoCache, bans: BanWatch, *, retention_days: int, max_rows: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cache: GeoCache,
+        bans: BanWatch,
+        *,
+        retention_days: int,
+        max_rows: int,
+        kept: KeptRows | None = None,
+    ) -> None:
         self._store = store
         self._cache = cache
         self._bans = bans
         self._retention_days = retention_days
         self._max_rows = max_rows
+        self._kept = kept or KeptRows()
 
     async def run(self, run: Run) -> Result:
         """Delete what is stale; rows of addresses that are banned now stay, and count as seen."""
@@ -49,7 +60,7 @@ class GeoCacheCleanup:
         finished = await carry_out(deletion, tally, run, self._cache.forget)
         say = log.info if tally.deleted else log.debug
         say("geo_cache_cleanup_ran", deleted=tally.deleted, retention_days=self._retention_days)
-        tally.warn()
+        tally.warn(self._kept, run, complete=finished)
         tidied = await self._tidy(run) if finished else {}
         return Result(self._figures(deleted=tally.deleted, unreadable=tally.unreadable, **tidied), finished)
 
