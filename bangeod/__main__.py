@@ -14,7 +14,9 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         signal.signal(signal.SIGHUP, lambda *_: None)
     from bangeod.cli import cli  # noqa: PLC0415 - importing takes a while, in which the signal may come
+    from bangeod.cli.streams import guard  # noqa: PLC0415 - as above
 
+    guard()
     cli.main(prog_name="bangeod")
 
 

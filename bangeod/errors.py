@@ -126,6 +126,15 @@ class UsageError(BangeodError):
     exit_status = 2
 
 
+class OutputError(BangeodError):
+    """The result of a command can't be written to standard output. Raised once: what comes after it is dropped."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"the result can't be written to standard output ({problem}) and is lost; the work for it is done"
+        )
+
+
 class StoreError(PathError):
     """The database can't do what was asked of it now. Nothing of the transaction was kept."""
 

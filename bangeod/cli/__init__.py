@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bangeod import __version__
-from bangeod.errors import BangeodError
+from bangeod.errors import BangeodError, OutputError
 
 # Each command is the object of that name in the module of that name here. The line of help stands here too,
 # so that ``bangeod --help`` imports none of them.
@@ -56,15 +56,27 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._lazy.get(name, "")) for name in names])
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; texts of help and completion that can't be written are an error, too."""
+        try:
+            return super().main(*args, **kwargs)
+        except OutputError as error:
+            _tell(error)
+            sys.exit(error.exit_status)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it raises on purpose becomes one message and its exit status."""
         try:
             return super().invoke(ctx)
         except BangeodError as error:
-            click.echo(_for_stderr(str(error)), err=True)
+            _tell(error)
             ctx.exit(error.exit_status)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+def _tell(error: BangeodError) -> None:
+    click.echo(_for_stderr(str(error)), err=True)
 
 
 def _for_stderr(text: str) -> str:

@@ -14,7 +14,7 @@ import click
 from bangeod.cli.options import config_option
 from bangeod.clock import SystemClock, to_text
 from bangeod.config import Settings, find_file, load
-from bangeod.errors import BangeodError, ConfigError, Finding
+from bangeod.errors import BangeodError, ConfigError, Finding, OutputError
 from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.download import Credentials, make_client
 from bangeod.geo.update.install import Owner
@@ -99,11 +99,10 @@ async def _update(
             try:
                 with Bar(source.name, sys.stderr) as bar:
                     outcome = await updater.update(source, bar.show)
-            except UpdateError as error:
-                problems.append(str(error))
-            else:
-                click.echo(_as_text(outcome))
                 attributions.append(source.provider.attribution)
+                click.echo(_as_text(outcome))
+            except (UpdateError, OutputError) as error:  # the others are fetched all the same
+                problems.append(str(error))
     for attribution in dict.fromkeys(attributions):
         click.echo(attribution)
     return problems

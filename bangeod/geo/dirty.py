@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from itertools import islice
 
-import structlog
 from msgspec.structs import replace
 
 from bangeod.errors import StoreRefusedError
 from bangeod.geo.model import Entry
 from bangeod.store.port import Store
-
-log = structlog.get_logger(__name__)
+from bangeod.telling import Trouble
 
 REFUSED_RETRY = 3_600.0  # seconds until an entry that was refused is tried again
 SORTED_AT_ONCE = 5_000  # entries between two turns of the event loop
@@ -32,6 +30,7 @@ class DirtySet:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._refused: dict[str, float] = {}  # until when not to try again
+        self._refusal = Trouble("row_refused", "row_accepted")
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -63,6 +62,16 @@ class DirtySet:
         """Set an entry aside until then, unless it has changed since."""
         if self._entries.get(entry.ip) is entry:
             self._refused[entry.ip] = until
+
+    def tell_of(self, entry: Entry, refusal: StoreRefusedError) -> None:
+        """Say why the database refuses an entry; of others that it refuses for the same reason, quietly."""
+        problem, advice = refusal.problem, refusal.advice
+        self._refusal.tell(problem, ip=entry.ip, problem=problem, advice=advice)
+
+    def tell_the_end(self) -> None:
+        """Say that the database refuses none any more, where that is so; all of them were tried."""
+        if not self._refused:
+            self._refusal.is_over()
 
     def set_aside(self, now: float) -> int:
         """Return how many are set aside."""
@@ -99,9 +108,11 @@ async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[
             else:
                 refused += rest
                 dirty.refused(rest[0], now + REFUSED_RETRY)
-                _tell(refused, refusal)
+                _tell(dirty, refused, refusal)
         if time_left() <= 0:
             break
+    else:
+        dirty.tell_the_end()
     return written
 
 
@@ -151,9 +162,9 @@ async def _write(
     return done, None
 
 
-def _tell(refused: Sequence[Entry], refusal: StoreRefusedError) -> None:
+def _tell(dirty: DirtySet, refused: Sequence[Entry], refusal: StoreRefusedError) -> None:
     """Name the first row that is refused; give up where there are too many of them."""
     if len(refused) == 1:
-        log.warning("row_refused", ip=refused[0].ip, problem=refusal.problem, advice=refusal.advice)
+        dirty.tell_of(refused[0], refusal)
     if len(refused) >= MOST_REFUSED:
         raise refusal

@@ -203,7 +203,9 @@ class Memory:
     def flushed(self) -> None:
         """Note that a flush has ended: where it made room in the dirty set, ``on_full`` is called again some day."""
         self._told_full = len(self.dirty) >= self.max_dirty
-        self._told_not_kept = self._told_not_kept and self._told_full
+        if self._told_not_kept and not self._told_full:
+            self._told_not_kept = False
+            log.info("dirty_set_recovered", waiting=len(self.dirty))
 
     def bound(self) -> None:
         """Make room where there are too many entries: those seen longest ago go, unless they are to be written."""

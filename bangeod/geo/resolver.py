@@ -14,6 +14,7 @@ from bangeod.errors import SourceError, SourcePausedError
 from bangeod.geo.backoff import Backoff
 from bangeod.geo.model import Geo, Origin, merge
 from bangeod.geo.sources import LocalSource, RemoteSource
+from bangeod.telling import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class Resolver:
         self.local = tuple(local)
         self.remote = remote
         self.backoff = Backoff()
+        self._failing = Trouble("source_failed", "source_recovered")
         self.changes = 0  # how often there was a new source
         self._asked_after = 0  # of these changes, when all that is unresolved was last looked up in the local sources
 
@@ -111,8 +113,9 @@ class Resolver:
             log.debug("source_paused", source=paused.source, problem=paused.problem, seconds=round(paused.seconds))
             return None
         except SourceError as error:
-            log.warning("source_failed", source=error.source, problem=error.problem)
+            self._failing.tell((error.source, error.problem), source=error.source, problem=error.problem)
             return None
+        self._failing.is_over(source=str(remote.origin))
         known = {ip: answers[ip] for ip in asked if ip in answers}
         found = {ip: Found(self._named(geo), remote.origin) for ip, geo in known.items() if geo is not None}
         self.put_off(ip for ip in known if ip not in found or not found[ip].resolved)

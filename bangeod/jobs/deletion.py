@@ -1,15 +1,12 @@
-"""What both cleanups do with a store's deletion: go on while there is time, count, warn once."""
+"""What both cleanups do with a store's deletion: go on while there is time, count, warn."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-import structlog
-
 from bangeod.jobs.job import Run
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.store.port import Census, Deleted, Refusal
-
-log = structlog.get_logger(__name__)
 
 ON_REFUSAL: Final = (
     "look at the triggers of this table and at the foreign keys that refer to it; "
@@ -45,19 +42,32 @@ class Tally:
         """Return the figure of the rows that the database did not let go, where there were any."""
         return {"refused": self._refused} if self._refused else {}
 
-    def warn(self) -> None:
-        """Say, once a run, that rows stay because their time can't be read, or the database does not let them go."""
-        if self.unreadable:
-            log.warning("unreadable_times_kept", **self._where, rows=self.unreadable, example=self._example)
-        if self._refusal is not None:
-            log.warning(
-                "rows_not_deleted",
-                table=self._where["table"],
-                rows=self._refused,
-                example=self._refusal.key,
-                problem=self._refusal.problem,
-                advice=ON_REFUSAL,
-            )
+    def warn(self, kept: KeptRows, run: Run, *, complete: bool) -> None:
+        """Say where it is news that rows stay, because their time can't be read or the database does not let them go.
+
+        ``complete``: all rows were seen.
+        """
+        kept.tell(
+            "unreadable_times_kept",
+            "unreadable_times_gone",
+            run,
+            self.unreadable,
+            example=self._example,
+            where=self._where,
+            complete=complete,
+        )
+        refusal = self._refusal
+        kept.tell(
+            "rows_not_deleted",
+            "rows_not_deleted_gone",
+            run,
+            self._refused,
+            example=refusal and refusal.key,
+            where={"table": self._where["table"]},
+            complete=complete,
+            problem=refusal and refusal.problem,
+            advice=ON_REFUSAL,
+        )
 
 
 async def carry_out(

@@ -17,6 +17,7 @@ from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.deletion import Tally, carry_out
 from bangeod.jobs.gone_jails import GoneJails
 from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.turns import in_turns
 from bangeod.store.port import Store
 
@@ -30,12 +31,22 @@ class GeoCacheCleanup:
 
     id = JobId.GEO_CACHE_CLEANUP
 
-    def __init__(self, store: Store, cache: GeoCache, bans: BanWatch, *, retention_days: int, max_rows: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cache: GeoCache,
+        bans: BanWatch,
+        *,
+        retention_days: int,
+        max_rows: int,
+        kept: KeptRows | None = None,
+    ) -> None:
         self._store = store
         self._cache = cache
         self._bans = bans
         self._retention_days = retention_days
         self._max_rows = max_rows
+        self._kept = kept or KeptRows()
 
     async def run(self, run: Run) -> Result:
         """Delete what is stale; rows of what is banned now stay, and those of addresses count as seen.
@@ -66,8 +77,8 @@ class GeoCacheCleanup:
         finished = await carry_out(deletion, tally, run, self._cache.forget)
         say = log.info if tally.deleted else log.debug
         say("geo_cache_cleanup_ran", deleted=tally.deleted, retention_days=self._retention_days)
-        tally.warn()
-        guard.warn()
+        tally.warn(self._kept, run, complete=finished)
+        guard.warn(self._kept, run, complete=finished)
         tidied = await self._tidy(run) if finished else {}
         kept = {"unreadable": tally.unreadable, **tally.refused(), **guard.figures()}
         figures = self._figures(deleted=tally.deleted, **kept, **tidied)
@@ -124,7 +135,14 @@ class _Guard:
         """Return how many rows stay because their address can't be read, where there are any."""
         return {"invalid": len(self._invalid)} if self._invalid else {}
 
-    def warn(self) -> None:
-        """Say, once a run, that there are some."""
-        if self._invalid:
-            log.warning("invalid_addresses_kept", rows=len(self._invalid), example=min(self._invalid)[:80])
+    def warn(self, kept: KeptRows, run: Run, *, complete: bool) -> None:
+        """Say where it is news that there are some; ``complete``: all rows were seen."""
+        kept.tell(
+            "invalid_addresses_kept",
+            "invalid_addresses_gone",
+            run,
+            len(self._invalid),
+            example=min(self._invalid, default="")[:80],
+            where={"of": "stale rows"},  # geo_re_resolve has others to say this of
+            complete=complete,
+        )

@@ -12,6 +12,7 @@ from bangeod.geo.cache import LOCAL_BATCH, GeoCache
 from bangeod.geo.resolver import Found
 from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.turns import in_turns
 from bangeod.jobs.unresolved import Candidates, find_candidates
 from bangeod.store.port import Store
@@ -47,19 +48,21 @@ class GeoReResolve:
         bans: BanWatch,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        kept: KeptRows | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
         self._bans = bans
         self._sleep = sleep
+        self._kept = kept or KeptRows()
 
     async def run(self, run: Run) -> Result:
         """Try every address that is due; what was found is committed batch by batch."""
         candidates = await find_candidates(self._store, self._bans, run)
         if run.dry:
             return await self._foretell(candidates)
-        if candidates.invalid:
-            log.warning("invalid_addresses_kept", rows=candidates.invalid, example=candidates.example)
+        kept, gone = "invalid_addresses_kept", "invalid_addresses_gone"
+        self._kept.tell(kept, gone, run, candidates.invalid, example=candidates.example)
         async for rows in in_turns(candidates.banned.items()):
             self._cache.take_rows(dict(rows))
         async for partly in in_turns(candidates.partly):  # so that what the rows have is not written to them again

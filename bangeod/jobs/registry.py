@@ -9,6 +9,7 @@ from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.geo_cache_flush import GeoCacheFlush
 from bangeod.jobs.geo_re_resolve import GeoReResolve
 from bangeod.jobs.job import Job, JobId
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.session_cleanup import SessionCleanup
 from bangeod.store.port import Store
 
@@ -25,12 +26,21 @@ WITHOUT_RECORD: Final = frozenset({JobId.GEO_CACHE_FLUSH})
 WAITING: Final = frozenset({JobId.GEO_CACHE_FLUSH, JobId.GEO_RE_RESOLVE})
 
 
-def build(store: Store, cache: GeoCache, bans: BanWatch, *, retention_days: int, max_rows: int) -> Mapping[JobId, Job]:
-    """Make the jobs."""
+def build(
+    store: Store,
+    cache: GeoCache,
+    bans: BanWatch,
+    *,
+    retention_days: int,
+    max_rows: int,
+    kept: KeptRows | None = None,
+) -> Mapping[JobId, Job]:
+    """Make the jobs; ``kept`` is what those of before have said of rows already."""
+    kept = kept or KeptRows()
     jobs: tuple[Job, ...] = (
         GeoCacheFlush(cache),
-        GeoReResolve(store, cache, bans),
-        GeoCacheCleanup(store, cache, bans, retention_days=retention_days, max_rows=max_rows),
-        SessionCleanup(store),
+        GeoReResolve(store, cache, bans, kept=kept),
+        GeoCacheCleanup(store, cache, bans, retention_days=retention_days, max_rows=max_rows, kept=kept),
+        SessionCleanup(store, kept=kept),
     )
     return {job.id: job for job in jobs}

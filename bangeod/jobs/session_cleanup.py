@@ -5,6 +5,7 @@ import structlog
 from bangeod.clock import to_text
 from bangeod.jobs.deletion import Tally, carry_out
 from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -15,8 +16,9 @@ class SessionCleanup:
 
     id = JobId.SESSION_CLEANUP
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, kept: KeptRows | None = None) -> None:
         self._store = store
+        self._kept = kept or KeptRows()
 
     async def run(self, run: Run) -> Result:
         """Delete sessions whose ``expires_at`` is now or earlier; ones that can't be read stay."""
@@ -27,6 +29,6 @@ class SessionCleanup:
             return Result({"would_delete": tally.matching, "unreadable": tally.unreadable, "cutoff_time": to_text(now)})
         finished = await carry_out(self._store.delete_expired(now), tally, run)
         log.info("session_cleanup_ran", deleted_count=tally.deleted, cutoff_time=to_text(now))
-        tally.warn()
+        tally.warn(self._kept, run, complete=finished)
         counts = {"deleted_count": tally.deleted, "unreadable": tally.unreadable, **tally.refused()}
         return Result({**counts, "cutoff_time": to_text(now)}, finished)

@@ -15,6 +15,7 @@ from bangeod.geo.resolver import Resolver
 from bangeod.jobs import registry
 from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.job import Job, JobId, Report
+from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.runner import Runner
 from bangeod.service import leftover
 from bangeod.service.history import STATE_FILE, History
@@ -52,11 +53,13 @@ class Core:
         self.runner = Runner(clock, lambda: self.ready())  # noqa: PLW0108 - the daemon puts another in its place
         self.jobs: dict[JobId, Job] = {}
         self._bans = BanWatch()
+        self._kept = KeptRows()
         self.load_problem: str | None = None  # why the cache could not be filled, for as long as it can't
         self._loading = asyncio.Lock()
         self._leftover_path = settings.state.directory / LEFTOVER_FILE
         self._leftover_is_there = False
         self._has_taken_up_leftover = False
+        self._leftover_stays = leftover.stays()
         self._look_only = look_only
         self.apply(settings)
 
@@ -76,6 +79,7 @@ class Core:
                 self._bans,
                 retention_days=cleanup.retention_days,
                 max_rows=cleanup.max_rows,
+                kept=self._kept,
             )
         )
 
@@ -96,7 +100,9 @@ class Core:
             self.history.succeeded(report.job_id, report.started_at)
             await self.history.save()
         elif self._leftover_is_there and not self.cache.dirty:
-            self._leftover_is_there = not await asyncio.to_thread(leftover.discard, self._leftover_path)
+            # Tried again after each flush, for as long as it fails.
+            gone = await asyncio.to_thread(leftover.discard, self._leftover_path, self._leftover_stays)
+            self._leftover_is_there = not gone
 
     async def ready(self) -> None:
         """Make sure of the database before a job; raises StoreError."""

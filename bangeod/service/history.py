@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import math
+import os
 import threading
 import tomllib
 from collections.abc import Mapping
@@ -72,6 +73,7 @@ class History:
         self._memory = threading.Lock()  # of the two above; never held over I/O
         self._saving = threading.Lock()  # one save at a time
         self._reported = False
+        self._stuck: str | None = None  # why the file can't be read, where it could not be set aside
 
     def load(self, *, look_only: bool = False) -> None:
         """Read the file. A bad one is reported, kept aside as ``state.toml.bad``, and started afresh.
@@ -152,7 +154,9 @@ class History:
             except OSError as error:
                 self._report(error)
                 return
-            self._reported = False
+            if self._reported:
+                self._reported = False
+                log.info("state_recovered", path=str(self._path))
             with self._memory:
                 self._unsaved = dict(self._unsaved.items() - changes.items())
 
@@ -185,13 +189,18 @@ class History:
 
     def _document(self, *, look_only: bool = False) -> dict[str, Any]:
         try:
-            return _parse(self._path.read_bytes())
+            document = _parse(self._path.read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
             problem = str(error) or type(error).__name__
+        else:
+            self._stuck = None
+            return document
         kept_as = str(self._path) if look_only else set_aside(self._path)
-        log.warning("state_unreadable", path=str(self._path), problem=problem, kept_as=kept_as)
+        say = log.debug if problem == self._stuck else log.warning
+        say("state_unreadable", path=str(self._path), problem=problem, kept_as=kept_as)
+        self._stuck = problem if os.path.lexists(self._path) else None
         return {}
 
     def _report(self, error: OSError) -> None:

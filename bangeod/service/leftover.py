@@ -9,6 +9,7 @@ import structlog
 
 from bangeod.geo.model import Entry, Geo
 from bangeod.service.state_files import advice, is_there, locked, set_aside
+from bangeod.telling import Trouble
 
 LOST = "what could be written nowhere is resolved anew when it is looked up again"
 
@@ -80,16 +81,22 @@ def load(path: Path, *, look_only: bool = False) -> list[Entry]:
     return [_entry(entry) for entry in kept.entries]
 
 
-def discard(path: Path) -> bool:
+def stays() -> Trouble:
+    """Return what to tell ``discard`` of each time that it is tried, so that it says the same thing once."""
+    return Trouble("leftover_not_removed", "leftover_removed")
+
+
+def discard(path: Path, trouble: Trouble | None = None) -> bool:
     """Remove the file once its entries are in the database. False where that fails: it has been reported."""
+    trouble = trouble or stays()
     try:
-        if not is_there(path):
-            return True
-        with locked(path.parent) as directory:
-            directory.remove(path.name)
+        if is_there(path):
+            with locked(path.parent) as directory:
+                directory.remove(path.name)
     except OSError as error:
-        log.warning("leftover_not_removed", path=str(path), problem=error.strerror)
+        trouble.tell(error.strerror, path=str(path), problem=error.strerror)
         return False
+    trouble.is_over(path=str(path))
     return True
 
 

@@ -68,7 +68,9 @@ class WriteGate:
             except StoreError as error:
                 self._tell(error)
             else:
-                self._problem = None
+                if self._problem is not None:
+                    self._problem = None
+                    log.info("checkpoint_recovered", database=str(self._file.path))
             self._failed = False
 
     def _tell(self, error: StoreError) -> None:

@@ -6,10 +6,12 @@ import json
 import threading
 from collections.abc import Iterator
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from bangeod.cli import cli, geodb
+from bangeod.errors import OutputError
 from bangeod.service import logs
 from tests.daemon_process import DaemonProcess, bangeod
 from tests.geodb_server import ACCOUNT, KEY, NOVEMBER, GeodbServer, packed, tarred
@@ -68,6 +70,26 @@ def test_what_was_fetched_is_named_with_its_attribution_and_nothing_else_is_said
     )
     assert update(place).stdout.startswith(f"{path} has not changed: By-Hand")
     assert update(place, "--force").stdout.startswith(f"{path} is new: By-Hand")
+
+
+def test_a_result_that_can_not_be_written_keeps_nothing_from_being_fetched(
+    server: GeodbServer, place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.configure({"geo.update.source": ["dbip-asn-lite", "dbip-country-lite"]})
+    server.give_dbip(packed(GOOD))
+    server.give_dbip(packed(by_hand(NETWORK, NETWORK)), name="dbip-asn-lite")
+    problem = OutputError("No space left on device")
+    failures, echo = [problem], click.echo
+
+    def full(text: str, *, err: bool = False) -> None:
+        if not err and failures:
+            raise failures.pop()
+        echo(text, err=err)
+
+    monkeypatch.setattr(click, "echo", full)
+    result = update(place)
+    assert (result.exit_code, result.stderr) == (1, f"{problem}\n")
+    assert {path.name for path in place.state.glob("*.mmdb")} == {"dbip-asn-lite.mmdb", "dbip-country-lite.mmdb"}
 
 
 def test_what_can_not_be_fetched_is_an_error_and_the_others_are_fetched(

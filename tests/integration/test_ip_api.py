@@ -159,6 +159,21 @@ async def test_after_429_nothing_is_sent_until_the_time_told(
     assert server.offences == []
 
 
+async def test_a_refusal_that_lasts_is_said_once_and_then_its_end(
+    server: IpApiServer, make: Maker, clock: ManualClock
+) -> None:
+    server.script += [server.refuse(), server.refuse(), respond(500)]
+    client = make()
+    with capture_logs() as logs:
+        for _ in range(3):
+            await paused(client)
+            clock.advance(client.wait())
+        await client.resolve([A])
+        await client.resolve([A])
+    said = [line["event"] for line in logs if line["log_level"] != "debug"]
+    assert said == ["ip_api_paused", "ip_api_paused", "ip_api_recovered"]
+
+
 async def test_a_403_stops_it_for_an_hour_across_a_restart(
     server: IpApiServer, make: Maker, clock: ManualClock, pauses: Pauses
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from tests.systemd.service import DATABASE, UNIT, Service
+from tests.systemd.service import DROP_INS as RUNTIME_DROP_INS
 
 ELSEWHERE = "/srv/ban gui/bangui.db"
 DROP_INS = f"/etc/systemd/system/{UNIT}.d"
@@ -68,4 +69,30 @@ def test_what_systemd_has_not_read_yet_is_told(place: Service) -> None:
     [(problem, mend)] = wrong(place)
     assert "its files have changed since systemd read them" in problem
     place.machine.run("sh", "-ec", mend)
+    assert wrong(place) == []
+
+
+def test_a_credential_that_is_not_there_is_found_and_mended(place: Service) -> None:
+    machine, path = place.machine, "/etc/bangeod/no such key"
+    place.drop_in(f"LoadCredential=ip_api_key:{path}")
+    assert machine.run("systemctl", "start", UNIT, check=False).returncode != 0
+    assert any("Protocol error" in entry["MESSAGE"] for entry in place.journal())
+    [(problem, mend)] = wrong(place)
+    assert problem.split()[:3] == ["FAULT", "credential", "/etc/bangeod/no"]
+    assert f"LoadCredential=ip_api_key in {RUNTIME_DROP_INS}/test.conf" in problem
+    machine.run("sh", "-ec", mend, given="secret")
+    assert wrong(place) == []
+    place.start()
+    machine.run("rm", path)
+
+
+def test_a_sandbox_that_is_not_in_force_is_found(place: Service) -> None:
+    place.drop_in("PrivateNetwork=no", "PrivateIPC=no", "NoNewPrivileges=no", "ProtectSystem=no")
+    place.start()
+    place.machine.run("rm", f"{RUNTIME_DROP_INS}/test.conf")
+    place.machine.run("systemctl", "daemon-reload")
+    found = wrong(place)
+    lacking = [problem.partition("bangeod.service: ")[2].partition("=")[0] for problem, _ in found]
+    assert lacking == ["PrivateNetwork", "PrivateIPC", "ProtectSystem"]  # seccomp alone sets NoNewPrivileges
+    place.machine.run("sh", "-ec", found[0][1])
     assert wrong(place) == []

@@ -178,7 +178,7 @@ async def test_that_too_many_wait_is_said_again_when_they_had_become_fewer() -> 
         await fill(world, IPS[:4])
         await world.cache.flush_dirty()
         await fill(world, IPS)
-    assert [line["event"] for line in lines] == ["dirty_set_full"] * 2
+    assert [line["event"] for line in lines] == ["dirty_set_full", "dirty_set_recovered", "dirty_set_full"]
 
 
 async def test_a_dirty_set_that_fills_again_asks_again() -> None:
@@ -235,6 +235,25 @@ async def test_a_row_that_is_refused_does_not_keep_the_others_from_being_written
     assert set(world.dirty) == {IPS[1]}
     assert (world.cache.dirty, world.cache.refused) == (1, 1)
     assert [(line["event"], line["log_level"], line["ip"]) for line in lines] == [("row_refused", "warning", IPS[1])]
+
+
+async def test_a_refusal_that_stays_is_said_once_and_then_its_end() -> None:
+    store = RefusingStore({IPS[1], IPS[2]})
+    world = World(store)
+    await fill(world, IPS)
+    with capture_logs() as lines:
+        for _ in range(3):
+            await world.cache.flush_dirty()
+            world.clock.advance(REFUSED_RETRY)
+        store.refuses.remove(IPS[1])
+        await world.cache.flush_dirty()
+        store.refuses.clear()
+        assert world.cache.dirty == 1
+        for _ in range(2):
+            world.clock.advance(REFUSED_RETRY)
+            await world.cache.flush_dirty()
+    said = [line["event"] for line in lines if line["log_level"] != "debug"]
+    assert said == ["row_refused", "row_accepted"]
 
 
 async def test_a_refused_row_is_not_tried_again_for_an_hour() -> None:

@@ -318,7 +318,25 @@ def test_a_second_outage_is_reported_again(path: Path, monkeypatch: pytest.Monke
             mend()
             history.save_now()
 
-    assert [line["event"] for line in logs] == ["state_unwritable"] * 2
+    assert [line["event"] for line in logs] == ["state_unwritable", "state_recovered"] * 2
+
+
+def test_a_bad_file_that_can_not_be_set_aside_is_said_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = saved(path, a=AT)
+    path.write_bytes(b"jobs = [")
+    broken("fsync", monkeypatch)
+
+    def refuse(*_args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with capture_logs() as logs:
+        for at in (AT + 1, AT + 2):
+            history.succeeded("a", at)
+            history.save_now()
+
+    said = [line["event"] for line in logs if line["log_level"] == "warning"]
+    assert said == ["state_unreadable", "state_unwritable"]
 
 
 def test_a_crash_before_the_rename_leaves_the_old_file_and_no_obstacle(

@@ -222,6 +222,21 @@ async def test_the_state_is_clean_again_when_the_file_in_use_comes_back(path: Pa
     files.close()
 
 
+async def test_a_file_that_is_there_again_as_it_was_is_said_to_be(tmp_path: Path) -> None:
+    directory, away = tmp_path / "mounted", tmp_path / "away"
+    directory.mkdir()
+    files = await opened(write_mmdb(directory / "country.mmdb", {"1.0.0.0/8": nested("DE")}))
+    directory.rename(away)
+    with capture_logs() as logs:
+        await files.refresh()
+        away.rename(directory)
+        await files.refresh()
+        await files.refresh()
+    assert files.states()[0].status is FileStatus.LOADED
+    assert [line["event"] for line in logs] == ["mmdb_missing", "mmdb_recovered"]
+    files.close()
+
+
 async def test_bad_files_on_the_list_leave_the_good_ones_working(tmp_path: Path) -> None:
     good = write_mmdb(tmp_path / "good.mmdb", {"1.0.0.0/8": nested("DE")})
     directory = tmp_path / "directory.mmdb"

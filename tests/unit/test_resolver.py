@@ -97,6 +97,16 @@ async def test_nothing_is_put_off_where_the_request_failed(clock: ManualClock, r
     assert lines == [{"event": "source_failed", "log_level": "warning", "source": "ip-api", "problem": "broken"}]
 
 
+async def test_a_failure_that_stays_is_said_once_and_then_its_end(clock: ManualClock, remote: RemoteTable) -> None:
+    remote.faults += [SourceError("ip-api", "broken"), SourceError("ip-api", "broken"), SourceError("ip-api", "worse")]
+    resolver = Resolver(clock, (), remote)
+    with capture_logs() as lines:
+        for _ in range(5):
+            await resolver.ask_remote([IP])
+    said = [(line["event"], line.get("problem")) for line in lines if line["log_level"] != "debug"]
+    assert said == [("source_failed", "broken"), ("source_failed", "worse"), ("source_recovered", None)]
+
+
 async def test_a_source_that_is_paused_says_so_quietly(clock: ManualClock, remote: RemoteTable) -> None:
     remote.pause(60)
     with capture_logs() as lines:

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote, quote_plus
 
 import httpx
-import structlog
 
 from bangeod import __version__
 from bangeod.clock import Clock
@@ -19,8 +18,7 @@ from bangeod.geo.model import Geo, Origin
 from bangeod.geo.sources import ip_api_answer
 from bangeod.geo.sources.ip_api_answer import Outcome, Verdict
 from bangeod.geo.sources.ip_api_limit import WINDOW, Limit, Reason
-
-log = structlog.get_logger(__name__)
+from bangeod.telling import Trouble
 
 FREE_URL: Final = "http://ip-api.com/batch"
 PRO_URL: Final = "https://pro.ip-api.com/batch"
@@ -79,6 +77,8 @@ class IpApi:
         self._client: httpx.AsyncClient | None = None
         self._closed = False
         self._requests = 0
+        self._pausing = Trouble("ip_api_paused", "ip_api_recovered")
+        self._not_saved = Trouble("ip_api_pause_not_saved", "ip_api_pause_saved")
         self._restored_until = self._restore()
 
     @property
@@ -189,6 +189,7 @@ class IpApi:
         counted_here = outcome.quota.left is None and outcome.verdict is not Verdict.LIMITED
         await self._save_wait(at_least=WINDOW if counted_here else 0.0)
         if outcome.verdict is Verdict.ANSWERED:
+            self._pausing.is_over()
             return outcome.found
         if outcome.verdict is Verdict.TOO_LARGE:
             self._batch = max(1, self._batch // 2)
@@ -201,11 +202,13 @@ class IpApi:
             await self._record(self._clock.now() + seconds if seconds > 0 else None)
         except SourceError as error:
             # The answer counts all the same; the mark stays, and the next request finds the same obstacle.
-            log.warning("ip_api_pause_not_saved", problem=error.problem)
+            self._not_saved.tell(error.problem, problem=error.problem)
+        else:
+            self._not_saved.is_over()
 
     def _paused(self, problem: str) -> SourcePausedError:
         seconds = self.wait()
-        log.warning("ip_api_paused", reason=problem, seconds=round(seconds))
+        self._pausing.tell(problem, reason=problem, seconds=round(seconds))
         return SourcePausedError(_NAME, problem, seconds)
 
     def _scrubbed(self, error: Exception) -> str:

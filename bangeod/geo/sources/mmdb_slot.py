@@ -65,6 +65,8 @@ class Slot:
     def wants(self, found: Signature) -> bool:
         """Tell whether the file with this signature is to be opened now."""
         if self.source and found == self.source.signature:
+            if self._reported is not None:
+                log.info("mmdb_recovered", path=str(self.path))
             self._clear()
             return False
         if found != self._refused:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from bangeod.config import Settings
-from bangeod.service.checkup import database, places, process, sources, unit
+from bangeod.service.checkup import credentials, database, places, process, sandbox, sources, unit
 from bangeod.service.checkup.finding import Finding, Level, fault, ok
 from bangeod.service.checkup.identity import Identity, LookFailedError, current, group_name, run_as
 from bangeod.service.checkup.places import Survey
@@ -24,6 +24,8 @@ def checkup(settings: Settings, config: Path, who: Identity, now: float, service
     survey = places.survey(settings, config)
     if service is not None:
         findings += unit.judge(service, settings, survey.others)
+        findings += _guarded("credential", credentials.examine)
+        findings += _guarded("sandbox", sandbox.examine)
 
     def look() -> bytes:
         return msgspec.json.encode(list(_look(settings, survey, who, now)))

@@ -8,12 +8,12 @@ import grp
 import os
 import pwd
 import shlex
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bangeod.config import Settings
+from bangeod.service.checkup import systemctl
 from bangeod.service.checkup.finding import Finding, fault, ok, quoted, warning
 from bangeod.service.checkup.identity import Identity, group_name
 from bangeod.service.sources import mmdb_paths
@@ -22,13 +22,11 @@ from bangeod.store import links
 NAME: Final = "bangeod.service"
 SUBJECT: Final = "unit"
 DROP_INS: Final = f"/etc/systemd/system/{NAME}.d"
-ASK_SECONDS: Final = 5.0
-SYSTEMD_RUNS: Final = Path("/run/systemd/system")  # sd_booted(3)
 
 # Property, and below which directory its relative paths lie (systemd.exec(5)).
 _DIRECTORIES: Final = {"StateDirectory": "/var/lib", "RuntimeDirectory": "/run", "CacheDirectory": "/var/cache"}
 _PROPERTIES: Final = (
-    *("LoadState", "NeedDaemonReload", "User", "Group", "SupplementaryGroups", *_DIRECTORIES),
+    *("NeedDaemonReload", "User", "Group", "SupplementaryGroups", *_DIRECTORIES),
     *("ProtectSystem", "ReadWritePaths", "BindPaths", "BindReadOnlyPaths", "ProtectHome", "PrivateTmp"),
     *("PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow"),
 )
@@ -70,20 +68,16 @@ class Unit(NamedTuple):
 
 def ask() -> Unit | None:
     """Return the unit in force; None where there is none, or no systemd."""
-    if not SYSTEMD_RUNS.is_dir():
-        return None
-    command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", NAME]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True)  # noqa: S603 - no input in it
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return read(told.stdout)
+    return _unit(systemctl.show(NAME, _PROPERTIES))
 
 
 def read(told: str) -> Unit | None:
     """Understand what ``systemctl show`` prints; None where it knows of no such unit."""
-    shown = dict(line.partition("=")[::2] for line in told.splitlines())
-    if shown.get("LoadState") != "loaded":
+    return _unit(systemctl.understood(told))
+
+
+def _unit(shown: Mapping[str, str]) -> Unit | None:
+    if not shown:
         return None
     bound = [*_bound(shown, "BindPaths"), *_bound(shown, "BindReadOnlyPaths")]
     return Unit(
