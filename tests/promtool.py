@@ -40,22 +40,21 @@ def find(cache: Path) -> Promtool:
     if installed is not None:
         return Promtool(Path(installed))
     if not kept.exists():
-        unpacked = _unpack(cache)
-        (unpacked / IN_THE_PACKAGE).rename(kept)  # the rest is large
-        shutil.rmtree(unpacked)
+        apart = cache / "unpacked-for-promtool"  # not where it will lie: a package has its name
+        _unpack(apart).rename(kept)
+        shutil.rmtree(apart)  # large
     return Promtool(kept)
 
 
-def _unpack(cache: Path) -> Path:
+def _unpack(directory: Path) -> Path:
     reasons = []
     for package in PACKAGES:
         try:
-            unpacked = debian_package.unpack(package, cache)
+            program = debian_package.unpack(package, directory) / IN_THE_PACKAGE
         except NotToBeHadError as error:
             reasons.append(str(error).strip())
             continue
-        if (unpacked / IN_THE_PACKAGE).exists():
-            return unpacked
-        shutil.rmtree(unpacked)
+        if program.exists():
+            return program
         reasons.append(f"{package} has no {IN_THE_PACKAGE}")
     raise NotToBeHadError("; ".join(reasons))

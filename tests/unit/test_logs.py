@@ -1,10 +1,12 @@
 """Logging as a whole: formats, levels, and what libraries say."""
 
+import asyncio
 import io
 import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import threading
 import warnings
@@ -20,6 +22,19 @@ from bangeod.errors import SourceError
 from bangeod.service import log_bridge, logs
 
 log = structlog.get_logger(__name__)
+
+FORK_AND_END = """
+import logging, os
+from bangeod.service import logs
+library = logging.getLogger("library")
+logs.configure("info", "json", environ={})
+child = os.fork()
+library.error("said")
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    logging.shutdown()
+    library.error("at last")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -267,11 +282,52 @@ def test_a_librarys_exception_and_odd_level_are_kept(lines: Lines) -> None:
     assert second["level"] == "critical"
 
 
-def test_a_librarys_wrong_arguments_still_make_a_line(lines: Lines) -> None:
-    # Straight to the bridge: pytest's own handler would raise.
+@pytest.fixture
+def bridge(lines: Lines) -> log_bridge.Bridge:
     (bridge,) = (each for each in logging.getLogger().handlers if isinstance(each, log_bridge.Bridge))
+    return bridge
+
+
+def test_a_librarys_wrong_arguments_still_make_a_line(lines: Lines, bridge: log_bridge.Bridge) -> None:
+    # Straight to the bridge: pytest's own handler would raise.
     bridge.handle(logging.LogRecord("sloppy", logging.WARNING, "", 0, "%d items", ("many",), None))
     assert lines()[0]["event"] == "%d items"
+
+
+def test_what_a_filter_holds_back_is_no_line(lines: Lines, bridge: log_bridge.Bridge) -> None:
+    bridge.addFilter(lambda record: record.name != "noisy")
+    logging.getLogger("noisy").error("again")
+    logging.getLogger("quiet").error("once")
+    assert [line["event"] for line in lines()] == ["once"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a filter can't put another record in the place of one yet")
+def test_what_a_filter_puts_in_the_place_of_a_record_is_the_line(lines: Lines, bridge: log_bridge.Bridge) -> None:
+    def mask(record: logging.LogRecord) -> Any:
+        return logging.makeLogRecord({**vars(record), "msg": "masked"})
+
+    bridge.addFilter(mask)
+    logging.getLogger("library").error("key=secret")
+    assert [line["event"] for line in lines()] == ["masked"]
+
+
+def test_the_bridge_has_no_lock_and_outlives_a_fork_and_the_end_of_logging(bridge: log_bridge.Bridge) -> None:
+    assert bridge.lock is None
+    done = subprocess.run([sys.executable, "-c", FORK_AND_END], capture_output=True, text=True, timeout=60, check=True)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["said", "said", "at last"]
+
+
+def test_a_librarys_warning_in_a_callback_of_the_event_loop_does_not_end_it(lines: Lines) -> None:
+    async def fail_in_a_callback() -> None:
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        log.info("went on")
+
+    asyncio.run(fail_in_a_callback())
+    first, second = lines()
+    assert (first["logger"], second["event"]) == ("asyncio", "went on")
+    assert "ZeroDivisionError" in first["exception"]
 
 
 def test_a_python_warning_is_a_line(lines: Lines) -> None:
