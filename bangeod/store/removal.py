@@ -19,6 +19,7 @@ from bangeod.errors import StoreRefusedError
 from bangeod.store import faults, queries
 from bangeod.store.columns import Table
 from bangeod.store.engine import engine
+from bangeod.store.held_back import HeldBack
 from bangeod.store.port import Deleted, Refusal
 from bangeod.store.slices import SliceWriter
 
@@ -56,17 +57,25 @@ class Manner(IntEnum):
 class Removal:
     """Deletes rows of one table that still are as old as they were found to be: another may have the key by now.
 
-    ``before`` is in microseconds. Keys of rows that the database keeps are put into ``stays``.
+    ``before`` is in microseconds. Rows that the database keeps are noted in ``held_back``, and their keys in ``stays``.
     """
 
-    def __init__(self, table: Table, writer: SliceWriter, before: int, stays: set[object] | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        writer: SliceWriter,
+        before: int,
+        held_back: HeldBack,
+        stays: set[object] | None = None,
+    ) -> None:
         self._key = table.key
         self._delete_all = table.sql(queries.DELETE_ALL_DUE)
         self._delete_one = table.sql(queries.DELETE_DUE)
         self._still_due = table.sql(queries.STILL_DUE)
         self._writer = writer
         self._before = before
-        self._stays = stays
+        self.held_back = held_back
+        self._stays = set() if stays is None else stays
         self._manner = Manner.WHOLE
         self._wary = 0  # so many rows more before a quicker manner is tried again
 
@@ -80,16 +89,23 @@ class Removal:
         fates = await self._settle(chunk)
         keys, refused = [], []
         for due, fate in zip(chunk, fates, strict=False):
+            if fate.refused is not None:
+                refused.append(Refusal(self._name(due), fate.refused[:LONGEST_PROBLEM]))
+                self.held_back.add(due.key, refused[-1])
+                self._stays.add(due.key)
+                continue
+            self.held_back.discard(due.key)
             if fate.is_gone:
                 keys.append(due.label)
-            elif fate.refused is not None:
-                refused.append(Refusal(self._name(due), fate.refused[:LONGEST_PROBLEM]))
-                if self._stays is not None:
-                    self._stays.add(due.key)
         self._wary -= len(fates)
         if self._wary <= 0 and not refused:
             self._manner = Manner.WHOLE
         return Deleted(keys, refused=len(refused), refusal=refused[0] if refused else None), len(fates)
+
+    def leave(self, rows: Sequence[Due]) -> Deleted:
+        """Count rows that were held back in an earlier run and are not tried in this one."""
+        self._stays.update(due.key for due in rows)
+        return Deleted((), refused=len(rows), refusal=self.held_back.example)
 
     async def _settle(self, chunk: Sequence[Due]) -> Sequence[Fate]:
         """Find out the fates of the first rows, in the quickest manner that tells them."""
@@ -133,8 +149,7 @@ class Removal:
     ) -> list[Fate]:
         """Delete one row after the other, as long as the lock may be held."""
         if self._manner is not Manner.WHOLE:  # what is wrong with the schema is wrong with all rows
-            explanation = queries.EXPLAIN.format(statement=self._delete_one)
-            connection.execute(explanation, {"key": None, "before": 0}).fetchall()
+            connection.execute(self._delete_one, {"key": None, "before": 0})  # compiled, it finds nothing to delete
         until = time.perf_counter() + self._writer.longest
         fates: list[Fate] = []
         for due in chunk:

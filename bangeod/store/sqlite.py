@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -14,6 +15,7 @@ from bangeod.store.columns import Column, Table, UnfitError
 from bangeod.store.connection import SharedFile
 from bangeod.store.form_watch import FormWatch
 from bangeod.store.geo_rows import OddKeys, read_page, rows_by_address, write_slice
+from bangeod.store.held_back import HeldBack
 from bangeod.store.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
 from bangeod.store.port import Census, Deleted
 from bangeod.store.removal import Due, Removal
@@ -38,12 +40,14 @@ class SqliteStore:
     def __init__(self, path: Path, *, busy_timeout: float, max_lock_time: float, clock: "Clock") -> None:
         self._file = SharedFile(path, busy_timeout=busy_timeout, clock=clock)
         self._gate = WriteGate(self._file, clock)
+        self._clock = clock
         self.max_lock_time = max_lock_time
         self._schema_version: int | None = None
         self._tables: dict[str, Table | UnfitError] = {}
         self._is_new = False  # opened, and no ``prepare`` has told yet
         self._odd_keys = OddKeys()
         self._form_watch = FormWatch()
+        self._held_back: defaultdict[str, HeldBack] = defaultdict(HeldBack)  # by table
         self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
 
     @property
@@ -67,6 +71,7 @@ class SqliteStore:
             if await self._file.prepare():
                 self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys()
                 self._form_watch = FormWatch()
+                self._held_back.clear()
             known = self._schema_version
             version, tables = await self._file.read(lambda connection: look_at_tables(connection, known))
             if tables is not None:
@@ -129,8 +134,10 @@ class SqliteStore:
             return not keep(due.label)
 
         try:
-            removal = Removal(table, writer, limit)
-            async with aclosing(sweep.sweep(self._file, table, removal, limit, goes=stale)) as slices:
+            removal = Removal(table, writer, limit, self._held_back[table.name])
+            async with aclosing(
+                sweep.sweep(self._file, table, removal, limit, goes=stale, clock=self._clock)
+            ) as slices:
                 async for deleted in slices:
                     yield deleted
             if max_rows:
@@ -149,8 +156,8 @@ class SqliteStore:
             known = len(stays)
             choice, upto = await sweep.overflow(self._file, table, max_rows, limit, keep=keep, stays=stays)
             above = functools.partial(_is_above, choice=choice, limit=limit, keep=keep, stays=stays)
-            removal = Removal(table, writer, upto, stays)
-            async with aclosing(sweep.sweep(self._file, table, removal, upto, goes=above)) as slices:
+            removal = Removal(table, writer, upto, self._held_back[table.name], stays)
+            async with aclosing(sweep.sweep(self._file, table, removal, upto, goes=above, clock=self._clock)) as slices:
                 async for deleted in slices:
                     if deleted.keys or deleted.refused:
                         yield deleted
@@ -171,9 +178,11 @@ class SqliteStore:
         """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
         table = await self._table("sessions")
         limit = now * MICROSECONDS + 1
-        removal = Removal(table, self._deleter(), limit)
+        removal = Removal(table, self._deleter(), limit, self._held_back[table.name])
         try:
-            async with aclosing(sweep.sweep(self._file, table, removal, limit, goes=_always)) as slices:
+            async with aclosing(
+                sweep.sweep(self._file, table, removal, limit, goes=_always, clock=self._clock)
+            ) as slices:
                 async for deleted in slices:
                     yield deleted
         finally:

@@ -8,12 +8,15 @@ from bangeod.store import queries
 from bangeod.store.cap import Overflow
 from bangeod.store.columns import Table
 from bangeod.store.connection import SharedFile
+from bangeod.store.held_back import RETRY_SECONDS
 from bangeod.store.paging import Bounds, pages
 from bangeod.store.port import Census, Deleted
 from bangeod.store.removal import Due, Removal
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+    from bangeod.clock import Clock
 
 
 class Found(NamedTuple):
@@ -41,23 +44,37 @@ def _finder(table: Table, before: int) -> "Callable[[Connection, Bounds], Found]
 
 
 async def sweep(
-    file: SharedFile, table: Table, removal: Removal, before: int, *, goes: Callable[[Due], bool]
+    file: SharedFile, table: Table, removal: Removal, before: int, *, goes: Callable[[Due], bool], clock: "Clock"
 ) -> AsyncGenerator[Deleted, None]:
-    """Delete the rows whose time is earlier than ``before`` (microseconds) and that ``goes`` lets go."""
+    """Delete the rows whose time is earlier than ``before`` (microseconds) and that ``goes`` lets go.
+
+    What was held back in an earlier run comes last, and for no longer than RETRY_SECONDS.
+    """
     waiting: list[Due] = []
+    again: list[Due] = []
     async with aclosing(pages(file, table, _finder(table, before))) as found_pages:
         async for found in found_pages:
-            waiting += filter(goes, found.due)
+            for due in filter(goes, found.due):
+                (again if due.key in removal.held_back else waiting).append(due)
             if found.unreadable:
                 yield Deleted((), found.unreadable, found.example)
             while len(waiting) >= removal.size:
-                deleted, settled = await removal.delete(waiting[: removal.size])
-                del waiting[:settled]
-                yield deleted
+                yield await _next(removal, waiting)
     while waiting:
-        deleted, settled = await removal.delete(waiting[: removal.size])
-        del waiting[:settled]
-        yield deleted
+        yield await _next(removal, waiting)
+    again.sort(key=lambda due: removal.held_back.turn(due.key))
+    until = clock.monotonic() + RETRY_SECONDS
+    while again and clock.monotonic() < until:
+        yield await _next(removal, again)
+    if again:
+        yield removal.leave(again)
+
+
+async def _next(removal: Removal, waiting: list[Due]) -> Deleted:
+    """Delete one slice of what waits."""
+    deleted, settled = await removal.delete(waiting[: removal.size])
+    del waiting[:settled]
+    return deleted
 
 
 async def census(file: SharedFile, table: Table, before: int, *, goes: Callable[[Due], bool]) -> Census:

@@ -3,6 +3,10 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from bangeod.errors import AlreadyServedError
+from bangeod.service.lock import DatabaseLock
 from bangeod.store import schema
 from tests.installation import Installation, every, make_fail2ban, text
 from tests.integration.conftest import Start
@@ -78,3 +82,29 @@ def test_the_daemon_ends_whatever_became_of_its_database(start: Start, place: In
         place.restore(other)
         daemon.wait_for("database_replaced", since=since)
     assert daemon.stop() == 0
+
+
+def test_a_link_that_is_made_to_lead_to_another_database_is_followed_with_the_lock(
+    start: Start, place: Installation
+) -> None:
+    place.insert(rows=[(GOOGLE, "US", text())])
+    other = Installation(place.home / "other")
+    other.make()
+    other.insert(rows=[(CLOUDFLARE, "AU", text())])
+    place.database.rename(place.home / "first.db")
+    place.database.symlink_to("first.db")
+    daemon = start(every("100ms"))
+    daemon.wait_for("session_cleanup_ran")
+    link = place.home / "new"
+    link.symlink_to(other.database)
+    link.replace(place.database)
+    daemon.wait_for("database_replaced", level="warning")
+    daemon.wait_for("geo_cache_loaded", rows=1)
+    with pytest.raises(AlreadyServedError):
+        DatabaseLock(other.database).acquire()
+    with DatabaseLock(place.home / "first.db") as first:
+        assert first.held
+    assert daemon.stop() == 0
+    assert other.countries() == {CLOUDFLARE: "AU"}
+    place.database = place.home / "first.db"
+    assert place.countries() == {GOOGLE: "US"}

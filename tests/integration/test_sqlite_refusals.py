@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from bangeod.clock import SystemClock
 from bangeod.errors import SchemaError, StoreError
 from bangeod.geo.dirty import DirtySet, flush
 from bangeod.geo.model import Entry, Geo
-from bangeod.store import schema
+from bangeod.store import held_back, schema, sweep
 from bangeod.store.engine import engine
 from bangeod.store.port import Refusal
 from bangeod.store.sqlite import SqliteStore
@@ -262,3 +262,65 @@ async def test_a_lock_is_waited_for_between_rows_that_go_apart(store: SqliteStor
             web_app.execute("UPDATE sessions SET created_at = 'now'")  # it gets in whenever it asks
     assert seen == 40
     assert ask(path, "SELECT count(*) FROM sessions") == [(20,)]
+
+
+# --- the next runs ---
+
+
+async def test_what_was_held_back_before_is_tried_after_all_others(store: SqliteStore, path: Path) -> None:
+    expired(path, 300)
+    change(path, trigger("BEFORE", "SELECT RAISE(ABORT, 'stays')", held=1))
+    await store.prepare()
+    assert (await refused(store.delete_expired(NOW))).refused == 300
+    change(
+        path,
+        "DROP TRIGGER t",
+        "CREATE TRIGGER t BEFORE DELETE ON sessions WHEN OLD.id < 200 BEGIN SELECT RAISE(ABORT, 'stays'); END",
+        f"INSERT INTO sessions (id, expires_at) VALUES (301, '{OLD}')",
+    )
+    async with aclosing(store.delete_expired(NOW)) as slices:
+        first = await anext(slices)
+    assert (len(first.keys), first.refused) == (1, 0)
+    assert ask(path, "SELECT max(id) FROM sessions") == [(300,)]
+    keys, count, _ = await refused(store.delete_expired(NOW))
+    assert (len(keys), count) == (101, 199)
+
+
+async def test_what_was_held_back_before_takes_no_more_than_its_time_and_is_counted_all_the_same(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expired(path, 300)
+    change(path, trigger("BEFORE", "SELECT RAISE(ABORT, 'stays')", held=2))
+    await store.prepare()
+    assert (await refused(store.delete_expired(NOW))).refused == 150
+    change(path, "DROP TRIGGER t", f"INSERT INTO sessions (id, expires_at) VALUES (301, '{OLD}')")
+    monkeypatch.setattr(sweep, "RETRY_SECONDS", 0.0)
+    assert await refused(store.delete_expired(NOW)) == ([""], 150, ("rowid = 300", "stays"))
+    monkeypatch.undo()
+    assert len((await refused(store.delete_expired(NOW))).keys) == 150
+
+
+async def test_another_database_has_nothing_held_back(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expired(path, 10)
+    change(path, trigger("BEFORE", "SELECT RAISE(ABORT, 'stays')", held=1))
+    await store.prepare()
+    assert (await refused(store.delete_expired(NOW))).refused == 10
+    backup = path.with_name("backup.db")
+    schema.create(backup)
+    expired(backup, 10)
+    backup.replace(path)
+    await store.prepare()
+    monkeypatch.setattr(sweep, "RETRY_SECONDS", 0.0)
+    assert len((await refused(store.delete_expired(NOW))).keys) == 10
+
+
+def test_of_what_is_held_back_that_comes_first_which_was_tried_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_back, "MOST", 3)
+    rows, why = held_back.HeldBack(), Refusal("1", "stays")
+    for key in (1, 2, 3, 1, 4):
+        rows.add(key, why)
+    rows.discard(3)
+    assert [key in rows for key in (1, 2, 3, 4)] == [True, False, False, True]
+    assert sorted((1, 2, 4), key=rows.turn) == [2, 1, 4]

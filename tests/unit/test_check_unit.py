@@ -125,6 +125,14 @@ def test_it_is_the_folder_that_a_link_leads_to_that_the_unit_must_let_be_written
     assert only(unit.judge(read(PrivateTmp="no", ReadWritePaths="/srv/data"), database(str(link)))).level is Level.OK
 
 
+def test_a_folder_that_the_unit_names_by_a_link_may_be_written(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "current").symlink_to("data")
+    told = read(PrivateTmp="no", ReadWritePaths=f"-{tmp_path}/current")
+    assert only(unit.judge(told, database(f"{tmp_path}/current/bangui.db"))).level is Level.OK
+    assert only(unit.judge(told, database(f"{tmp_path}/data/bangui.db"))).level is Level.OK
+
+
 def test_a_link_into_what_the_unit_hides_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "bangui.db").symlink_to("current")
     (tmp_path / "current").symlink_to("/home/web/bangui.db")

@@ -198,7 +198,7 @@ def _as_setting(path: Path, prefix: str = "") -> str:
 def _writable(shown: Mapping[str, str]) -> list[Path]:
     own = [Path(base, name) for key, base in _DIRECTORIES.items() for name in _words(shown, key)]
     listed = [Path(word.lstrip("-+")) for word in _words(shown, "ReadWritePaths")]
-    return [*own, *listed, *_bound(shown, "BindPaths")]
+    return [links.real(path) for path in (*own, *listed, *_bound(shown, "BindPaths"))]  # as systemd follows links
 
 
 def _has_network(shown: Mapping[str, str]) -> bool:
