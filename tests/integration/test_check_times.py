@@ -9,7 +9,7 @@ import pytest
 
 from bangeod.store import inspection, schema
 from bangeod.store.engine import engine
-from tests.check_command import BAD, GOOD, check, everything_in, only, wrong
+from tests.check_command import BAD, GOOD, Finding, check, everything_in, only, wrong
 from tests.installation import Installation, text
 
 NOW = int(time.time())
@@ -36,6 +36,10 @@ def seen(place: Installation, values: Iterable[object]) -> None:
     rows = [(f"8.8.{number // 256}.{number % 256}", value) for number, value in enumerate(values)]
     with place.connection() as web_app:
         web_app.executemany("INSERT INTO geo_cache (ip, last_seen) VALUES (?, ?)", rows)
+
+
+def of_schema(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding["subject"] == "schema"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_some_values_that_are_no_times_are_a_warning_with_their_number(place: In
 def test_a_time_that_is_not_set_is_none_that_can_not_be_read(place: Installation) -> None:
     expiring(place, [None, text(timedelta(days=1))])
     seen(place, [None, None])
-    assert wrong(check(place, status=GOOD)) == []
+    assert of_schema(wrong(check(place, status=GOOD))) == []
 
 
 @pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
@@ -85,7 +89,7 @@ def test_times_in_utf_16_are_read(place: Installation, encoding: str) -> None:
     expiring(place, [text(timedelta(days=-1)), text(timedelta(days=1))])
     seen(place, [text()])
     findings = check(place, status=GOOD)
-    assert wrong(findings) == []
+    assert of_schema(wrong(findings)) == []
     assert "table sessions: 2 rows, 1 expired" in [finding["problem"] for finding in findings]
 
 

@@ -204,7 +204,7 @@ async def test_a_backup_that_is_copied_over_in_place_after_a_failed_write_is_not
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr("bangeod.store.sqlite.write_slice", lambda file, *_: file.write(fail))
+        patched.setattr("bangeod.store.sqlite.write_slice", lambda file, *_, **__: file.write(fail))
         with pytest.raises(StoreFullError):
             await write(store, "20.0.0.1")
     copy(make_backup(path), path)
