@@ -129,10 +129,6 @@ class Writer:
             self._longest = max(self._longest, time.monotonic() - began)
             number += 1
 
-    def written(self) -> int:
-        """Say how much of that was done so far."""
-        return self._written
-
     def rest(self) -> dict[str, float]:
         """End that, and report it."""
         self._halt.set()
