@@ -67,13 +67,12 @@ class Banned:
 
     def holds(self, text: str) -> bool:
         """Say whether what a text stands for is banned: an address in any spelling, or a network. Never raises."""
-        if not self:
-            return False
-        what = read(text)
-        if isinstance(what, str):
-            return what in self.addresses or (bool(self.networks) and self._cover(what))
-        if what is None:
-            return False
+        kind, ip = read_address(text)  # a cleanup asks about every stale row: no call too many
+        if kind is not Kind.INVALID:
+            return ip in self.addresses or (bool(self.networks) and self._cover(ip))
+        what = _read_network(text) if "/" in text else None
+        if what is None or isinstance(what, str):
+            return what is not None and self.holds(what)
         ranges = self._ranges4 if isinstance(what, IPv4Network) else self._ranges6
         return ranges.hold(int(what.network_address), int(what.broadcast_address))
 

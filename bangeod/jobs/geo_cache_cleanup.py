@@ -72,7 +72,7 @@ class GeoCacheCleanup:
             doubted = not jails.settled
         else:
             doubted = False
-        guard = _Guard(jails.keep)
+        guard = _Guard(jails.keeper())
         deletion = self._store.delete_stale(before, keep=guard.keep, max_rows=self._max_rows)
         finished = await carry_out(deletion, tally, run, self._cache.forget)
         say = log.info if tally.deleted else log.debug
@@ -124,11 +124,10 @@ class _Guard:
 
     def keep(self, key: str) -> bool:
         """Say whether the row of this key stays."""
-        if self._protected(key):
-            return True
         if read_address(key)[0] is not Kind.INVALID:
-            return False
-        self._invalid.add(key)
+            return self._protected(key)
+        if not self._protected(key):
+            self._invalid.add(key)
         return True
 
     def figures(self) -> Mapping[str, int]:

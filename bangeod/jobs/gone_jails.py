@@ -5,9 +5,10 @@ one. Meanwhile what one look says may be wrong of a jail. So a ban is taken for 
 looks, some time apart, say so and find the same jails enabled.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from bangeod.geo.banned import Reading
+from bangeod.geo.banned import Banned, Reading
 
 APART: Final = 2.0  # seconds between two looks; fail2ban adds its jails within a second, where it need not ask DNS
 
@@ -37,12 +38,28 @@ class GoneJails:
             self._readings.append(reading)
             self._at = at
 
-    def keep(self, key: str) -> bool:
-        """Say whether a row of this key has to stay: it is banned, or that is in doubt."""
-        if any(reading.banned.holds(key) for reading in self._readings):
-            return True
+    def keeper(self) -> Callable[[str], bool]:
+        """Return what says of a row's key, by the readings so far, whether the row has to stay.
+
+        It does where it is banned, or where that is in doubt.
+        """
+        sure = [reading.banned for reading in self._readings if reading.banned]
         *earlier, last = self._readings
         if not self.settled:
-            return any(reading.of_gone_jails.holds(key) for reading in self._readings)
+            return _any_of([*sure, *(reading.of_gone_jails for reading in self._readings if reading.of_gone_jails)])
+        if not earlier or not last.of_gone_jails:
+            return _any_of(sure)
+        banned, new, old = _any_of(sure), last.of_gone_jails, earlier[-1].of_gone_jails
         # What only the last look found has been seen once.
-        return last.of_gone_jails.holds(key) and not (earlier and earlier[-1].of_gone_jails.holds(key))
+        return lambda key: banned(key) or (new.holds(key) and not old.holds(key))
+
+
+def _any_of(parts: Sequence[Banned]) -> Callable[[str], bool]:
+    """Return what says whether one of them holds a key; to unite them would take long where they are large."""
+    if not parts:
+        return lambda _key: False
+    first, *others = parts
+    if not others:
+        return first.holds
+    another = _any_of(others)
+    return lambda key: first.holds(key) or another(key)

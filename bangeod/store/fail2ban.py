@@ -39,6 +39,7 @@ ATTEMPT: Final = 0.25  # seconds that SQLite waits for a lock: it can't be inter
 # Result codes of what began and could not be ended, or may go well the next time.
 _PASSING: Final = frozenset({faults.INTERRUPT, faults.IOERR, faults.PROTOCOL, faults.SCHEMA})
 _OTHER_FILE = 'set [fail2ban] database to its dbfile (fail2ban-client get dbfile), or to "" to do without'
+_DISK = "look at the disk: dmesg, df, mount"
 _RESTART = "systemctl restart fail2ban: it makes or repairs its tables when it starts"
 
 
@@ -76,7 +77,7 @@ class Fail2banReader:
             async with asyncio.timeout(within):
                 return await self.read(now, patience=within / 2)
         except TimeoutError as error:
-            raise self._incomplete("that takes longer than a job can wait") from error
+            raise self._incomplete("that takes longer than a job can wait", _DISK) from error
 
     async def read(self, now: int, *, patience: float = math.inf) -> Reading:
         """Return who is banned at ``now``, in seconds since the epoch. Raises StoreError.
@@ -154,9 +155,8 @@ class Fail2banReader:
             enabled = frozenset(name for (name,) in connection.execute(queries.FAIL2BAN_JAILS))
         return _Shape(Source.of(table, still, columns), enabled, ends_are_known)
 
-    def _incomplete(self, why: str) -> StoreIncompleteError:
-        problem = f"fail2ban's database can't be read: {why}"
-        return StoreIncompleteError(str(self._path), problem, "look at the disk: dmesg, df, mount")
+    def _incomplete(self, why: str, advice: str = f"tried again at the next run; if it stays, {_DISK}") -> StoreError:
+        return StoreIncompleteError(str(self._path), f"fail2ban's database can't be read: {why}", advice)
 
     def _translated(self, error: Exception) -> StoreError:
         code = getattr(error, "sqlite_errorcode", None) or 0

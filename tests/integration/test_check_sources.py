@@ -182,6 +182,20 @@ def test_fail2bans_bans_are_counted(place: Installation, tmp_path: Path) -> None
     assert only(check(place, status=GOOD), "fail2ban", "ok")["problem"] == "2 addresses banned now"
 
 
+def test_networks_are_counted_and_bans_of_gone_jails_are_named_and_not_counted(
+    place: Installation, tmp_path: Path
+) -> None:
+    path = make_fail2ban(tmp_path / "fail2ban.sqlite3", "192.0.2.1", "203.0.113.0/24")
+    with closing(engine.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE jails (name TEXT, enabled INTEGER)")
+        connection.execute("INSERT INTO jails VALUES ('sshd', 1), ('gone', 0)")
+        connection.execute("INSERT INTO bips VALUES ('192.0.2.7', 'gone', 1700000000, -1)")
+    place.configure({"fail2ban.database": str(path)})
+    assert only(check(place, status=GOOD), "fail2ban", "ok")["problem"] == (
+        "1 address and 1 network banned now; 1 ban left of jails that are no longer in force, which don't count"
+    )
+
+
 def test_bans_of_an_old_fail2ban_are_said_to_have_no_known_end(place: Installation, tmp_path: Path) -> None:
     path = tmp_path / "fail2ban.sqlite3"
     with closing(engine.connect(path, isolation_level=None)) as connection:

@@ -67,3 +67,20 @@ def test_a_job_goes_on_in_time_however_long_fail2ban_keeps_its_lock(start: Start
     assert daemon.stop() == 0
     assert daemon.lines("job_timed_out") == []
     assert place.countries() == {GOOGLE: "US", QUAD9: "US"}
+
+
+def test_while_fail2ban_keeps_its_lock_the_cleanup_deletes_nothing(start: Start, place: Installation) -> None:
+    jail = make_fail2ban(place.home / "fail2ban.sqlite3", GOOGLE)
+    place.insert(rows=[(GOOGLE, "US", "2001-01-01T00:00:00Z"), (QUAD9, "US", "2001-01-01T00:00:00Z")])
+    with closing(engine.connect(jail, isolation_level=None)) as fail2ban:
+        fail2ban.execute("BEGIN EXCLUSIVE")
+        settings = {"fail2ban.database": str(jail), "database.busy_timeout": "100ms"}
+        daemon = start(every("100ms", "geo_cache_cleanup"), settings)
+        daemon.wait_for("fail2ban_unreadable", level="warning")
+        daemon.wait_for("job_unfinished", skipped="bans_unread", deleted=0)
+        assert place.countries().keys() == {GOOGLE, QUAD9}
+    daemon.wait_for("fail2ban_recovered", banned=1)
+    daemon.wait_for("geo_cache_cleanup_ran", deleted=1)
+    assert daemon.stop() == 0
+    assert len(daemon.lines("fail2ban_unreadable", level="warning")) == 1
+    assert place.countries().keys() == {GOOGLE}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bangeod.errors import StoreLockedError
 from bangeod.geo.banned import Banned, Reading
 from bangeod.store.engine import engine
 from bangeod.store.fail2ban import LATELY, Fail2banReader
+from bangeod.store.fail2ban_pages import Locks
 from tests.real_fail2ban import Ban, Fail2ban
 
 NOW = 1_795_305_600
@@ -168,6 +169,30 @@ async def test_a_hundred_thousand_bans_do_not_stop_the_event_loop(fail2ban: Fail
     steps.sort()
     assert steps[int(len(steps) * 0.99)] < 0.02
     assert sum(steps) < 10
+
+
+async def test_beside_a_reading_of_a_million_bans_fail2ban_goes_on_writing(
+    fail2ban: Fail2ban, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fail2ban loses the row of a ban that it can't write within 5 s."""
+    fail2ban.tell("ban_very_many", count=1_000_000, at=NOW)
+    held: list[float] = []
+    read_page = Locks.page
+
+    def listen(self: Locks, work: Callable[..., object]) -> tuple[object, float] | None:
+        done = read_page(self, work)
+        held.append(done[1] if done else 0.25)  # cut off
+        return done
+
+    monkeypatch.setattr(Locks, "page", listen)
+    fail2ban.tell("keep_busy")
+    found = await Fail2banReader(fail2ban.path, busy_timeout=5).read(NOW)
+    report = fail2ban.tell("rest")
+    assert len(found.banned.addresses) >= 1_000_000
+    assert max(held) < 0.35  # of 0.25; a look at the time may come late
+    assert report["locked"] == 0
+    assert report["written"] > 100
+    assert report["longest"] < 1
 
 
 # --- upgrades ---

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.errors import StoreError, StoreLockedError
+from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
 from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.job import Run
 from tests.fakes import Bans
@@ -11,6 +11,7 @@ from tests.manual_clock import ManualClock
 
 CLOSED = StoreError("/f2b", "can't be read", "setfacl")
 LOCKED = StoreLockedError("/f2b", "is locked", "tried again")
+CUT_SHORT = StoreIncompleteError("/f2b", "takes too long", "look at the disk")
 Told = tuple[str, str, object]
 
 
@@ -68,3 +69,19 @@ async def test_a_source_that_is_taken_away_has_no_trouble_left(watch: BanWatch, 
     assert await told(watch) == []
     watch.source = Bans("9.9.9.9")
     assert await told(watch, "9.9.9.9") == []
+
+
+@pytest.mark.parametrize(("error", "complete"), [(CLOSED, True), (LOCKED, False), (CUT_SHORT, False)])
+async def test_what_may_go_well_the_next_time_is_told_from_what_stays(
+    watch: BanWatch, source: Bans, error: StoreError, *, complete: bool
+) -> None:
+    source.error = error
+    reading = await watch.look(Run.within(60, ManualClock()))
+    assert (reading.complete, bool(reading.banned)) == (complete, False)
+
+
+async def test_who_is_banned_are_addresses_and_networks(watch: BanWatch) -> None:
+    watch.source = Bans("8.8.8.8", "8.8.4.0/24")
+    banned = await watch.banned_now(Run.within(60, ManualClock()))
+    assert banned.addresses == {"8.8.8.8"}
+    assert banned.holds("8.8.4.4")

@@ -22,7 +22,7 @@ STARTED = look({"sshd"}, sshd=IN_FORCE, gone=OLD, net=NET)
 
 
 def kept(jails: GoneJails) -> set[str]:
-    return {key for key in (OLD, IN_FORCE, "9.9.9.9", NET, "no address") if jails.keep(key)}
+    return set(filter(jails.keeper(), (OLD, IN_FORCE, "9.9.9.9", NET, "no address")))
 
 
 def agree(jails: GoneJails) -> bool:

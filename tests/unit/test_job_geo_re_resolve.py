@@ -423,6 +423,13 @@ async def test_a_banned_address_without_a_row_is_resolved(world: World, run: Run
     assert world.store.geo_cache[OTHER]["last_seen"] == to_text(world.now)
 
 
+async def test_of_a_banned_network_no_row_is_made(world: World, run: Runs) -> None:
+    world.local.places[IP] = GERMANY
+    result = await run(Bans("8.8.0.0/16", "8.8.4.0/24", IP))
+    assert list(world.store.geo_cache) == [IP]
+    assert result.figures["resolved"] == 1
+
+
 async def test_a_banned_address_comes_before_all_others(world: World, run: Runs) -> None:
     put(world, OTHER, age=5)
     await run(Bans(IP))
