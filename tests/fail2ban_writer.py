@@ -79,8 +79,10 @@ class Writer:
         """Ban so many addresses for good, without telling each of them."""
         self._jail("sshd")
         connection = sqlite3.connect(self._path)
+        connection.execute("PRAGMA cache_size = -200000")  # 200 MB, or it would take minutes
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = MEMORY")
         with connection:
-            connection.execute("PRAGMA cache_size = -200000")  # 200 MB, or it would take minutes
             connection.execute(
                 "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) INSERT INTO bips"
                 " SELECT printf('%d.%d.%d.%d', 11 + (i >> 24), i >> 16 & 255, i >> 8 & 255, i & 255), 'sshd', ?, -1, 1,"

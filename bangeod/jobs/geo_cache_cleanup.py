@@ -23,6 +23,7 @@ from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
 
+SOUGHT: Final = 10_000  # addresses; to look up the rows of more takes longer than what that may save, 2 s
 BANS_UNREAD: Final = "bans_unread"  # why nothing is deleted
 
 
@@ -95,7 +96,7 @@ class GeoCacheCleanup:
 
     async def _hangs_on(self, gone: Banned, before: int) -> bool:
         """Say whether a row may go or stay by whether these bans count. What is not asked about here stays."""
-        if gone.networks or (gone and self._max_rows):
+        if gone.networks or len(gone.addresses) > SOUGHT or (gone and self._max_rows):
             return True
         async for ips in in_turns(gone.addresses):
             rows = await self._store.find(ips)

@@ -1,4 +1,4 @@
-"""Who is banned now, from fail2ban's own database: opened read-only, and only for as long as it is read.
+"""Who is banned now, from fail2ban's own database: opened read-only, and read in pages (fail2ban_pages.py).
 
 fail2ban 0.11 and newer say of each ban how long it lasts: ``bips`` has the last ban of each address in each jail,
 ``bans`` every ban. 0.9 and 0.10 have ``bans`` alone and without ``bantime``, which stands in the configuration of
