@@ -56,7 +56,8 @@ def beside(path: Path, suffix: str) -> Path:
 def route(path: Path) -> Route:
     """Follow a path component by component, as the kernel does. What can't be looked at counts as no link."""
     at = Path("/")
-    rest = list(reversed(Path.cwd().joinpath(path).parts[1:]))
+    whole = path if path.is_absolute() else Path.cwd() / path
+    rest = list(reversed(whole.parts[1:]))
     directories: dict[Path, None] = {}
     links: list[Path] = []
     while rest:

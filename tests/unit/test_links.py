@@ -61,6 +61,12 @@ def test_more_links_than_the_kernel_follows_are_followed_as_sqlite_does(home: Pa
     assert not links.route(home / "0").is_circle
 
 
+def test_a_relative_path_begins_where_the_process_stands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    (home / "link").symlink_to("real.db")
+    assert links.route(Path("link")).end == links.real(Path("link")) == home / "real.db"
+
+
 def test_sqlite_keeps_its_files_where_beside_says(home: Path) -> None:
     (home / "data").mkdir()
     (home / "folder").symlink_to("data")
