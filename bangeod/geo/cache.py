@@ -18,7 +18,7 @@ from bangeod.geo.flushing import flush_named
 from bangeod.geo.memory import Memory
 from bangeod.geo.model import Answer, Entry, Geo, Origin, Row
 from bangeod.geo.naming import Naming, own_name
-from bangeod.geo.resolver import Found, Resolver
+from bangeod.geo.resolver import Found, Resolver, without_country
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -116,10 +116,9 @@ class GeoCache:
             # What other files said may have been verified by now: it must not come after that.
             said = local[number] if self.resolver.changes == changes else self.resolver.ask_local(batch)
             found |= self.adopt({ip: known for ip, known in said.items() if ip not in found})
-        missing = [ip for ip in ips if ip not in found or not found[ip].resolved]
+        missing = without_country(ips, found)
         if missing:
-            lacking = set(missing)
-            found |= await self._from_afar(missing, [ip for ip in due if ip in lacking])
+            found |= await self._from_afar(missing, without_country(due, found))
         return found
 
     async def _rows_of(self, ips: Sequence[str]) -> Mapping[str, Row]:
@@ -148,7 +147,7 @@ class GeoCache:
             self.resolver.put_off(self.resolver.due(due))  # another who asked may have done so
         else:
             found = await self._from_remote(due)
-        self._memory.not_found(ip for ip in ips if ip not in found or not found[ip].resolved)
+        self._memory.not_found(without_country(ips, found))
         return found
 
     async def _from_remote(self, ips: Sequence[str]) -> dict[str, Found]:
@@ -188,7 +187,6 @@ class GeoCache:
             answers = await self.resolver.ask_remote(wanted)
             if answers is None:
                 return None
-            # The local sources come first, also in what they know of an address without its country.
             return known | self.adopt(self._memory.completed(answers, held_first=True), seen)
 
     # --- what is learned ---
@@ -198,13 +196,11 @@ class GeoCache:
         return self._memory.recall(ips)
 
     def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
-        """Take in what is known of addresses: into memory, and into the dirty set so that their rows get it.
+        """Take in what is known of addresses, for their rows too; return it with what memory knew before filled in.
 
         ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
-        Returns what was found, with what memory knew before filled in. What has no country yet stays unresolved.
         """
-        whole = self._memory.completed(found)
-        self._memory.adopt(whole, seen)
+        whole = self._memory.adopt(found, seen)
         self.resolver.backoff.forget(ip for ip, known in whole.items() if known.resolved)
         return whole
 

@@ -54,7 +54,8 @@ class Memory:
     def completed(self, found: Mapping[str, Found], *, held_first: bool = False) -> dict[str, Found]:
         """Return what sources said with what is held filled in, of addresses that have had no country so far.
 
-        What they say now counts, unless what is held comes first.
+        What they say now counts, unless what is held comes first: the local sources' part, where it is the remote one
+        that said the rest.
         """
         get = self.table.get
         whole = dict(found)
@@ -65,14 +66,16 @@ class Memory:
                 whole[ip] = Found(geo, said.origin)
         return whole
 
-    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> None:
-        """Take in what sources said, or what memory knew and a row did not; what is no news without a country is left.
+    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> dict[str, Found]:
+        """Take in what sources said, or what memory knew and a row did not; return it completed.
 
         ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
+        What has no country, and is no news, is not written.
         """
         now = int(self._clock.now())
         negative, dirty = self.negative, self.dirty
-        for ip, known in found.items():
+        whole = self.completed(found)
+        for ip, known in whole.items():
             if known.geo.country_code is None:
                 held = self.table.get(ip)
                 if held is not None and (held.country_code is not None or held == known.geo):
@@ -88,6 +91,7 @@ class Memory:
                 last_seen, replaces = max(last_seen, waiting.last_seen), waiting.replaces
             self._learn(Entry(ip, known.geo, last_seen, now, replaces))
         self.bound()
+        return whole
 
     def correct(self, ip: str, geo: Geo) -> None:
         """Give an entry that has a country another place; its row follows if it still holds what memory did."""
@@ -128,13 +132,16 @@ class Memory:
         self.bound()
 
     def take_row(self, ip: str, row: Row) -> None:
-        """Take in a row; it takes nothing away that is not written yet, or in another row of the address."""
+        """Take in a row; it takes nothing away that is not written yet, or in another row of the address.
+
+        The AS of a row without a country may be older than what memory learned: a row's AS is not overwritten by that.
+        """
         geo, known = row.geo, self.table.get(ip)
         if known is not None and known != UNKNOWN:
             if known.country_code is not None:
                 geo = known if geo.country_code is None or ip in self.dirty else geo
             elif geo.country_code is None:
-                geo = merge(known, geo) if ip in self.dirty else merge(geo, known)
+                geo = merge(known, geo)
         self.table.put(ip, geo, row.last_seen or 0)
 
     def load(self, rows: Iterable[Row]) -> int:

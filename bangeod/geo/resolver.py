@@ -4,7 +4,7 @@ What they say is merged field by field: one may know the autonomous system of an
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -29,6 +29,11 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     def resolved(self) -> bool:
         """Say whether there is a country."""
         return self.geo.country_code is not None
+
+
+def without_country(ips: Iterable[str], found: Mapping[str, Found]) -> list[str]:
+    """Return those of the addresses of which no country was found."""
+    return [ip for ip in ips if ip not in found or not found[ip].resolved]
 
 
 class Resolver:
@@ -118,7 +123,7 @@ class Resolver:
         self._failing.is_over(source=str(remote.origin))
         known = {ip: answers[ip] for ip in asked if ip in answers}
         found = {ip: Found(self._named(geo), remote.origin) for ip, geo in known.items() if geo is not None}
-        self.put_off(ip for ip in known if ip not in found or not found[ip].resolved)
+        self.put_off(without_country(known, found))
         return found
 
     def sources_changed(self) -> None:

@@ -33,7 +33,7 @@ def corrected(held: Geo, said: Geo | None) -> Geo | None:
     A country is never taken away, and a name alone is no change. What the files don't know stays, unless it
     belongs to a country or an autonomous system that the address is no longer in.
     """
-    if said is None or held.country_code is None:  # what has no country is resolved, not verified
+    if said is None or held.country_code is None:  # what has no country is resolved, not verified, and so is its AS
         return None
     moves = said.country_code not in (None, held.country_code)
     kept = Geo(said.country_code, said.country_name) if moves else held

@@ -319,10 +319,10 @@ async def test_what_is_found_for_many_is_taken_in_a_slice_at_a_time(
         world.store.put_geo(ip, country_code="DE")
     memory, sizes = world.cache._memory, list[int]()
 
-    def noting(take: Callable[..., None]) -> Callable[..., None]:
-        def noted(found: Mapping[str, object], *rest: object) -> None:
+    def noting(take: Callable[..., object]) -> Callable[..., object]:
+        def noted(found: Mapping[str, object], *rest: object) -> object:
             sizes.append(len(found))
-            take(found, *rest)
+            return take(found, *rest)
 
         return noted
 

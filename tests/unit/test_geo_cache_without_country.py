@@ -116,6 +116,9 @@ async def test_the_row_of_an_address_does_not_undo_what_waits_to_be_written(worl
     await world.cache.ask_local([IP])
     await world.cache.load_from_db()
     assert world.cache.known(IP) == AS
+    await world.cache.flush_dirty()
+    await world.cache.load_from_db()
+    assert world.cache.known(IP) == AS
 
 
 async def test_a_row_without_anything_takes_nothing_away(world: World) -> None:

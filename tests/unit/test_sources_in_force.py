@@ -69,6 +69,29 @@ async def test_an_mmdb_takes_the_place_of_the_embedded_default(core: Core, setti
     assert (await core.cache.lookup("9.9.9.9")).status is Status.UNRESOLVED
 
 
+async def test_addresses_in_other_clothes_are_found_in_a_file_without_aliases_of_ipv4(
+    core: Core, settings: Settings, tmp_path: Path
+) -> None:
+    file = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": {"country_code": "SE"}}, database_type="country ipvAll")
+    await take_up(core, with_geo(settings, mmdb=(file,)))
+    dressed = ["::ffff:8.8.8.8", "::FFFF:808:808", "64:ff9b::808:808", "2002:808:808::1", "2001::f7f7:f7f7"]
+    answers = await core.cache.lookup_batch(dressed)
+    assert [(answer.ip, answer.geo.country_code) for answer in answers] == [(text, "SE") for text in dressed]
+    # The first two are 8.8.8.8; the others are addresses of their own, and have rows of their own.
+    assert {entry.ip for entry in core.cache.dirty_entries()} == {"8.8.8.8", *dressed[2:]}
+
+
+async def test_what_is_known_by_its_registration_alone_has_that_country(
+    core: Core, settings: Settings, tmp_path: Path
+) -> None:
+    registered = {"registered_country": nested("US")["country"]}  # as GeoLite2 has all of Cloudflare
+    networks = {"104.16.0.0/13": registered, "104.24.0.0/14": registered, "2606:4700::/32": registered}
+    file = write_mmdb(tmp_path / "country.mmdb", networks, database_type="GeoLite2-Country")
+    await take_up(core, with_geo(settings, mmdb=(file,)))
+    answers = await core.cache.lookup_batch(["104.16.0.1", "104.27.255.254", "2606:4700::1111"])
+    assert {answer.geo.country_code for answer in answers} == {"US"}
+
+
 AS_FILE = {"8.8.8.0/24": GOOGLE, "2a00::/16": GOOGLE}
 
 

@@ -1,0 +1,60 @@
+"""What real country MMDBs say of addresses that are easily got wrong: Cloudflare's, and IPv4 in IPv6 clothes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bangeod.geo.addresses import Kind, read
+from bangeod.geo.model import Geo
+from bangeod.geo.sources.mmdb import MmdbFiles
+from tests import real_mmdb
+
+GOOGLE = "8.8.8.8"
+DRESSED = ["::ffff:8.8.8.8", "::FFFF:808:808", "64:ff9b::808:808", "2002:808:808::1", "2001:0:4136:e378::f7f7:f7f7"]
+
+
+async def real(fetch: Callable[[Path], Path]) -> MmdbFiles:
+    try:
+        path = fetch(real_mmdb.default_cache())
+    except real_mmdb.NotToBeHadError as error:
+        pytest.skip(str(error))
+    files = MmdbFiles([path])
+    await files.refresh()
+    return files
+
+
+def find(files: MmdbFiles, text: str) -> Geo | None:
+    kind, ip = read(text)
+    assert kind is Kind.GLOBAL
+    return files.find(ip)
+
+
+async def test_geolite2() -> None:
+    files = await real(real_mmdb.fetch_geolite2)
+    assert str(files.coverage) == "countries of IPv4 and IPv6"
+    google = find(files, GOOGLE)
+    assert google is not None
+    assert google.country_code == "US"
+    for text in DRESSED:
+        assert find(files, text) is google
+    # Known by the country in which they are registered alone, and so is 104.16.0.0/12.
+    assert find(files, "1.1.1.1") == Geo("AU", "Australia")
+    for ip in ("104.16.0.1", "104.20.5.5", "104.31.255.254", "2606:4700::1111"):
+        known = find(files, ip)
+        assert known is not None
+        assert known.country_code == "US"
+    files.close()
+
+
+async def test_a_file_without_aliases_of_ipv4() -> None:
+    """Nor has it Cloudflare, as it leaves out what is known by its registration alone."""
+    files = await real(real_mmdb.fetch)
+    assert str(files.coverage) == "countries of IPv4 and IPv6"
+    google = find(files, GOOGLE)
+    assert google is not None
+    assert google.country_code == "US"
+    for text in DRESSED:
+        assert find(files, text) is google
+    assert find(files, "1.1.1.1") is None
+    files.close()
