@@ -1,5 +1,6 @@
 """A directory with all that one bangeod works on: config, database, state; and the web app's hand in the database."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from bangeod.geo.cldr import NAMES
 from bangeod.geo.model import Entry, Geo
 from bangeod.jobs.job import JobId
 from bangeod.service import leftover
@@ -93,6 +95,12 @@ class Installation:
         history.load()
         history.succeeded(job, time.time() - ago.total_seconds())
         history.save_now()
+
+    def settle_names(self) -> None:
+        """Note what every country is called, as a daemon that wrote all of them before would have done."""
+        history = History(self.history)
+        history.load()
+        asyncio.run(history.keep_names(NAMES))
 
     # --- the web app's hand ---
 

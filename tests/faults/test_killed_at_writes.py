@@ -215,6 +215,19 @@ def test_a_daemon_killed_at_any_write_of_a_job_loses_nothing_and_the_next_one_en
     assert state == Counter(UNWRITTEN_REMOVED if job == FLUSH else STATE_WRITTEN)
 
 
+def test_a_daemon_killed_at_any_write_of_the_names_of_countries_loses_nothing(tmp_path: Path) -> None:
+    template = with_work(Installation(tmp_path / "template"), settled=False)
+    model = Model.of(template, FLUSH)
+
+    def check(scene: Scene, life: Life) -> None:
+        model.assert_nothing_is_lost(found_aside(scene))
+        assert_made_up_for(scene, model)
+
+    state = Striker(template, tmp_path, partial(run_job, job=FLUSH), check).at_state()
+    print(f"names: killed at {state.total()} calls on the state directory")
+    assert state == Counter(UNWRITTEN_REMOVED) + Counter(STATE_WRITTEN)
+
+
 def test_a_daemon_killed_at_any_write_of_its_stop_loses_nothing_and_the_next_one_ends_it(tmp_path: Path) -> None:
     template = with_work(Installation(tmp_path / "template"))
     model = Model.of(template, FLUSH)

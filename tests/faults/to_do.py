@@ -52,8 +52,8 @@ EXPIRED = {f"expired {n}" for n in range(MANY)}
 LIVE = {f"live {n}" for n in range(FEW)}
 
 
-def with_work(place: Installation) -> Installation:
-    """Give an installation in which each job has something to do."""
+def with_work(place: Installation, *, settled: bool = True) -> Installation:
+    """Give an installation in which each job has something to do; ``settled`` are the names of countries, or not."""
     place.make()
     place.configure({"api.enabled": True}, every("1h"))
     seen = text(-HOUR)
@@ -69,6 +69,8 @@ def with_work(place: Installation) -> Installation:
     place.leave_unwritten(*WAITING)
     for job in JOBS:
         place.ran(job, LATELY)
+    if settled:
+        place.settle_names()
     return place
 
 

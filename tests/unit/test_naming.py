@@ -83,6 +83,7 @@ async def test_a_country_is_called_as_the_rows_have_it() -> None:
     assert (await world.cache.lookup(IP)).geo == Geo("RU", "Russian Federation", "AS64500", "Example")
     await world.cache.flush_dirty()
     assert set(names(world).values()) == {"Russian Federation"}
+    assert world.names.names == {"RU": "Russian Federation"}
 
 
 async def test_rows_that_came_before_the_first_write_of_a_code_decide() -> None:
