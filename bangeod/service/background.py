@@ -7,12 +7,12 @@ from typing import Final
 
 import structlog
 
-from bangeod.clock import Clock
+from bangeod.clock import SECONDS_A_DAY, Clock
 
 log = structlog.get_logger(__name__)
 
 AGAIN_AFTER: Final = 5.0  # seconds from a failure until the work goes on: well within the watchdog's time
-SAID_EVERY: Final = 3_600.0  # seconds until a failure that stays the same is logged again
+SAID_EVERY: Final = SECONDS_A_DAY  # seconds until a failure that stays the same is logged again
 
 Work = Callable[[], Awaitable[None]]
 
