@@ -78,7 +78,7 @@ async def test_rows_whose_address_cannot_be_read_stay_and_are_said_once(place: P
     assert place.keys == {"root", "1.2.3", "9.9.9.0/24"}
     assert (result.figures["deleted"], result.figures["invalid"], result.finished) == (1, 3, True)
     assert [line for line in lines if line["log_level"] == "warning"] == [
-        {"event": "invalid_addresses_kept", "log_level": "warning", "rows": 3, "example": "1.2.3"}
+        {"event": "invalid_addresses_kept", "log_level": "warning", "of": "stale rows", "rows": 3, "example": "1.2.3"}
     ]
 
 

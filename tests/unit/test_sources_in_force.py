@@ -98,8 +98,8 @@ AS_FILE = {"8.8.8.0/24": GOOGLE, "2a00::/16": GOOGLE}
 @pytest.mark.parametrize(
     ("networks", "geo"),
     [
-        pytest.param(AS_FILE, Geo("US", "United States of America", "AS15169", "Google LLC"), id="AS alone"),
-        pytest.param({"2a00::/16": nested("DE")}, Geo("US", "United States of America"), id="countries of IPv6"),
+        pytest.param(AS_FILE, Geo("US", "United States", "AS15169", "Google LLC"), id="AS alone"),
+        pytest.param({"2a00::/16": nested("DE")}, Geo("US", "United States"), id="countries of IPv6"),
     ],
 )
 async def test_an_mmdb_without_countries_of_ipv4_leaves_the_embedded_default_in_force(
