@@ -27,7 +27,14 @@ def test_what_is_no_text_is_no_code(value: object) -> None:
 
 def test_the_codes_are_those_of_iso_3166_and_kosovo() -> None:
     iso3166 = pytest.importorskip("iso3166", reason="the package iso3166 is not installed")
-    assert set(NAMES) == {*iso3166.countries_by_alpha2, "XK"}
+    assert set(countries.codes()) == {*iso3166.countries_by_alpha2, "XK"}
+
+
+def test_the_alpha_3_codes_are_those_of_iso_3166() -> None:
+    iso3166 = pytest.importorskip("iso3166", reason="the package iso3166 is not installed")
+    for alpha_3, country in iso3166.countries_by_alpha3.items():
+        assert countries.of_alpha_3(alpha_3) == country.alpha2
+    assert countries.of_alpha_3("XXX") is None
 
 
 def test_the_names_are_those_of_cldr() -> None:
