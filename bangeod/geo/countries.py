@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from iso3166 import countries_by_alpha2
+from iso3166 import countries_by_alpha2, countries_by_alpha3
 
 # Geo databases use XK for Kosovo: a code that ISO 3166-1 leaves to its users and therefore does not list.
 _NAMES: Final = {code: country.apolitical_name for code, country in countries_by_alpha2.items()} | {"XK": "Kosovo"}
@@ -16,3 +16,14 @@ def is_code(text: object) -> bool:
 def name(code: str) -> str | None:
     """Return the English name of the country with this code; None where there is no such country."""
     return _NAMES.get(code)
+
+
+def of_alpha_3(text: str) -> str | None:
+    """Return the alpha-2 code of a country by its alpha-3 code, in upper case; None where there is none."""
+    country = countries_by_alpha3.get(text)
+    return country.alpha2 if country else None
+
+
+def codes() -> tuple[str, ...]:
+    """Return all codes of countries."""
+    return tuple(_NAMES)
