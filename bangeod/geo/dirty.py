@@ -32,6 +32,7 @@ class DirtySet:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._refused: dict[str, float] = {}  # until when not to try again
+        self._told: str | None = None  # why rows are refused
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -68,6 +69,12 @@ class DirtySet:
         """Return how many are set aside."""
         return sum(until > now for until in self._refused.values())
 
+    def tell(self, refusal: StoreRefusedError, rows: int) -> None:
+        """Say why rows are refused, unless that was the last thing said of it."""
+        if refusal.problem != self._told:
+            self._told = refusal.problem
+            log.warning("rows_refused", rows=rows, problem=refusal.problem, advice=refusal.advice, **refusal.fields())
+
     def entries(self) -> list[Entry]:
         """Return all that waits."""
         return list(self._entries.values())
@@ -91,7 +98,12 @@ async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[
         part = parts.pop()
         done, refusal = await _write(dirty, store, part, time_left)
         written += done
-        if refusal is not None:
+        if refusal is not None and refusal.ips:
+            for entry in part:
+                if entry.ip in refusal.ips:
+                    dirty.refused(entry, now + REFUSED_RETRY)
+            dirty.tell(refusal, len(refusal.ips))
+        elif refusal is not None:
             rest = part[done:]  # slices come in the order of the entries
             middle = len(rest) // 2
             if middle:

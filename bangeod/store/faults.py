@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +92,17 @@ def schema(path: Path, problem: str) -> SchemaError:
         str(path),
         problem,
         "start the web app once so that it makes or migrates its tables; looked at again at each run",
+    )
+
+
+def no_new_rows(path: Path, table: str, columns: Sequence[str], ips: Collection[str]) -> StoreRefusedError:
+    """Say that addresses which have no row can't be given one."""
+    names = " and ".join(columns)
+    return StoreRefusedError(
+        str(path),
+        f"table {table} takes no new row: {names} may not be NULL, has no default, and is not known to bangeod",
+        "give it a default, or let the web app make the rows; those that there are are kept up to date",
+        ips=ips,
     )
 
 

@@ -4,16 +4,20 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from bangeod.errors import StoreError
 from bangeod.store import faults, glance, queries, times
 from bangeod.store.columns import Table, UnfitError
+from bangeod.store.connection import leniently
 from bangeod.store.engine import engine
+from bangeod.store.geo_rows import without_country
 from bangeod.store.sqlite import look_at_tables
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+T = TypeVar("T")
 
 WAL: Final = "wal"
 CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
@@ -75,9 +79,10 @@ def _look(wish: Wish, parameters: str) -> Look:
         if mode != WAL and parameters != glance.ALONE:  # a reader would make writers wait
             return look
         geo = _count(connection, tables["geo_cache"], queries.GEO_CENSUS, wish)
+        unresolved = _timed(connection, tables["geo_cache"], without_country, wish) if geo else None
         sessions = _count(connection, tables["sessions"], queries.SESSIONS_CENSUS, wish)
     if geo:
-        look = look._replace(rows=geo[0], unresolved=geo[1], newest=times.whole_seconds(geo[2]))
+        look = look._replace(rows=geo[0], unresolved=unresolved, newest=times.whole_seconds(geo[1]))
     return look._replace(sessions=sessions[0], expired=sessions[1]) if sessions else look
 
 
@@ -87,7 +92,7 @@ def _compile(connection: "Connection", table: Table | UnfitError) -> Table | Unf
         return table
     statements = [table.sql(queries.DELETE_DUE)]
     if table.name == "geo_cache":
-        statements.append(table.upsert())
+        statements += [table.insert(), table.update(table.changeable)]
     nulls: defaultdict[str, None] = defaultdict(lambda: None)
     try:
         for statement in statements:
@@ -100,18 +105,28 @@ def _compile(connection: "Connection", table: Table | UnfitError) -> Table | Unf
 
 
 def _count(connection: "Connection", table: Table | UnfitError, statement: str, wish: Wish) -> tuple[int, ...] | None:
+    def count(opened: "Connection", fit: Table) -> tuple[int, ...]:
+        counts: tuple[int, ...] = opened.execute(fit.sql(statement), {"now": int(wish.now)}).fetchone()
+        return counts
+
+    return _timed(connection, table, count, wish)
+
+
+def _timed(
+    connection: "Connection", table: Table | UnfitError, count: "Callable[[Connection, Table], T]", wish: Wish
+) -> T | None:
+    """Count something, or give up where that takes too long."""
     if isinstance(table, UnfitError):
         return None
     connection.set_progress_handler(_past(time.monotonic() + wish.census_seconds), STEPS)
     try:
-        counts: tuple[int, ...] = connection.execute(table.sql(statement), {"now": int(wish.now)}).fetchone()
+        return leniently(connection, lambda opened: count(opened, table))
     except engine.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) != faults.INTERRUPT:
             raise
         return None
     finally:
         connection.set_progress_handler(None, 0)
-    return counts
 
 
 def _past(deadline: float) -> Callable[[], bool]:

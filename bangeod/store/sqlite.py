@@ -1,7 +1,6 @@
 """The SQLite adapter of the store: the web app's database, shared with it as a guest."""
 
 import asyncio
-import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -11,7 +10,9 @@ from bangeod.geo.model import Entry, Row
 from bangeod.store import columns, faults, housekeeping, queries, sweep
 from bangeod.store.columns import Column, Table, UnfitError
 from bangeod.store.connection import SharedFile
-from bangeod.store.geo_rows import OddKeys, read_page, rows_by_address, write_slice
+from bangeod.store.geo_rows import read_page, read_unresolved, rows_by_address
+from bangeod.store.geo_writing import write_slice
+from bangeod.store.odd_keys import OddKeys
 from bangeod.store.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
 from bangeod.store.port import Census, Deleted
 from bangeod.store.slices import SliceWriter, WriteGate
@@ -39,7 +40,8 @@ class SqliteStore:
         self._schema_version: int | None = None
         self._tables: dict[str, Table | UnfitError] = {}
         self._is_new = False  # opened, and no ``prepare`` has told yet
-        self._odd_keys = OddKeys()
+        self._odd_keys = OddKeys(clock.monotonic)
+        self._clock = clock
         self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
 
     @property
@@ -61,7 +63,7 @@ class SqliteStore:
         """Open the file where need be. That it is a new one stays noted until its tables could be read as well."""
         async with self._preparing:
             if await self._file.prepare():
-                self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys()
+                self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys(self._clock.monotonic)
             known = self._schema_version
             version, tables = await self._file.read(lambda connection: look_at_tables(connection, known))
             if tables is not None:
@@ -73,12 +75,12 @@ class SqliteStore:
 
     async def rows(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over all rows of geo_cache, a page at a time."""
-        async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY):
+        async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY, read_page):
             yield page
 
     async def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over the rows of geo_cache that have no country."""
-        async for page in self._geo_pages(queries.GEO_PAGE_UNRESOLVED, LARGEST_PAGE):
+        async for page in self._geo_pages(queries.GEO_PAGE_ODD, LARGEST_PAGE, read_unresolved):
             if page:
                 yield page
 
@@ -87,25 +89,37 @@ class SqliteStore:
         table = await self._table("geo_cache")
         found: dict[str, Row] = {}
         for start in range(0, len(ips), FIND_AT_ONCE):
-            chunk = ips[start : start + FIND_AT_ONCE]
-            odd = self._odd_keys.of(chunk)
-            found |= await self._file.read(functools.partial(rows_by_address, table=table, ips=chunk, odd=odd))
+            found |= await self._find(table, ips[start : start + FIND_AT_ONCE])
         return found
+
+    async def _find(self, table: Table, ips: Sequence[str]) -> dict[str, Row]:
+        odd = self._odd_keys
+
+        def read(connection: "Connection") -> dict[str, Row] | None:
+            known = odd.catch_up(connection, table, ips)
+            return rows_by_address(connection, table, ips, odd.of(ips)) if known else None
+
+        while (rows := await self._file.read(read)) is None:
+            pass
+        return rows
 
     async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed."""
         table = await self._table("geo_cache")
         writer = SliceWriter(self._gate, self.max_lock_time)
         start = 0
+        refused: set[str] = set()
         try:
             while start < len(entries):
                 chunk = entries[start : start + writer.size]
-                odd = self._odd_keys.of(entry.ip for entry in chunk)
-                await write_slice(self._file, writer, table, chunk, odd)
-                yield chunk
                 start += len(chunk)
+                without = await write_slice(self._file, writer, table, chunk, self._odd_keys)
+                refused.update(without)
+                yield [entry for entry in chunk if entry.ip not in refused] if without else chunk
         finally:
             await self._gate.finish()
+        if refused:
+            raise faults.no_new_rows(self._file.path, table.name, table.not_filled, refused)
 
     async def delete_stale(
         self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
@@ -171,15 +185,16 @@ class SqliteStore:
         """Return how many bytes of the file hold nothing; SQLite uses them before the file grows."""
         return await housekeeping.free_bytes(self._file)
 
-    async def _geo_pages(self, statement: str, largest: int) -> AsyncGenerator[Sequence[Row], None]:
+    async def _geo_pages(
+        self, statement: str, largest: int, read_rows: "Callable[[Connection, str, Mapping[str, object]], list[Row]]"
+    ) -> AsyncGenerator[Sequence[Row], None]:
         table = await self._table("geo_cache")
 
         def read(connection: "Connection", bounds: Bounds) -> list[Row]:
-            return read_page(connection, table.sql(statement, first=bounds.first), bounds.parameters())
+            return read_rows(connection, table.sql(statement, first=bounds.first), bounds.parameters())
 
         async with aclosing(pages(self._file, table, read, largest=largest)) as read_pages:
             async for page in read_pages:
-                self._odd_keys.note(page)
                 yield page
 
     async def _count(self, table: Table) -> int:

@@ -121,8 +121,9 @@ async def test_a_row_is_handed_out_with_the_time_that_it_holds(kind: str, value:
 ADDRESSES = ("8.8.8.8", "2a00::ab:0:0:1")
 keys_of_both = st.sampled_from([key for ip in ADDRESSES for key in spellings(ip)[:3]])
 maybe = st.none() | st.sampled_from(("x", "y"))
+numbers = st.none() | st.sampled_from(("AS64500", "AS64501"))
 countries = st.none() | st.sampled_from(("DE", "FR"))
-geos = st.builds(Geo, countries, maybe, maybe, maybe)
+geos = st.builds(Geo, countries, maybe, numbers, maybe)
 last_seen = st.one_of(st.none(), times_near_now().map(str), st.just("yesterday"))
 
 
@@ -209,6 +210,10 @@ def apply(entry: Entry, table: dict[object, RawRow]) -> None:
             row["cached_at"] = to_text(entry.resolved_at)
         elif code and code == known:
             row |= {name: old[name] or new for name, new in entry.geo._asdict().items()}
+        elif not code and old["asn"] is None and old["org"] in (None, entry.geo.org if entry.geo.asn else None):
+            row |= {"asn": entry.geo.asn, "org": entry.geo.org or old["org"]}
+        elif not code and old["org"] is None and old["asn"] == entry.geo.asn:
+            row["org"] = entry.geo.org
         if old["last_seen"] is None:
             row["last_seen"] = to_text(entry.last_seen)
         else:

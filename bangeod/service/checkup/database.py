@@ -104,7 +104,8 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
 
 def _census(name: str, look: Look) -> str:
     if name == "geo_cache" and look.rows is not None:
-        return f": {_rows(look.rows)}, {look.unresolved:,} without a country"
+        without = f", {look.unresolved:,} without a country" if look.unresolved is not None else ""
+        return f": {_rows(look.rows)}{without}"
     if name == "sessions" and look.sessions is not None:
         return f": {_rows(look.sessions)}, {look.expired:,} expired"
     return ""
