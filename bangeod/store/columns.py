@@ -41,6 +41,7 @@ class Table:
     written: Mapping[str, Column] = field(default_factory=dict)  # what can be written into, by name in lower case
     strict: bool = False
     has_rowid: bool = True
+    needs_country: str = ""  # why a new row without a country is refused, if it is
 
     def sql(self, statement: str, *, first: bool = False) -> str:
         """Fill in a statement of queries.py; ``first`` leaves out the lower bound of a page."""
@@ -68,6 +69,10 @@ class Table:
         """Return the columns for which a new row needs a value, and bangeod has none."""
         own = [column for name, column in self.written.items() if name not in UPSERT_COLUMNS]
         return [column.name for column in own if column.must_be_given and not self._is_numbered(column)]
+
+    def takes_new(self, *, country: bool) -> bool:
+        """Say whether new rows are taken, with or without a country, as far as that depends on the table."""
+        return not self.not_filled and (country or not self.needs_country)
 
     def _is_numbered(self, column: Column) -> bool:
         """Say whether SQLite itself gives the column a number: it is the rowid under another name."""

@@ -95,15 +95,20 @@ def schema(path: Path, problem: str) -> SchemaError:
     )
 
 
-def no_new_rows(path: Path, table: str, columns: Sequence[str], ips: Collection[str]) -> StoreRefusedError:
-    """Say that addresses which have no row can't be given one."""
+def no_new_rows(path: Path, not_filled: Sequence[str], problem: str, ips: Collection[str]) -> StoreRefusedError:
+    """Say that addresses which have no row can't be given one: for columns, or else because of a constraint."""
+    if not_filled:
+        what = f"table geo_cache takes no new row: {unfilled(not_filled)}"
+    else:
+        what = f"table geo_cache takes no row without a country ({problem})"
+    advice = "see `bangeod check`; the rows that there are are kept up to date"
+    return StoreRefusedError(str(path), what, advice, ips=ips)
+
+
+def unfilled(columns: Sequence[str]) -> str:
+    """Say what is wrong with columns that need a value which bangeod does not have."""
     names = " and ".join(columns)
-    return StoreRefusedError(
-        str(path),
-        f"table {table} takes no new row: {names} may not be NULL, has no default, and is not known to bangeod",
-        "give it a default, or let the web app make the rows; those that there are are kept up to date",
-        ips=ips,
-    )
+    return f"{names} may not be NULL and {'has' if len(columns) == 1 else 'have'} no default"
 
 
 def unpageable(path: Path, table: str) -> StoreError:

@@ -60,10 +60,10 @@ class Plan:
 
     def insert(self, entry: Entry, stamps: Sequence[str]) -> None:
         """Let an entry have a row of its own."""
-        if self.table.not_filled:
-            self.refused.append(entry.ip)
-        else:
+        if self.table.takes_new(country=entry.geo.country_code is not None):
             self.inserted.append([entry.ip, *entry.geo, *stamps])
+        else:
+            self.refused.append(entry.ip)
 
     def update(self, row: HeldRow, entry: Entry, stamps: Sequence[str]) -> None:
         """Bring a row up to date."""

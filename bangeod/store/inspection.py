@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -13,6 +13,7 @@ from bangeod.store.connection import leniently
 from bangeod.store.engine import engine
 from bangeod.store.geo_rows import without_country
 from bangeod.store.sqlite import look_at_tables
+from bangeod.store.trial import Refusal, what_is_refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -34,6 +35,7 @@ class Look(NamedTuple):
     newest: int | None = None  # epoch seconds; the last of the times as text, so of one form at best
     sessions: int | None = None
     expired: int | None = None
+    refusals: Sequence[Refusal] = ()  # what geo_cache would not take of what bangeod writes
 
 
 class Wish(NamedTuple):
@@ -75,7 +77,9 @@ def _look(wish: Wish, parameters: str) -> Look:
         _, seen = look_at_tables(connection, None)
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
         mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
-        look = Look(mode, tables)
+        geo_table = tables["geo_cache"]
+        refusals = what_is_refused(connection, geo_table) if isinstance(geo_table, Table) else ()
+        look = Look(mode, tables, refusals=refusals)
         if mode != WAL and parameters != glance.ALONE:  # a reader would make writers wait
             return look
         geo = _count(connection, tables["geo_cache"], queries.GEO_CENSUS, wish)

@@ -50,6 +50,16 @@ MICROSECONDS = (
 SCHEMA_VERSION = "PRAGMA schema_version"
 COLUMNS = 'SELECT name, pk, type, "notnull", dflt_value, hidden FROM pragma_table_xinfo(?)'
 KIND_OF_TABLE = "SELECT type, sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
+WHOLE_SCHEMA = (
+    "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*'"
+    " ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'view' THEN 1 WHEN 'index' THEN 2 ELSE 3 END"
+)
+SCHEMA_OF_GEO = (  # without triggers
+    "SELECT sql FROM sqlite_schema WHERE tbl_name = 'geo_cache' COLLATE NOCASE AND sql IS NOT NULL"
+    " AND type IN ('table', 'index') ORDER BY type DESC"
+)
+ENCODING = "PRAGMA encoding"
+SET_ENCODING = "PRAGMA encoding = '{encoding}'"
 JOURNAL_MODE = "PRAGMA journal_mode"
 EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
 GEO_CENSUS = "SELECT count(*), max({time}) FROM {table}"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from bangeod.store.odd_keys import OddKeys
 from bangeod.store.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
 from bangeod.store.port import Census, Deleted
 from bangeod.store.slices import SliceWriter, WriteGate
+from bangeod.store.trial import needs_country
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -119,7 +121,7 @@ class SqliteStore:
         finally:
             await self._gate.finish()
         if refused:
-            raise faults.no_new_rows(self._file.path, table.name, table.not_filled, refused)
+            raise faults.no_new_rows(self._file.path, table.not_filled, table.needs_country, refused)
 
     async def delete_stale(
         self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
@@ -235,4 +237,7 @@ def look_at_tables(connection: "Connection", known: int | None) -> tuple[int, di
             tables[name] = fit(kind, sql, found)
         except UnfitError as unfit:
             tables[name] = unfit
+    geo = tables["geo_cache"]
+    if isinstance(geo, Table):
+        tables["geo_cache"] = replace(geo, needs_country=needs_country(connection, geo))
     return version, tables

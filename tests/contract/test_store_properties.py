@@ -15,10 +15,10 @@ from bangeod.errors import StoreLockedError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.addresses import spellings
 from bangeod.geo.model import Entry, Geo
-from bangeod.store import times
+from bangeod.store import places, times
 from bangeod.store.memory import RawRow
 from tests.contract.harness import KINDS, Harness, opened
-from tests.contract.values import NOW, total, write_all
+from tests.contract.values import NOW, read_all, total, write_all
 
 SECOND = times.MICROSECONDS
 
@@ -116,6 +116,27 @@ async def test_a_row_is_handed_out_with_the_time_that_it_holds(kind: str, value:
         harness.put_geo("8.8.8.8", last_seen=value)
         expected = times.whole_seconds(harness.geo()["8.8.8.8"]["last_seen"])
         assert (await harness.store.find(["8.8.8.8"]))["8.8.8.8"].last_seen == expected
+
+
+placeholders = st.sampled_from(("", "XX", "ZZ", "T1", "A1", "AP", "EU", "-", "--", "Unknown", "N/A", " ", b"--"))
+places_stored = st.one_of(
+    anything, placeholders, st.text("DEdeXx \0", max_size=3), st.sampled_from(("DE", "de", b"De", " FR", "DEU"))
+)
+
+
+@each_store
+@examples
+@given(stored=st.lists(places_stored, min_size=4, max_size=4))
+async def test_a_row_is_read_as_its_columns_are_and_is_unresolved_just_where_that_says_no_country(
+    kind: str, stored: list[object]
+) -> None:
+    async with opened(kind) as harness:
+        harness.put_geo("8.8.8.8", **dict(zip(Geo._fields, stored, strict=True)))
+        row = harness.geo()["8.8.8.8"]
+        geo = places.read(*(row[name] for name in Geo._fields))
+        assert (await harness.store.find(["8.8.8.8"]))["8.8.8.8"].geo == geo
+        unresolved = await read_all(harness.store.unresolved())
+        assert [found.geo for found in unresolved] == ([geo] if geo.country_code is None else [])
 
 
 ADDRESSES = ("8.8.8.8", "2a00::ab:0:0:1")

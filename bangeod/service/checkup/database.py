@@ -90,6 +90,7 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
     yield ok(SCHEMA, path, f"table {table.name}{_census(table.name, look)}")
     if table.name != "geo_cache":
         return
+    yield from _refusals(path, table, look)
     missing = [column for column in GEO_COLUMNS if column not in table.columns]
     if missing:
         problem = f"table geo_cache has no column {' and no column '.join(missing)}: that is not stored"
@@ -100,6 +101,26 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
     elif table.time != "last_seen":
         problem = "table geo_cache has no column last_seen: rows go by cached_at, however lately they were looked up"
         yield warning(SCHEMA, path, problem, "update the web app, which makes the column")
+
+
+def _refusals(path: Path, table: Table, look: Look) -> Iterator[Finding]:
+    """Judge what the table would refuse of what bangeod writes, as it was tried on an empty copy."""
+    if table.not_filled:
+        problem = (
+            f"table geo_cache takes no new row: {faults.unfilled(table.not_filled)}, and bangeod does not know what "
+            "belongs there; rows that are there are kept up to date"
+        )
+        yield fault(SCHEMA, path, problem, "give that a default in the web app's schema, or allow NULL")
+    by_problem: dict[tuple[str, bool], list[str]] = {}
+    for refusal in look.refusals:
+        by_problem.setdefault((refusal.problem, refusal.by_trigger), []).append(refusal.what)
+    for (refused, by_trigger), what in by_problem.items():
+        problem = f"table geo_cache refuses {', and '.join(what)}: {refused}"
+        if by_trigger:  # it may decide by what is in other tables, which were empty
+            yield warning(SCHEMA, path, f"a trigger of {problem}", "see whether that trigger lets bangeod's rows pass")
+        else:
+            advice = "change that constraint in the web app's schema: such rows are not stored as long as it is there"
+            yield fault(SCHEMA, path, problem, advice)
 
 
 def _census(name: str, look: Look) -> str:
