@@ -84,23 +84,24 @@ GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
     " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
 )
 # Keys of IPv6 addresses that may not be written the usual way: capitals, zeros that go before or could be left out.
-_ODD_KEY = (
+ODD_KEY = (
     "ip GLOB '*:*' AND (ip GLOB '*[A-Z.]*' OR ip GLOB '*:0*' OR ip GLOB '[:0]*'"
     " OR (ip GLOB '*:*:*:*:*:*:*:*' AND ip GLOB '*::*'))"
 )
 # What routable addresses may begin with: 2000::/3, 64:ff9b::/96, and zeros where an IPv4 address is in it.
-KEY_RANGES = ((":", ";"), ("0:", "1"), ("2", "4"), ("64:", "64;"))
+KEY_RANGES = ((":", ";"), ("0:", "0;"), ("00", "01"), ("2", "4"), ("64:", "64;"))
 HAS_MAPPED_OTHERWISE = (
     "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= ':' AND ip < ';')"
-    " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '0:' AND ip < '1')"
+    " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '0:' AND ip < '0;')"
+    " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '00' AND ip < '01')"
 )
 RANGE_END = (
     "SELECT max(k), count(*) FROM"
     " (SELECT ip AS k FROM geo_cache WHERE ip > :after AND ip < :until ORDER BY ip LIMIT :limit)"
 )
-RANGE_ODD_KEYS = "SELECT ip FROM geo_cache WHERE ip > :after AND ip <= :upto AND " + _ODD_KEY  # noqa: S608 - no input in it
+RANGE_ODD_KEYS = "SELECT ip FROM geo_cache WHERE ip > :after AND ip <= :upto AND " + ODD_KEY  # noqa: S608 - no input in it
 NEWEST_ROW = "SELECT max({key}) FROM geo_cache"
-LATER_ODD_KEYS = "SELECT ip FROM geo_cache WHERE {key} > :after AND {key} <= :upto AND " + _ODD_KEY  # noqa: S608 - as above
+LATER_ODD_KEYS = "SELECT ip FROM geo_cache WHERE {key} > :after AND {key} <= :upto AND " + ODD_KEY  # noqa: S608 - as above
 KEY_OF_ROW = "SELECT quote(ip) FROM geo_cache WHERE {key} = :upto"
 
 # --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
