@@ -108,7 +108,7 @@ def no_new_rows(path: Path, not_filled: Sequence[str], problem: str, ips: Collec
 def unfilled(columns: Sequence[str]) -> str:
     """Say what is wrong with columns that need a value which bangeod does not have."""
     names = " and ".join(columns)
-    return f"{names} may not be NULL and {'has' if len(columns) == 1 else 'have'} no default"
+    return f"{names} {'is NOT NULL and has' if len(columns) == 1 else 'are NOT NULL and have'} no default"
 
 
 def unpageable(path: Path, table: str) -> StoreError:

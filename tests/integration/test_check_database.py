@@ -109,7 +109,7 @@ BROKEN = [
             "ALTER TABLE geo_cache RENAME TO old", GEO_CACHE.replace("org TEXT,", "org TEXT, tenant INTEGER NOT NULL,")
         ),
         "schema",
-        "table geo_cache takes no new row: tenant may not be NULL and has no default",
+        "table geo_cache takes no new row: tenant is NOT NULL and has no default",
         id="a column that must be filled",
     ),
     pytest.param(

@@ -172,7 +172,7 @@ async def test_where_no_new_row_can_be_made_those_that_are_there_are_kept_up_to_
         async for part in store.write([FOUND, known]):
             written.extend(part)
 
-    with pytest.raises(StoreRefusedError, match="tenant and site may not be NULL and have no default") as refusal:
+    with pytest.raises(StoreRefusedError, match="tenant and site are NOT NULL and have no default") as refusal:
         await write()
     assert written == [known]
     assert refusal.value.ips == {"8.8.8.8"}
