@@ -206,3 +206,27 @@ async def test_a_flush_says_once_that_new_rows_are_refused_and_is_no_failure(
     assert [(line["event"], line["rows"]) for line in logs] == [("rows_refused", 40)]
     assert (world.cache.refused, world.cache.dirty) == (41, 41)
     assert rows(web_app, "country_code") == {"9.9.9.9": ("US",)}
+
+
+async def test_a_utf_16_database_is_read_and_written_alike(tmp_path: Path) -> None:
+    path = tmp_path / "utf16.db"
+    with closing(engine.connect(path, isolation_level=None)) as web_app:
+        web_app.execute("PRAGMA encoding = 'UTF-16le'")
+        web_app.execute("PRAGMA journal_mode = WAL")
+        web_app.execute(SESSIONS)
+        table(web_app, "asn", "INTEGER")
+        web_app.execute("INSERT INTO geo_cache (ip, country_code) VALUES ('9.9.9.9', 'xx'), ('8.8.4.4', x'6465')")
+        web_app.execute("INSERT INTO geo_cache (ip, org) VALUES ('2001:4860:4860:0:0:0:0:8888', '-')")
+        store = SqliteStore(path, busy_timeout=1.0, max_lock_time=0.01, clock=SystemClock())
+        try:
+            ips = ("8.8.8.8", "9.9.9.9", "8.8.4.4", "2001:4860:4860::8888")
+            await write_all(store, [Entry(ip, GOOGLE, AT, AT) for ip in ips])
+            assert {row.geo.country_code for row in await read_all(store.rows())} == {"US", "DE"}
+            assert rows(web_app, "country_code", "asn") == {
+                "8.8.8.8": ("US", 15169),
+                "9.9.9.9": ("US", 15169),
+                "8.8.4.4": (b"de", None),
+                "2001:4860:4860:0:0:0:0:8888": ("US", 15169),
+            }
+        finally:
+            await store.close()
