@@ -1,6 +1,6 @@
 """Every error that bangeod raises on purpose: one root; each class knows its exit status and its fields."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, NamedTuple
 
 
@@ -167,9 +167,16 @@ class StoreDamagedError(StoreError):
 
 
 class StoreRefusedError(StoreError):
-    """A constraint or a trigger of the database's refused a row; others may pass."""
+    """A constraint or a trigger of the database's refused a row; others may pass.
+
+    ``ips``: the addresses whose rows are refused, where these are known. All others have been written then.
+    """
 
     of_database = False
+
+    def __init__(self, path: str, problem: str, advice: str, *, ips: Collection[str] = ()) -> None:
+        super().__init__(path, problem, advice)
+        self.ips = frozenset(ips)
 
 
 class StoreReplacedError(StoreError):

@@ -31,6 +31,7 @@ class DirtySet:
         self._entries: dict[str, Entry] = {}
         self._refused: dict[str, float] = {}  # until when not to try again
         self._refusal = Trouble("row_refused", "row_accepted")
+        self._new_rows = Trouble("rows_refused", "rows_accepted")
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -72,10 +73,16 @@ class DirtySet:
         """Say that the database refuses none any more, where that is so; all of them were tried."""
         if not self._refused:
             self._refusal.is_over()
+            self._new_rows.is_over()
 
     def set_aside(self, now: float) -> int:
         """Return how many are set aside."""
         return sum(until > now for until in self._refused.values())
+
+    def tell(self, refusal: StoreRefusedError, rows: int) -> None:
+        """Say why the table takes no such new rows, however many they are."""
+        problem, advice = refusal.problem, refusal.advice
+        self._new_rows.tell(problem, rows=rows, problem=problem, advice=advice, database=refusal.path)
 
     def entries(self) -> list[Entry]:
         """Return all that waits."""
@@ -100,7 +107,12 @@ async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[
         part = parts.pop()
         done, refusal = await _write(dirty, store, part, time_left)
         written += done
-        if refusal is not None:
+        if refusal is not None and refusal.ips:
+            for entry in part:
+                if entry.ip in refusal.ips:
+                    dirty.refused(entry, now + REFUSED_RETRY)
+            dirty.tell(refusal, len(refusal.ips))
+        elif refusal is not None:
             rest = part[done:]  # slices come in the order of the entries
             middle = len(rest) // 2
             if middle:

@@ -82,9 +82,19 @@ class GeoReResolve:
         finished = await self._resolve(candidates, list(due), run, tally)
         if finished:
             self._cache.resolver.asked_locally(changes)  # a source that came meanwhile is asked by the next run
-        log.info("geo_re_resolve_complete", **asdict(tally))
-        figures = {"unresolved": len(candidates.seen), **asdict(tally), "invalid": candidates.invalid}
+        refused = self._refused(candidates)
+        tally.resolved -= min(tally.resolved, refused.get("refused", 0))
+        log.info("geo_re_resolve_complete", **asdict(tally), **refused)
+        figures = {"unresolved": len(candidates.seen), **asdict(tally), **refused, "invalid": candidates.invalid}
         return Result(figures, finished)
+
+    def _refused(self, candidates: Candidates) -> dict[str, int]:
+        """Return how many of the countries that were found the database did not take; nothing where that is none."""
+        if not self._cache.refused:
+            return {}
+        waiting = [entry.ip for entry in self._cache.dirty_entries() if entry.geo.country_code is not None]
+        refused = len(candidates.seen.keys() & waiting)
+        return {"refused": refused} if refused else {}
 
     async def _sort_out(self, candidates: Candidates) -> tuple[dict[str, Found], dict[str, None]]:
         """Return what memory knows, and what is to be asked about: all of it where a local source is new.

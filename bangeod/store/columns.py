@@ -5,30 +5,28 @@ matters is decided here once, from what SQLite says of the table, as plain data.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
+from bangeod.geo import countries
 from bangeod.store import queries
+from bangeod.store.column import Column
+
+__all__ = ["GEO_COLUMNS", "UPSERT_COLUMNS", "Column", "Table", "UnfitError", "geo_table", "sessions_table"]
 
 _QUOTED_OR_COMMENT = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|/\*.*?\*/|--[^\n]*""", re.DOTALL
 )
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org")
 UPSERT_COLUMNS = ("ip", *GEO_COLUMNS, "cached_at", "last_seen")
-# What a row must still hold to be replaced; the country's name follows from its code.
-HELD_COLUMNS = ("country_code", "asn", "org")
+# What decides on what becomes of a row; it is written only where it still holds these as they were read.
+HELD_COLUMNS = (*GEO_COLUMNS, "last_seen")
+_CODES: Final = ", ".join(f"'{code}'" for code in countries.codes())
 
 
 class UnfitError(Exception):
     """A table can't be worked with; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column as ``pragma_table_info`` tells it."""
-
-    name: str
-    key_position: int  # 0 where it is no part of the primary key
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +35,13 @@ class Table:
 
     name: str
     key: str  # rowid, or the only column of the primary key
-    columns: frozenset[str]
+    columns: frozenset[str]  # in lower case; generated ones too
     label: str  # what a deleted row is reported by: an SQL expression
     time: str | None  # the column that decides on the row's age
+    written: Mapping[str, Column] = field(default_factory=dict)  # what can be written into, by name in lower case
+    strict: bool = False
+    has_rowid: bool = True
+    needs_country: str = ""  # why a new row without a country is refused, if it is
 
     def sql(self, statement: str, *, first: bool = False) -> str:
         """Fill in a statement of queries.py; ``first`` leaves out the lower bound of a page."""
@@ -52,6 +54,7 @@ class Table:
             micros=micros,
             time=self.time or "NULL",
             after=after,
+            codes=_CODES,
             **self._geo(micros),
         )
 
@@ -61,52 +64,84 @@ class Table:
         parts = [name if name in self.columns else "NULL" for name in GEO_COLUMNS]
         return {"geo": ", ".join(["ip", *parts]), "seconds": f"({micros}) / 1000000"}
 
-    def upsert(self) -> str:
-        """Return the statement that inserts entries or updates their rows, over the columns that are there.
+    @property
+    def not_filled(self) -> list[str]:
+        """Return the columns for which a new row needs a value, and bangeod has none."""
+        own = [column for name, column in self.written.items() if name not in UPSERT_COLUMNS]
+        return [column.name for column in own if column.must_be_given and not self._is_numbered(column)]
+
+    def takes_new(self, *, country: bool) -> bool:
+        """Say whether new rows are taken, with or without a country, as far as that depends on the table."""
+        return not self.not_filled and (country or not self.needs_country)
+
+    def _is_numbered(self, column: Column) -> bool:
+        """Say whether SQLite itself gives the column a number: it is the rowid under another name."""
+        keys = sum(1 for other in self.written.values() if other.key_position)
+        return self.has_rowid and column.key_position == 1 == keys and column.declared.upper() == "INTEGER"
+
+    @property
+    def changeable(self) -> tuple[str, ...]:
+        """Return the columns of a row that bangeod may change, in the order of UPSERT_COLUMNS."""
+        return tuple(name for name in UPSERT_COLUMNS[1:] if name in self.written)
+
+    def held(self) -> str:
+        """Return the statement that reads the rows of addresses with all that decides on what becomes of them.
+
+        ``:keys`` is JSON. A row is the key, the four columns of the place, whether ``last_seen`` is NULL, its time in
+        microseconds, and what ``update`` compares.
+        """
+        seen = "geo_cache.last_seen" if "last_seen" in self.columns else None
+        return queries.GEO_HELD.format(
+            raw=", ".join(f"geo_cache.{name}" if name in self.columns else "NULL" for name in GEO_COLUMNS),
+            unseen=f"{seen} IS NULL" if seen else "NULL",
+            micros=queries.MICROSECONDS.format(c=seen) if seen else "NULL",
+            held=self._held(),
+        )
+
+    def _held(self) -> str:
+        quoted = [f"quote(geo_cache.{name})" for name in HELD_COLUMNS if name in self.columns]
+        return queries.HELD.format(values=" || ',' || ".join(quoted))
+
+    def insert(self) -> str:
+        """Return the statement that inserts rows where there are none of the same key.
 
         ``:rows`` is JSON, an array of arrays in the order of UPSERT_COLUMNS.
         """
-        names = [c for c in UPSERT_COLUMNS if c in self.columns]
-        sets = [queries.SET_GEO.format(c=c, t="geo_cache") for c in GEO_COLUMNS if c in self.columns]
-        changes = [queries.TAKES_COUNTRY]
-        changes += [queries.CHANGES_GEO.format(c=c) for c in GEO_COLUMNS[1:] if c in self.columns]
-        if "cached_at" in self.columns:
-            sets.append(queries.SET_WHERE_TAKEN.format(c="cached_at"))
-        if "last_seen" in self.columns:
-            micros = queries.MICROSECONDS.format(c="geo_cache.last_seen")
-            older = queries.SEEN_IS_OLDER.format(micros=micros)
-            sets.append(queries.SET_SEEN.format(older=older))
-            changes.append(older)
-        return queries.UPSERT.format(
-            columns=", ".join(names),
-            values=", ".join(f"value ->> {UPSERT_COLUMNS.index(name)}" for name in names),
-            sets=", ".join(sets),
-            changes=" OR ".join(changes),
-        )
+        names = [name for name in UPSERT_COLUMNS if name in self.written]
+        values = [self._value(name, "value") for name in names]
+        return queries.INSERT.format(columns=", ".join(names), values=", ".join(values))
 
-    def replace(self) -> str:
-        """Return the statement that gives rows another place where they still hold what is to be replaced.
+    def update(self, columns: Iterable[str]) -> str:
+        """Return the statement that changes these columns of rows which are still as they were read.
 
-        ``:rows`` as for ``upsert``, each array going on with what the row must hold, in the order of HELD_COLUMNS.
+        ``:rows`` as for ``insert``, each array going on with what ``held`` gave to compare.
         """
-        sets = [
-            queries.SET_REPLACED.format(c=name, n=UPSERT_COLUMNS.index(name))
-            for name in (*GEO_COLUMNS, "cached_at")
-            if name in self.columns
-        ]
-        holds = [
-            queries.STILL_HOLDS.format(c=name, n=len(UPSERT_COLUMNS) + position)
-            for position, name in enumerate(HELD_COLUMNS)
-            if name in self.columns
-        ]
-        return queries.REPLACE.format(key=self.key, sets=", ".join(sets), holds=" AND ".join(holds))
+        sets = [f"{name} = {self._value(name, 'found.v')}" for name in columns]
+        number = len(UPSERT_COLUMNS)
+        return queries.UPDATE.format(key=self.key, held=self._held(), n=number, sets=", ".join(sets))
+
+    def _value(self, name: str, row: str) -> str:
+        item = f"{row} ->> {UPSERT_COLUMNS.index(name)}"
+        return self.written[name].written(item, strict=self.strict)
 
 
 def geo_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> Table:
     """Fit geo_cache: needs ``ip`` and ``country_code``; age by ``last_seen``, else ``cached_at``."""
     names = _names("geo_cache", kind, sql, columns, needed=("ip", "country_code"))
-    time = next((name for name in ("last_seen", "cached_at") if name in names), None)
-    return Table("geo_cache", _key("geo_cache", sql, columns), names, label="ip", time=time)
+    written = {column.name.lower(): column for column in columns if not column.is_generated}
+    generated = [name for name in ("ip", "country_code") if name not in written]
+    if generated:
+        raise UnfitError(f"column {generated[0]} of table geo_cache is generated, so nothing can be written into it")
+    return Table(
+        "geo_cache",
+        _key("geo_cache", sql, columns),
+        names,
+        label="ip",
+        time=next((name for name in ("last_seen", "cached_at") if name in names), None),
+        written=written,
+        strict="STRICT" in _options(sql),
+        has_rowid=not _is_without_rowid(sql),
+    )
 
 
 def sessions_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> Table:
@@ -151,6 +186,10 @@ def _rowid(table: str, columns: Sequence[Column]) -> str:
 
 
 def _is_without_rowid(sql: str | None) -> bool:
-    """Read the options that follow the last bracket of CREATE TABLE."""
+    return "WITHOUT ROWID" in _options(sql)
+
+
+def _options(sql: str | None) -> str:
+    """Return what follows the last bracket of CREATE TABLE, in upper case."""
     options = _QUOTED_OR_COMMENT.sub(" ", sql or "").rpartition(")")[2]
-    return "WITHOUT ROWID" in " ".join(options.upper().split())
+    return " ".join(options.upper().split())

@@ -156,7 +156,7 @@ class SharedFile:
     def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
         self._overwritten |= self._watch.look(connection)
         try:
-            return _leniently(connection, work)
+            return leniently(connection, work)
         finally:
             self._watch.settle(connection)
 
@@ -275,7 +275,7 @@ def _nothing(_connection: "Connection") -> None:
     """Do no more than whatever is read begins with."""
 
 
-def _leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
+def leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
     """Run ``work`` again where it met text that is no UTF-8, with what can't be decoded replaced.
 
     Always decoding in Python would slow every read down; such text is next to never there.

@@ -188,7 +188,7 @@ class Fail2banReader:
 
 
 def _columns(connection: "Connection", table: str) -> frozenset[str]:
-    return frozenset(name for name, _ in connection.execute(queries.COLUMNS, (table,)))
+    return frozenset(name for name, *_ in connection.execute(queries.COLUMNS, (table,)))
 
 
 def _decode(raw: bytes) -> str:

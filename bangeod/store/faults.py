@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -108,6 +109,22 @@ def schema(path: Path, problem: str) -> SchemaError:
         problem,
         "start the web app once so that it makes or migrates its tables; looked at again at each run",
     )
+
+
+def no_new_rows(path: Path, not_filled: Sequence[str], problem: str, ips: Collection[str]) -> StoreRefusedError:
+    """Say that addresses which have no row can't be given one: for columns, or else because of a constraint."""
+    if not_filled:
+        what = f"table geo_cache takes no new row: {unfilled(not_filled)}"
+    else:
+        what = f"table geo_cache takes no row without a country ({problem})"
+    advice = "see `bangeod check`; the rows that there are are kept up to date"
+    return StoreRefusedError(str(path), what, advice, ips=ips)
+
+
+def unfilled(columns: Sequence[str]) -> str:
+    """Say what is wrong with columns that need a value which bangeod does not have."""
+    names = " and ".join(columns)
+    return f"{names} {'is NOT NULL and has' if len(columns) == 1 else 'are NOT NULL and have'} no default"
 
 
 def unpageable(path: Path, table: str) -> StoreError:

@@ -3,19 +3,24 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from bangeod.errors import StoreError
 from bangeod.store import children, faults, glance, queries
 from bangeod.store.children import ForeignKey
 from bangeod.store.columns import Table, UnfitError
 from bangeod.store.engine import engine
+from bangeod.store.geo_rows import without_country
 from bangeod.store.sqlite import look_at_tables
 from bangeod.store.time_trial import RefusedTime, refusals
+from bangeod.store.trial import Refusal, what_is_refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+T = TypeVar("T")
 
 WAL: Final = "wal"
 CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
@@ -52,7 +57,8 @@ class Look(NamedTuple):
     sessions: int | None = None
     expired: int | None = None
     times: Sequence[Times] = ()  # of each table that has such a column
-    refusals: Sequence[RefusedTime] = ()  # of the times that are written
+    refused_times: Sequence[RefusedTime] = ()  # of those that are written
+    refusals: Sequence[Refusal] = ()  # what else geo_cache would not take of what bangeod writes
     without_index: Sequence[ForeignKey] = ()  # that a deletion has to look at
 
 
@@ -106,9 +112,12 @@ def _look(wish: Wish, parameters: str) -> Look:
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
         mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
         geo = tables["geo_cache"]
-        refused = [] if isinstance(geo, UnfitError) else refusals(connection, geo, int(wish.now))
+        look = Look(mode, tables, without_index=children.without_index(connection))
+        if isinstance(geo, Table):
+            look = look._replace(refused_times=refusals(connection, geo, int(wish.now)))
+            if not look.refused_times:  # else that is why no row is taken
+                look = look._replace(refusals=what_is_refused(connection, geo))
         may_count = mode == WAL or parameters == glance.ALONE  # else a reader would make writers wait
-        look = Look(mode, tables, refusals=refused, without_index=children.without_index(connection))
         return _counted(connection, look, wish, may_count=may_count)
 
 
@@ -118,13 +127,13 @@ def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: boo
         if isinstance(table, UnfitError):
             continue
         deadline = time.monotonic() + wish.census_seconds if may_count else None
-        census = queries.GEO_CENSUS if name == "geo_cache" else queries.COUNT
-        rows, *unresolved = _count(connection, table.sql(census), {}, deadline) or (None, None)
+        (rows,) = _count(connection, table.sql(queries.COUNT), {}, deadline) or (None,)
         seen = _times(connection, table, wish.now, deadline)
         look = look._replace(times=(*look.times, seen)) if seen else look
         newest, passed = (seen.newest, seen.passed) if seen and seen.of_all else (None, None)
         if name == "geo_cache":
-            look = look._replace(rows=rows, unresolved=unresolved[0], newest=newest)
+            unresolved = _timed(connection, partial(without_country, connection, table), deadline)
+            look = look._replace(rows=rows, unresolved=unresolved, newest=newest)
         else:
             look = look._replace(sessions=rows, expired=passed)
     return look
@@ -147,7 +156,7 @@ def _compile(connection: "Connection", table: Table | UnfitError) -> Table | Unf
         return table
     statements = [table.sql(queries.DELETE_DUE)]
     if table.name == "geo_cache":
-        statements.append(table.upsert())
+        statements += [table.insert(), table.update(table.changeable)]
     nulls: defaultdict[str, None] = defaultdict(lambda: None)
     try:
         for statement in statements:
@@ -164,18 +173,27 @@ def _count(
     connection: "Connection", statement: str, parameters: Mapping[str, object], deadline: float | None
 ) -> tuple[Any, ...] | None:
     """Return what the statement counts; None where that is not done by the deadline (monotonic), or there is none."""
+
+    def count() -> tuple[Any, ...]:
+        counts: tuple[Any, ...] = connection.execute(statement, parameters).fetchone()
+        return counts
+
+    return _timed(connection, count, deadline)
+
+
+def _timed(connection: "Connection", count: Callable[[], T], deadline: float | None) -> T | None:
+    """Count something; None where that is not done by the deadline (monotonic), or there is none."""
     if deadline is None:
         return None
     connection.set_progress_handler(_past(deadline), STEPS)
     try:
-        counts: tuple[Any, ...] = connection.execute(statement, parameters).fetchone()
+        return count()
     except engine.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) != faults.INTERRUPT:
             raise
         return None
     finally:
         connection.set_progress_handler(None, 0)
-    return counts
 
 
 def _past(deadline: float) -> Callable[[], bool]:

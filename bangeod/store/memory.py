@@ -14,7 +14,7 @@ from typing import TypeVar
 from bangeod.errors import StoreError, StoreMissingError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Entry, Geo, Row
-from bangeod.store import time_forms, times
+from bangeod.store import places, time_forms, times
 from bangeod.store.port import LONGEST_NAME, Census, Deleted, Refusal
 from bangeod.store.time_forms import TimeForms
 
@@ -97,7 +97,7 @@ class MemoryStore:
 
     def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over the rows of geo_cache that have no country."""
-        return self._pages(lambda row: not row.get("country_code"))
+        return self._pages(lambda row: places.read(*_place(row)).country_code is None)
 
     async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
         """Return the rows of these canonical addresses that there are, by canonical address."""
@@ -221,26 +221,18 @@ class MemoryStore:
 
 def _update(row: RawRow, entry: Entry, stamps: Mapping[str, object]) -> None:
     """Bring a row up to date with an entry, without taking away what it knows better."""
-    country = row.get("country_code") or None
-    if entry.geo.country_code is not None:
-        fields = entry.geo._asdict()
-        if entry.replaces is not None and _holds(row, entry.replaces):
-            row.update(fields, cached_at=stamps["cached_at"])
-        elif country is None:
-            known = {name: value for name, value in fields.items() if value is not None}
-            row.update(known, cached_at=stamps["cached_at"])
-        elif country == entry.geo.country_code:
-            row.update({name: value for name, value in fields.items() if row.get(name) is None})
+    change = places.change(_place(row), entry)
+    row.update(change.columns)
+    if change.resolved:
+        row["cached_at"] = stamps["cached_at"]
     seen = times.read(row.get("last_seen"))
     # What can't be read stays: it may be newer, and the web app may understand it.
     if row.get("last_seen") is None or (seen is not None and seen < entry.last_seen * times.MICROSECONDS):
         row["last_seen"] = stamps["last_seen"]
 
 
-def _holds(row: RawRow, held: Geo) -> bool:
-    """Say whether a row still holds what is to be replaced; the country's name follows from its code."""
-    values = {"country_code": held.country_code, "asn": held.asn, "org": held.org}
-    return all((row.get(name) or "") == (value or "") for name, value in values.items())
+def _place(row: RawRow) -> list[object]:
+    return [row.get(name) for name in Geo._fields]
 
 
 def _stamps(entry: Entry, forms: TimeForms) -> dict[str, object]:
@@ -252,12 +244,7 @@ def _stamps(entry: Entry, forms: TimeForms) -> dict[str, object]:
 
 
 def _row(key: object, row: RawRow) -> Row:
-    geo = Geo(*(_text(row.get(name) or None) for name in Geo._fields))
-    return Row(str(key), geo, times.whole_seconds(row.get("last_seen")))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return Row(str(key), places.read(*_place(row)), times.whole_seconds(row.get("last_seen")))
 
 
 def _stale(rows: Mapping[object, RawRow], before: int, keep: Callable[[str], bool]) -> list[object]:

@@ -52,7 +52,7 @@ class Store(Protocol):
         """Walk over all rows of geo_cache, a page at a time."""
 
     def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
-        """Walk over the rows of geo_cache that have no country."""
+        """Walk over the rows of geo_cache that have no country: those whose code is a placeholder too."""
 
     async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
         """Return the rows of these canonical addresses that there are, by canonical address.
@@ -71,8 +71,14 @@ class Store(Protocol):
 
         A country is filled in only where the row has none; a row that holds all that the entry ``replaces``
         (the name of the country aside) gets all of the entry's place. NULL never overwrites a country, ``last_seen``
-        never moves back. All rows of the address are updated
-        under the keys they have. A time is written in the form of the newest one in its column (time_forms.py).
+        never moves back. All rows of the address are updated under the keys they have.
+        A time is written in the form of the newest one in its column (time_forms.py).
+
+        An entry that knows an AS and no country fills in what the row does not know of its AS, and overwrites nothing:
+        an organisation goes only beside its own number. The row stays one without a country.
+
+        Entries whose address has no row and can't be given one are not handed out; StoreRefusedError names them once
+        all others are written.
         """
 
     def delete_stale(

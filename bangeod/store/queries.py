@@ -54,9 +54,19 @@ MICROSECONDS = (
 # --- looking at the file and the schema ----------------------------------------------------------------------------
 
 SCHEMA_VERSION = "PRAGMA schema_version"
-COLUMNS = "SELECT name, pk FROM pragma_table_info(?)"
+COLUMNS = 'SELECT name, pk, type, "notnull", dflt_value, hidden FROM pragma_table_xinfo(?)'
 TYPES = "SELECT lower(name), type FROM pragma_table_info('geo_cache')"
 KIND_OF_TABLE = "SELECT type, sql FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
+WHOLE_SCHEMA = (
+    "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*'"
+    " ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'view' THEN 1 WHEN 'index' THEN 2 ELSE 3 END"
+)
+SCHEMA_OF_GEO = (  # without triggers
+    "SELECT sql FROM sqlite_schema WHERE tbl_name = 'geo_cache' COLLATE NOCASE AND sql IS NOT NULL"
+    " AND type IN ('table', 'index') ORDER BY type DESC"
+)
+ENCODING = "PRAGMA encoding"
+SET_ENCODING = "PRAGMA encoding = '{encoding}'"
 JOURNAL_MODE = "PRAGMA journal_mode"
 FOREIGN_KEYS_OF_ALL = (
     'SELECT child.name, fk.id, fk."from", fk."table", fk.on_delete'
@@ -65,7 +75,6 @@ FOREIGN_KEYS_OF_ALL = (
 )
 PLAN_OF_CHILD = "EXPLAIN QUERY PLAN SELECT 1 FROM {child} WHERE {where}"
 EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
-GEO_CENSUS = "SELECT count(*), count(*) - count(country_code) FROM {table}"
 # The limit, which may be none (-1), keeps SQLite from merging the inner statement and so working each time out anew.
 TIME_CENSUS = (
     "SELECT count(raw), count(raw) - count(t), max(CASE WHEN t IS NULL THEN raw END), max(t) / 1000000,"
@@ -73,12 +82,13 @@ TIME_CENSUS = (
     " FROM (SELECT {time} AS raw, {micros} AS t FROM {table} ORDER BY {key} DESC LIMIT :limit)"
 )
 # A copy of the table, in memory, with one row (time_trial.py). Generated columns can't be given a value.
-ENCODING = "PRAGMA encoding"
-SET_ENCODING = "PRAGMA encoding = '{encoding}'"
 STORED_COLUMNS = "SELECT name FROM pragma_table_info('geo_cache')"
 LAST_ROW = "SELECT {columns} FROM geo_cache ORDER BY {key} DESC LIMIT 1"
 INSERT_ROW = "INSERT INTO geo_cache ({columns}) VALUES ({values})"
 SET_TIME = "UPDATE geo_cache SET {c} = ?"
+# What is no code in upper case: places.py reads these, and knows of some of them all the same.
+_ODD_COUNTRY = "(country_code IS NULL OR country_code NOT IN ({codes}))"
+ODD_COUNTRIES = "SELECT country_code, count(*) FROM geo_cache WHERE " + _ODD_COUNTRY + " GROUP BY 1"  # noqa: S608 - no input in it
 
 # --- paging: an upper bound first, so that a page reads no more than its rows whatever the filter lets through --------
 
@@ -87,7 +97,6 @@ AFTER_START = "1"
 AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
-GEO_PAGE_UNRESOLVED = GEO_PAGE + " AND coalesce(country_code, '') = ''"
 # Grouped by the texts themselves, whatever collation the columns have.
 GEO_NAMES = (
     "SELECT upper(country_code) COLLATE BINARY AS code, country_name COLLATE BINARY AS name, count(*) FROM geo_cache"
@@ -95,6 +104,7 @@ GEO_NAMES = (
     " AND length(country_name) BETWEEN 1 AND :longest"
     " AND upper(country_code) NOT IN (SELECT value FROM json_each(:but)) GROUP BY code, name"
 )
+GEO_PAGE_ODD = GEO_PAGE + " AND " + _ODD_COUNTRY
 # CROSS JOIN: what is sought is walked over as it comes; IN would sort it first (sqlite.org/optoverview.html, 8.2).
 _SOUGHT = " FROM json_each(:keys) AS sought CROSS JOIN geo_cache WHERE geo_cache.ip = sought.value"
 GEO_FIND = "SELECT {geo}, {seconds}" + _SOUGHT
@@ -102,7 +112,26 @@ GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
     "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::f' AND ip < '::g')"
     " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
 )
-GEO_HAVE = "SELECT ip" + _SOUGHT
+# Keys of IPv6 addresses that may not be written the usual way: capitals, zeros that go before or could be left out.
+ODD_KEY = (
+    "ip GLOB '*:*' AND (ip GLOB '*[A-Z.]*' OR ip GLOB '*:0*' OR ip GLOB '[:0]*'"
+    " OR (ip GLOB '*:*:*:*:*:*:*:*' AND ip GLOB '*::*'))"
+)
+# What routable addresses may begin with: 2000::/3, 64:ff9b::/96, and zeros where an IPv4 address is in it.
+KEY_RANGES = ((":", ";"), ("0:", "0;"), ("00", "01"), ("2", "4"), ("64:", "64;"))
+HAS_MAPPED_OTHERWISE = (
+    "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= ':' AND ip < ';')"
+    " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '0:' AND ip < '0;')"
+    " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '00' AND ip < '01')"
+)
+RANGE_END = (
+    "SELECT max(k), count(*) FROM"
+    " (SELECT ip AS k FROM geo_cache WHERE ip > :after AND ip < :until ORDER BY ip LIMIT :limit)"
+)
+RANGE_ODD_KEYS = "SELECT ip FROM geo_cache WHERE ip > :after AND ip <= :upto AND " + ODD_KEY  # noqa: S608 - no input in it
+NEWEST_ROW = "SELECT max({key}) FROM geo_cache"
+LATER_ODD_KEYS = "SELECT ip FROM geo_cache WHERE {key} > :after AND {key} <= :upto AND " + ODD_KEY  # noqa: S608 - as above
+KEY_OF_ROW = "SELECT quote(ip) FROM geo_cache WHERE {key} = :upto"
 
 # The newest time among the latest rows, as it stands; of equal ones the last in SQLite's order, so always the same.
 NEWEST_TIME = (
@@ -124,34 +153,24 @@ STILL_DUE = "SELECT 1 FROM {table} WHERE {key} = :key AND {micros} < :before"
 AGES_PAGE = "SELECT {key}, {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
 COUNT = "SELECT count(*) FROM {table}"
 
-# --- writing: a country only where there is none (or what is to be replaced), a time only forwards ------------------
+# --- writing: decided outside of the lock (places.py), and written where the row is as it was -------------------------
 
-_TAKES = "(excluded.country_code IS NOT NULL AND coalesce(geo_cache.country_code, '') = '')"
-_SAME = "(geo_cache.country_code = excluded.country_code)"
+# Over the columns of a row that decide. Hexadecimal, since what is no UTF-8 gets into no JSON.
+HELD = "hex({values})"
+GEO_HELD = "SELECT geo_cache.ip, {raw}, {unseen}, {micros}, {held}" + _SOUGHT
 # All rows of a slice in one statement, as an array of arrays: between two statements Python's lock has to be had, and
 # the write lock would be held for as long. `WHERE true` is for the parser (sqlite.org/lang_upsert.html, 2.2).
-UPSERT = (
-    "INSERT INTO geo_cache ({columns}) SELECT {values} FROM json_each(:rows) WHERE true"
-    " ON CONFLICT (ip) DO UPDATE SET {sets} WHERE {changes}"
+INSERT = (
+    "INSERT INTO geo_cache ({columns}) SELECT {values} FROM json_each(:rows) WHERE true ON CONFLICT (ip) DO NOTHING"
 )
-TAKES_COUNTRY = _TAKES
-SET_GEO = (
-    "{c} = CASE WHEN " + _TAKES + " THEN coalesce(excluded.{c}, geo_cache.{c})"
-    " WHEN " + _SAME + " THEN coalesce(geo_cache.{c}, excluded.{c}) ELSE geo_cache.{c} END"
-)
-CHANGES_GEO = "(" + _SAME + " AND geo_cache.{c} IS NULL AND excluded.{c} IS NOT NULL)"
-SET_WHERE_TAKEN = "{c} = CASE WHEN " + _TAKES + " THEN excluded.{c} ELSE geo_cache.{c} END"
-SET_SEEN = "last_seen = CASE WHEN {older} THEN excluded.last_seen ELSE geo_cache.last_seen END"
-# `auto`, since what is written may be a number, or digits (time_forms.py). No number so small as a Julian day is.
-SEEN_IS_OLDER = "(geo_cache.last_seen IS NULL OR ({micros}) < unixepoch(excluded.last_seen, 'auto') * 1000000)"
 # Materialized: a subquery would be merged into the update, and the whole table walked over once for each entry.
-REPLACE = (
+UPDATE = (
     "WITH found (k, v) AS MATERIALIZED (SELECT geo_cache.{key}, wanted.value"
-    " FROM json_each(:rows) AS wanted CROSS JOIN geo_cache WHERE geo_cache.ip = wanted.value ->> 0 AND {holds})"
+    " FROM json_each(:rows) AS wanted CROSS JOIN geo_cache"
+    " WHERE geo_cache.ip = wanted.value ->> 0 AND {held} = wanted.value ->> {n})"
     " UPDATE geo_cache SET {sets} FROM found WHERE geo_cache.{key} = found.k"
 )
-SET_REPLACED = "{c} = found.v ->> {n}"
-STILL_HOLDS = "coalesce(geo_cache.{c}, '') = coalesce(wanted.value ->> {n}, '')"
+CHANGES = "SELECT changes()"
 
 # --- transactions and housekeeping ----------------------------------------------------------------------------------
 

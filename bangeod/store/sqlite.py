@@ -5,6 +5,7 @@ import functools
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,15 @@ from bangeod.store.cap import Overflow
 from bangeod.store.columns import Column, Table, UnfitError
 from bangeod.store.connection import SharedFile
 from bangeod.store.form_watch import FormWatch
-from bangeod.store.geo_rows import OddKeys, read_page, rows_by_address, write_slice
+from bangeod.store.geo_rows import read_page, read_unresolved, rows_by_address
+from bangeod.store.geo_writing import write_slice
 from bangeod.store.held_back import HeldBack
+from bangeod.store.odd_keys import OddKeys
 from bangeod.store.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
 from bangeod.store.port import Census, Deleted
 from bangeod.store.removal import Due, Removal
 from bangeod.store.slices import SliceWriter, WriteGate
+from bangeod.store.trial import needs_country
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -45,9 +49,10 @@ class SqliteStore:
         self._schema_version: int | None = None
         self._tables: dict[str, Table | UnfitError] = {}
         self._is_new = False  # opened, and no ``prepare`` has told yet
-        self._odd_keys = OddKeys()
         self._form_watch = FormWatch()
         self._held_back: defaultdict[str, HeldBack] = defaultdict(HeldBack)  # by table
+        self._odd_keys = OddKeys(clock.monotonic)
+        self._clock = clock
         self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
 
     @property
@@ -69,7 +74,7 @@ class SqliteStore:
         """Open the file where need be. That it is a new one stays noted until its tables could be read as well."""
         async with self._preparing:
             if await self._file.prepare():
-                self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys()
+                self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys(self._clock.monotonic)
                 self._form_watch = FormWatch()
                 self._held_back.clear()
             known = self._schema_version
@@ -83,12 +88,12 @@ class SqliteStore:
 
     async def rows(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over all rows of geo_cache, a page at a time."""
-        async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY):
+        async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY, read_page):
             yield page
 
     async def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over the rows of geo_cache that have no country."""
-        async for page in self._geo_pages(queries.GEO_PAGE_UNRESOLVED, LARGEST_PAGE):
+        async for page in self._geo_pages(queries.GEO_PAGE_ODD, LARGEST_PAGE, read_unresolved):
             if page:
                 yield page
 
@@ -97,14 +102,23 @@ class SqliteStore:
         table = await self._table("geo_cache")
         found: dict[str, Row] = {}
         for start in range(0, len(ips), FIND_AT_ONCE):
-            chunk = ips[start : start + FIND_AT_ONCE]
-            odd = self._odd_keys.of(chunk)
-            found |= await self._file.read(functools.partial(rows_by_address, table=table, ips=chunk, odd=odd))
+            found |= await self._find(table, ips[start : start + FIND_AT_ONCE])
         return found
 
     async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
         """Count the rows that have a country with a name, by code and name."""
         return await country_names.count(self._file, await self._table("geo_cache"), but)
+
+    async def _find(self, table: Table, ips: Sequence[str]) -> dict[str, Row]:
+        odd = self._odd_keys
+
+        def read(connection: "Connection") -> dict[str, Row] | None:
+            known = odd.catch_up(connection, table, ips)
+            return rows_by_address(connection, table, ips, odd.of(ips)) if known else None
+
+        while (rows := await self._file.read(read)) is None:
+            pass
+        return rows
 
     async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed."""
@@ -112,15 +126,18 @@ class SqliteStore:
         writer = SliceWriter(self._gate, self.max_lock_time)
         forms = await self._file.read(functools.partial(self._form_watch.look, table=table))
         start = 0
+        refused: set[str] = set()
         try:
             while start < len(entries):
                 chunk = entries[start : start + writer.size]
-                odd = self._odd_keys.of(entry.ip for entry in chunk)
-                await write_slice(self._file, writer, table, chunk, odd, forms=forms)
-                yield chunk
                 start += len(chunk)
+                without = await write_slice(self._file, writer, table, chunk, self._odd_keys, forms=forms)
+                refused.update(without)
+                yield [entry for entry in chunk if entry.ip not in refused] if without else chunk
         finally:
             await self._gate.finish()
+        if refused:
+            raise faults.no_new_rows(self._file.path, table.not_filled, table.needs_country, refused)
 
     async def delete_stale(
         self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
@@ -201,15 +218,16 @@ class SqliteStore:
         """Return how many bytes of the file hold nothing; SQLite uses them before the file grows."""
         return await housekeeping.free_bytes(self._file)
 
-    async def _geo_pages(self, statement: str, largest: int) -> AsyncGenerator[Sequence[Row], None]:
+    async def _geo_pages(
+        self, statement: str, largest: int, read_rows: "Callable[[Connection, str, Mapping[str, object]], list[Row]]"
+    ) -> AsyncGenerator[Sequence[Row], None]:
         table = await self._table("geo_cache")
 
         def read(connection: "Connection", bounds: Bounds) -> list[Row]:
-            return read_page(connection, table.sql(statement, first=bounds.first), bounds.parameters())
+            return read_rows(connection, table.sql(statement, first=bounds.first), bounds.parameters())
 
         async with aclosing(pages(self._file, table, read, largest=largest)) as read_pages:
             async for page in read_pages:
-                self._odd_keys.note(page)
                 yield page
 
     def _deleter(self) -> SliceWriter:
@@ -262,4 +280,7 @@ def look_at_tables(connection: "Connection", known: int | None) -> tuple[int, di
             tables[name] = fit(kind, sql, found)
         except UnfitError as unfit:
             tables[name] = unfit
+    geo = tables["geo_cache"]
+    if isinstance(geo, Table):
+        tables["geo_cache"] = replace(geo, needs_country=needs_country(connection, geo))
     return version, tables

@@ -14,11 +14,11 @@ from bangeod.errors import StoreLockedError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.addresses import spellings
 from bangeod.geo.model import Entry, Geo
-from bangeod.store import times
+from bangeod.store import places, times
 from bangeod.store.memory import RawRow
 from bangeod.store.time_forms import TimeForms, choose, newest
 from tests.contract.harness import KINDS, Harness, opened
-from tests.contract.values import NOW, total, write_all
+from tests.contract.values import NOW, read_all, total, write_all
 
 SECOND = times.MICROSECONDS
 
@@ -126,12 +126,34 @@ async def test_a_row_is_handed_out_with_the_time_that_it_holds(kind: str, value:
         assert (await harness.store.find(["8.8.8.8"]))["8.8.8.8"].last_seen == expected
 
 
+placeholders = st.sampled_from(("", "XX", "ZZ", "T1", "A1", "AP", "EU", "-", "--", "Unknown", "N/A", " ", b"--"))
+places_stored = st.one_of(
+    anything, placeholders, st.text("DEdeXx \0", max_size=3), st.sampled_from(("DE", "de", b"De", " FR", "DEU"))
+)
+
+
+@each_store
+@examples
+@given(stored=st.lists(places_stored, min_size=4, max_size=4))
+async def test_a_row_is_read_as_its_columns_are_and_is_unresolved_just_where_that_says_no_country(
+    kind: str, stored: list[object]
+) -> None:
+    async with opened(kind) as harness:
+        harness.put_geo("8.8.8.8", **dict(zip(Geo._fields, stored, strict=True)))
+        row = harness.geo()["8.8.8.8"]
+        geo = places.read(*(row[name] for name in Geo._fields))
+        assert (await harness.store.find(["8.8.8.8"]))["8.8.8.8"].geo == geo
+        unresolved = await read_all(harness.store.unresolved())
+        assert [found.geo for found in unresolved] == ([geo] if geo.country_code is None else [])
+
+
 CACHED = "2026-11-01 00:00:00.123456"  # by the web app
 ADDRESSES = ("8.8.8.8", "2a00::ab:0:0:1")
 keys_of_both = st.sampled_from([key for ip in ADDRESSES for key in spellings(ip)[:3]])
 maybe = st.none() | st.sampled_from(("x", "y"))
+numbers = st.none() | st.sampled_from(("AS64500", "AS64501"))
 countries = st.none() | st.sampled_from(("DE", "FR"))
-geos = st.builds(Geo, countries, maybe, maybe, maybe)
+geos = st.builds(Geo, countries, maybe, numbers, maybe)
 last_seen = st.one_of(st.none(), times_near_now().map(str), st.just("yesterday"))
 
 
@@ -224,6 +246,10 @@ def apply(entry: Entry, table: dict[object, RawRow], forms: TimeForms) -> None:
             row["cached_at"] = cached_at
         elif code and code == known:
             row |= {name: old[name] or new for name, new in entry.geo._asdict().items()}
+        elif not code and old["asn"] is None and old["org"] in (None, entry.geo.org if entry.geo.asn else None):
+            row |= {"asn": entry.geo.asn, "org": entry.geo.org or old["org"]}
+        elif not code and old["org"] is None and old["asn"] == entry.geo.asn:
+            row["org"] = entry.geo.org
         if old["last_seen"] is None:
             row["last_seen"] = last_seen
         else:

@@ -10,7 +10,7 @@ from bangeod.geo.addresses import spellings
 from bangeod.geo.model import Geo
 from bangeod.store import times
 from tests.contract.harness import Harness
-from tests.contract.values import NOW, NOW_TEXT, entry, read_all, write_all
+from tests.contract.values import BROKEN, NOW, NOW_TEXT, entry, read_all, write_all
 
 OLDER = to_text(NOW - 1)
 FULL = {
@@ -59,12 +59,89 @@ async def test_a_row_keeps_the_key_that_the_web_app_gave_it(harness: Harness, ip
 @pytest.mark.parametrize(
     "key", ["2001:4860:4860:0:0:0:0:8888", "2001:4860:4860::AbCd", "0:0:0:0:0:FFFF:8.8.4.4", "::ffff:0808:0808"]
 )
-async def test_a_row_under_an_odd_spelling_is_updated_once_it_was_read(harness: Harness, key: str) -> None:
+async def test_a_row_under_an_odd_spelling_is_updated_and_found(harness: Harness, key: str) -> None:
     harness.put_geo(key, last_seen=OLDER)
-    await read_all(harness.store.unresolved())
     await write_all(harness.store, [entry(read_address(key)[1], "US")])
     assert {key: row["country_code"] for key, row in harness.geo().items()} == {key: "US"}
     assert (await harness.store.find([read_address(key)[1]])).keys() == {read_address(key)[1]}
+
+
+@pytest.mark.parametrize("before", ["2a00::1", "8.8.8.8"])
+async def test_a_row_that_comes_later_under_an_odd_spelling_is_the_row_of_its_address(
+    harness: Harness, before: str
+) -> None:
+    await harness.store.find([before, "2001:4860:4860::8888"])
+    await write_all(harness.store, [entry(before, "DE")])
+    harness.put_geo("2001:4860:4860:0:0:0:0:8888", last_seen=OLDER)
+    await write_all(harness.store, [entry("2001:4860:4860::8888", "US")])
+    assert {key: row["country_code"] for key, row in harness.geo().items()} == {
+        before: "DE",
+        "2001:4860:4860:0:0:0:0:8888": "US",
+    }
+
+
+async def test_an_odd_spelling_is_found_where_the_newest_row_has_gone(harness: Harness) -> None:
+    harness.put_geo("9.9.9.9")
+    await harness.store.find(["2001:4860:4860::8888"])
+    harness.drop_geo("9.9.9.9")
+    harness.put_geo("2001:4860:4860:0:0:0:0:8888", country_code="US")  # it may get the number of that one
+    assert (await harness.store.find(["2001:4860:4860::8888"])).keys() == {"2001:4860:4860::8888"}
+
+
+@pytest.mark.parametrize("code", ["XX", "ZZ", "T1", "A1", "O1", "EU", "-", "--", "Unknown", "N/A", " ", b"XX"])
+async def test_a_placeholder_is_no_country_and_is_replaced(harness: Harness, code: object) -> None:
+    harness.put_geo("8.8.8.8", country_code=code, country_name="Unknown", asn="-", last_seen=OLDER)
+    assert [row.geo for row in await read_all(harness.store.unresolved())] == [Geo()]
+    await write_all(harness.store, [entry("8.8.8.8", "US", name="United States", asn="AS15169")])
+    row = harness.geo()["8.8.8.8"]
+    assert (row["country_code"], row["country_name"], row["asn"]) == ("US", "United States", "AS15169")
+
+
+@pytest.mark.parametrize("code", ["de", b"DE", "De"])
+async def test_a_country_in_another_form_is_one_and_stays(harness: Harness, code: object) -> None:
+    harness.put_geo("8.8.8.8", country_code=code, last_seen=NOW_TEXT)
+    before = harness.geo()
+    assert await read_all(harness.store.unresolved()) == []
+    assert (await harness.store.find(["8.8.8.8"]))["8.8.8.8"].geo == Geo("DE")
+    await write_all(harness.store, [entry("8.8.8.8", "FR")])
+    assert harness.geo() == before
+
+
+@pytest.mark.parametrize("asn", [64500, "64500", "as64500", b"AS64500", "AS64500 Example"])
+async def test_a_row_in_another_form_still_holds_what_was_read(harness: Harness, asn: object) -> None:
+    harness.put_geo("8.8.8.8", country_code="de", asn=asn, org=b"Example")
+    await write_all(harness.store, [entry("8.8.8.8", "FR", asn="AS64501", replaces=HELD)])
+    row = harness.geo()["8.8.8.8"]
+    assert (row["country_code"], row["asn"], row["org"]) == ("FR", "AS64501", None)
+
+
+async def test_a_row_that_holds_what_is_no_utf_8_is_written_too(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", country_code="DE", org=BROKEN, last_seen=OLDER)
+    await write_all(harness.store, [entry("8.8.8.8", "DE", asn="AS64500")])
+    row = harness.geo()["8.8.8.8"]
+    assert (row["asn"], row["org"], row["last_seen"]) == ("AS64500", BROKEN, NOW_TEXT)
+
+
+async def test_an_as_without_a_country_is_kept_and_the_row_stays_unresolved(harness: Harness) -> None:
+    harness.put_geo("9.9.9.9", country_code="XX", org="-", last_seen=OLDER)
+    harness.put_geo("1.1.1.1", country_code="AU", last_seen=OLDER)
+    ips = ("8.8.8.8", "9.9.9.9", "1.1.1.1")
+    await write_all(harness.store, [entry(ip, asn="AS64500", org="Example") for ip in ips])
+    assert {key: (row["country_code"], row["asn"], row["org"]) for key, row in harness.geo().items()} == {
+        "8.8.8.8": (None, "AS64500", "Example"),
+        "9.9.9.9": ("XX", "AS64500", "Example"),
+        "1.1.1.1": ("AU", "AS64500", "Example"),
+    }
+    assert {row.key for row in await read_all(harness.store.unresolved())} == {"8.8.8.8", "9.9.9.9"}
+
+
+async def test_an_as_without_a_country_overwrites_nothing(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", asn="AS64500", last_seen=NOW_TEXT)
+    harness.put_geo("9.9.9.9", org="Example", last_seen=NOW_TEXT)
+    harness.put_geo("1.1.1.1", **FULL)
+    before = harness.geo()
+    await write_all(harness.store, [entry(key, asn="AS64501", org="Other") for key in map(str, before)])
+    assert harness.geo() == before
 
 
 async def test_an_empty_country_is_none(harness: Harness) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from bangeod.service.checkup import database
 from bangeod.store.engine import engine
+from bangeod.store.schema import GEO_CACHE
 from tests.check_command import (
     BAD,
     GOOD,
@@ -103,6 +104,24 @@ BROKEN = [
         "schema",
         "ON CONFLICT clause does not match",
         id="address not unique",
+    ),
+    pytest.param(
+        sql(
+            "ALTER TABLE geo_cache RENAME TO old", GEO_CACHE.replace("org TEXT,", "org TEXT, tenant INTEGER NOT NULL,")
+        ),
+        "schema",
+        "table geo_cache takes no new row: tenant is NOT NULL and has no default",
+        id="a column that must be filled",
+    ),
+    pytest.param(
+        sql(
+            "DROP TABLE geo_cache",
+            GEO_CACHE.replace("country_code TEXT", "country_code TEXT NOT NULL CHECK (country_code GLOB '[A-Z][A-Z]')"),
+        ),
+        "schema",
+        "table geo_cache refuses a new row without a country, and a new row with an AS and no country: "
+        "CHECK constraint failed: country_code GLOB '[A-Z][A-Z]'",
+        id="a constraint that refuses",
     ),
     pytest.param(
         sql("CREATE TRIGGER t AFTER DELETE ON sessions BEGIN INSERT INTO audit VALUES (old.id); END"),

@@ -398,8 +398,9 @@ async def test_a_new_column_that_must_be_filled_refuses_new_rows_only(
     web_app.execute(schema.GEO_CACHE.replace("org TEXT,", "org TEXT, note TEXT NOT NULL,"))
     web_app.execute("INSERT INTO geo_cache (ip, note) VALUES ('8.8.8.8', 'mine')")
     await store.prepare()
-    with pytest.raises(StoreRefusedError, match="NOT NULL"):
-        await write_all(store, [entry("9.9.9.9", "DE")])
+    with pytest.raises(StoreRefusedError, match="note is NOT NULL and has no default"):
+        await write_all(store, [entry("9.9.9.9", "DE"), entry("8.8.8.8", "DE")])
+    assert web_app.execute("SELECT ip, country_code FROM geo_cache").fetchall() == [("8.8.8.8", "DE")]
 
 
 # --- locks ---

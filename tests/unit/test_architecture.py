@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "api": JOBS,
     "jobs": JOBS,
     "geo": {"store.port"},
-    "store": {"geo.model", "geo.addresses", "geo.banned"},
+    "store": {"geo.model", "geo.addresses", "geo.banned", "geo.countries", "geo.sources.fields"},
     "config": set(),
     "client": set(),
     "errors": set(),

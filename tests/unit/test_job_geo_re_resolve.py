@@ -14,7 +14,7 @@ from bangeod.jobs.bans import BanWatch
 from bangeod.jobs.geo_re_resolve import FOR_AN_ANSWER, GeoReResolve
 from bangeod.jobs.job import LONGEST_MARGIN, Result, Run
 from bangeod.store.memory import MemoryStore
-from tests.fakes import FRANCE, GERMANY, Bans, World
+from tests.fakes import FRANCE, GERMANY, Bans, RefusingStore, World
 
 IP, OTHER, THIRD = "8.8.8.8", "9.9.9.9", "1.1.1.1"
 TIMEOUT = 540.0
@@ -129,6 +129,28 @@ async def test_what_a_row_has_already_is_not_written_to_it_again() -> None:
     result = await job.run(Run.within(TIMEOUT, world.clock))
     assert (result.figures["retried"], result.figures["resolved"]) == (1, 0)
     assert store.entries == []
+
+
+async def test_what_the_database_refuses_is_not_called_resolved() -> None:
+    world = World(RefusingStore([IP]))
+    put(world, IP, OTHER)
+    world.local.places |= {IP: GERMANY, OTHER: FRANCE}
+    job = GeoReResolve(world.store, world.cache, BanWatch(None))
+    for unresolved, resolved in ((2, 1), (1, 0)):
+        with capture_logs() as lines:
+            result = await job.run(Run.within(TIMEOUT, world.clock))
+        assert (result.figures["unresolved"], result.figures["resolved"]) == (unresolved, resolved)
+        assert result.figures["refused"] == 1
+        assert (lines[-1]["resolved"], lines[-1]["refused"]) == (resolved, 1)
+    assert countries(world) == {IP: None, OTHER: "FR"}
+
+
+@pytest.mark.parametrize("code", ["XX", "--", "Unknown"])
+async def test_a_row_with_a_placeholder_gets_a_country(world: World, run: Runs, code: str) -> None:
+    put(world, IP, country_code=code)
+    world.local.places[IP] = GERMANY
+    assert (await run()).figures["resolved"] == 1
+    assert countries(world) == {IP: "DE"}
 
 
 async def test_a_table_without_such_rows_is_skipped(world: World, run: Runs) -> None:

@@ -82,7 +82,7 @@ def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterato
         yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
     for seen in look.times:
         yield from _readable(path, seen)
-    for refusal in look.refusals:
+    for refusal in look.refused_times:
         yield _refused(path, refusal)
     yield from _slow_children(path, look)
     yield from _ages(path, look, now, retention_days)
@@ -114,6 +114,7 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
     yield ok(SCHEMA, path, f"table {table.name}{_census(table.name, look)}")
     if table.name != "geo_cache":
         return
+    yield from _refusals(path, table, look)
     missing = [column for column in GEO_COLUMNS if column not in table.columns]
     if missing:
         problem = f"table geo_cache has no column {' and no column '.join(missing)}: that is not stored"
@@ -126,9 +127,30 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
         yield warning(SCHEMA, path, problem, "update the web app, which makes the column")
 
 
+def _refusals(path: Path, table: Table, look: Look) -> Iterator[Finding]:
+    """Judge what the table would refuse of what bangeod writes, as it was tried on an empty copy."""
+    if table.not_filled:
+        problem = (
+            f"table geo_cache takes no new row: {faults.unfilled(table.not_filled)}, and bangeod does not know what "
+            "belongs there; rows that are there are kept up to date"
+        )
+        yield fault(SCHEMA, path, problem, "give that a default in the web app's schema, or allow NULL")
+    by_problem: dict[tuple[str, bool], list[str]] = {}
+    for refusal in look.refusals:
+        by_problem.setdefault((refusal.problem, refusal.by_trigger), []).append(refusal.what)
+    for (refused, by_trigger), what in by_problem.items():
+        problem = f"table geo_cache refuses {', and '.join(what)}: {refused}"
+        if by_trigger:  # it may decide by what is in other tables, which were empty
+            yield warning(SCHEMA, path, f"a trigger of {problem}", "see whether that trigger lets bangeod's rows pass")
+        else:
+            advice = "change that constraint in the web app's schema: such rows are not stored as long as it is there"
+            yield fault(SCHEMA, path, problem, advice)
+
+
 def _census(name: str, look: Look) -> str:
     if name == "geo_cache" and look.rows is not None:
-        return f": {_rows(look.rows)}, {look.unresolved:,} without a country"
+        without = f", {look.unresolved:,} without a country" if look.unresolved is not None else ""
+        return f": {_rows(look.rows)}{without}"
     if name == "sessions" and look.sessions is not None:
         return f": {_rows(look.sessions)}" + ("" if look.expired is None else f", {look.expired:,} expired")
     return ""

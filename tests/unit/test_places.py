@@ -1,0 +1,134 @@
+"""What is read from a row's columns, whatever they hold, and what an entry changes about them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bangeod.geo import countries
+from bangeod.geo.model import Entry, Geo
+from bangeod.store import places
+
+GOOGLE = Geo("US", "United States", "AS15169", "Google LLC")
+
+
+@pytest.mark.parametrize(
+    ("stored", "code"),
+    [
+        ("DE", "DE"),
+        ("de", "DE"),
+        ("De", "DE"),
+        (b"de", "DE"),
+        (" DE\n", "DE"),
+        ("DE\0", "DE"),
+        ("DEU", "DE"),
+        ("XK", "XK"),
+        *((word, None) for word in ("", " ", "XX", "ZZ", "T1", "A1", "A2", "O1", "AP", "EU", "-", "--", "**", "??")),
+        *((word, None) for word in ("Unknown", "N/A", "none", "NULL", "Germany", "\0", "ZZZ", "\N{KELVIN SIGN}R")),
+        *((other, None) for other in (None, 0, 49, 49.5, float("inf"), b"", b"\xff\xfe", b"XX")),
+    ],
+)
+def test_a_country_is_a_code_of_iso_3166_in_whatever_form_or_none(stored: object, code: str | None) -> None:
+    assert places.read(stored, None, None, None).country_code == code
+
+
+@pytest.mark.parametrize(
+    ("stored", "asn", "org"),
+    [
+        (15169, "AS15169", None),
+        (15169.0, "AS15169", None),
+        ("15169", "AS15169", None),
+        ("15169.0", "AS15169", None),
+        ("AS15169", "AS15169", None),
+        ("as15169", "AS15169", None),
+        ("AS15169 Google LLC", "AS15169", "Google LLC"),
+        (b"AS15169", "AS15169", None),
+        (4_294_967_295, "AS4294967295", None),
+        *((other, None, None) for other in (None, "", "-", "AS0", 0, -1, 2**32, 1.5, b"\xff", "Google", "N/A")),
+    ],
+)
+def test_an_as_number_has_one_form_whatever_the_column_holds(stored: object, asn: str | None, org: str | None) -> None:
+    assert places.read("US", None, stored, None) == Geo("US", None, asn, org)
+
+
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [
+        ("Google LLC", "Google LLC"),
+        (3303, "3303"),
+        (3303.0, "3303"),
+        (b"M\xc3\xbcnchen", "München"),
+        (b"M\xfcnchen", "M\N{REPLACEMENT CHARACTER}nchen"),
+        ("Goo\0gle", "Goo gle"),
+        *((word, None) for word in (None, "", " ", "-", "Unknown", "unknown", "N/A", "None", "(null)")),
+    ],
+)
+def test_names_are_text_on_one_line_or_nothing(stored: object, name: str | None) -> None:
+    assert places.read("US", stored, None, stored) == Geo("US", name, None, name)
+
+
+def test_the_organisation_of_its_own_column_comes_first() -> None:
+    assert places.read("US", None, "AS15169 GOOGLE", "Google LLC").org == "Google LLC"
+
+
+def test_without_a_country_there_is_no_name_of_one() -> None:
+    assert places.read("XX", "Unknown country", "AS15169", None) == Geo(None, None, "AS15169", None)
+
+
+anything = st.one_of(
+    st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(max_size=12), st.binary(max_size=8)
+)
+
+
+@given(anything, anything, anything, anything)
+def test_whatever_is_stored_is_read_into_the_documented_types(
+    code: object, name: object, asn: object, org: object
+) -> None:
+    geo = places.read(code, name, asn, org)
+    assert geo.country_code is None or countries.is_code(geo.country_code)
+    assert geo.asn is None or geo.asn.removeprefix("AS").isdecimal()
+    assert all(value is None or (type(value) is str and value) for value in geo)
+
+
+def entry(geo: Geo, replaces: Geo | None = None) -> Entry:
+    return Entry("8.8.8.8", geo, last_seen=1_795_305_600, resolved_at=1_795_305_600, replaces=replaces)
+
+
+@pytest.mark.parametrize(
+    ("row", "geo", "columns"),
+    [
+        ((None, None, None, None), Geo(asn="AS1", org="A"), {"asn": "AS1", "org": "A"}),
+        (("DE", "Germany", "-", ""), Geo(asn="AS1", org="A"), {"asn": "AS1", "org": "A"}),
+        ((None, None, 1, None), Geo(asn="AS1", org="A"), {"org": "A"}),
+        ((None, None, "AS1", "-"), Geo(asn="AS1", org="A"), {"org": "A"}),
+        ((None, None, None, "A"), Geo(asn="AS1", org="A"), {"asn": "AS1"}),
+        ((None, None, "AS2", None), Geo(asn="AS1", org="A"), {}),
+        ((None, None, None, "B"), Geo(asn="AS1", org="A"), {}),
+        ((None, None, "the A company", None), Geo(asn="AS1", org="A"), {}),
+        ((None, None, "AS1", "A"), Geo(asn="AS2", org="B"), {}),
+        ((None, None, None, None), Geo(org="A"), {"org": "A"}),
+        (("DE", "Germany", None, None), Geo(), {}),
+    ],
+)
+def test_an_as_without_a_country_fills_in_what_is_not_known_of_it(
+    row: tuple[object, ...], geo: Geo, columns: dict[str, str]
+) -> None:
+    assert places.change(row, entry(geo)) == places.Change(columns)
+
+
+@pytest.mark.parametrize("word", ["XX", "--", "Unknown", "", 0, b"ZZ"])
+def test_a_placeholder_gives_way_to_a_country_and_so_does_its_name(word: object) -> None:
+    row = (word, "Unknown", "-", None)
+    assert places.change(row, entry(GOOGLE)) == places.Change(GOOGLE._asdict(), resolved=True)
+    assert places.change(row, entry(Geo("US"))).columns == {"country_code": "US", "country_name": None}
+
+
+@pytest.mark.parametrize("row", [(b"us", None, 15169, "Google LLC"), ("us", "USA", "AS15169 Google LLC", "")])
+def test_a_row_holds_what_was_read_in_whatever_form_it_does(row: tuple[object, ...]) -> None:
+    moved = Geo("CA", "Canada", "AS15169", "Google LLC")
+    assert places.change(row, entry(moved, replaces=GOOGLE)) == places.Change(moved._asdict(), resolved=True)
+
+
+def test_the_same_country_in_lower_case_is_the_same() -> None:
+    assert places.change(("us", None, 15169, None), entry(GOOGLE)) == places.Change(
+        {"country_name": "United States", "org": "Google LLC"}
+    )
