@@ -51,7 +51,8 @@ def check(config: str | None, as_json: bool, user: str | None) -> None:
 
 
 def _of_config(error: ConfigError) -> list[Finding]:
-    advice = f"correct it in {error.file}; bangeod.toml.example explains every key"
+    do = "correct it in" if os.path.lexists(error.file) else "write"
+    advice = f"{do} {error.file}; bangeod.toml.example explains every key"
     return [Finding(Level.FAULT, "config", key or error.file, problem, advice) for key, problem in error.findings]
 
 

@@ -104,6 +104,7 @@ def test_a_missing_config_is_one_finding(place: Installation) -> None:
     place.config.unlink()
     finding = only(check(place, status=BAD_CONFIG), "config")
     assert "there is no such file" in finding["problem"]
+    assert finding["mend"].startswith(f"write {place.config};")
 
 
 def test_a_key_in_a_config_that_everybody_may_read_is_warned_about(place: Installation) -> None:
