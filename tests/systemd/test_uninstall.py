@@ -68,12 +68,14 @@ def test_purging_leaves_the_database_alone_and_nothing_else(running: Service) ->
     running.drop_in("RestartSec=1s")
     for unit in ("bangeod.service", "bangeod-geodb-update.service"):
         machine.write(f"/etc/systemd/system/{unit}.d/local.conf", "[Service]\nRestartSec=1s\n")
+    machine.write(f"/etc/systemd/system/{TIMER}.d/local.conf", "[Timer]\nOnCalendar=daily\n")
     machine.run("systemctl", "enable", "--now", TIMER)
     assert machine.exists(STAMP)
     of_the_web_app = beside(machine)
     assert LOCK in of_the_web_app
     machine.run(*UNINSTALL, "--purge")
     assert remains(machine) == []
+    assert not machine.exists("/run/bangeod-install.lock")
     assert beside(machine) == of_the_web_app - {LOCK}
     assert rows(machine) == before
     assert machine.run("id", "bangeod", check=False).returncode != 0
