@@ -86,6 +86,19 @@ def test_a_credential_that_is_not_there_is_found_and_mended(place: Service) -> N
     machine.run("rm", path)
 
 
+def test_an_encrypted_credential_that_is_another_ones_is_found_and_mended(place: Service) -> None:
+    machine, path = place.machine, "/etc/bangeod/key.cred"
+    machine.run("systemd-creds", "encrypt", "--name=license_key", "-", path, given="secret")
+    place.drop_in(f"LoadCredentialEncrypted=ip_api_key:{path}")
+    assert machine.run("systemctl", "start", UNIT, check=False).returncode != 0
+    [(problem, mend)] = wrong(place)
+    assert "can't be decrypted here" in problem
+    machine.run("sh", "-ec", mend, given="secret")
+    assert wrong(place) == []
+    place.start()
+    machine.run("rm", path)
+
+
 def test_a_sandbox_that_is_not_in_force_is_found(place: Service) -> None:
     place.drop_in("PrivateNetwork=no", "PrivateIPC=no", "NoNewPrivileges=no", "ProtectSystem=no")
     place.start()

@@ -125,6 +125,20 @@ def test_an_empty_file_is_a_warning(drop_in: Path, tmp_path: Path) -> None:
     assert "is empty" in finding.problem
 
 
+@pytest.mark.parametrize(("does", "level"), [("exit 0", None), ("echo No key. >&2; exit 1", Level.FAULT)])
+def test_an_encrypted_one_that_systemd_can_not_decrypt_is_a_fault(
+    drop_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, level: Level | None
+) -> None:
+    (tmp_path / "systemd-creds").write_text(f'#!/bin/sh\n[ "$2" = --name=ip_api_key ] || exit 3\n{does}\n')
+    (tmp_path / "systemd-creds").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "key").write_text("of another machine")
+    findings = found(drop_in, f"LoadCredentialEncrypted=ip_api_key:{tmp_path / 'key'}")
+    assert [finding.level for finding in findings] == ([level] if level else [])
+    assert all("can't be decrypted here (No key.)" in finding.problem for finding in findings)
+    assert found(drop_in, f"LoadCredential=ip_api_key:{tmp_path / 'key'}") == []
+
+
 def test_a_pipe_and_what_is_too_large_are_faults(drop_in: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with (tmp_path / "large").open("wb") as large:

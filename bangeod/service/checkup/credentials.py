@@ -6,6 +6,7 @@ Where it doesn't, the service does not start, and systemd names neither the cred
 
 import os
 import stat
+import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from bangeod.service.checkup.unit_files import Setting
 SUBJECT: Final = "credential"
 UNITS: Final = ("bangeod.service", "bangeod-geodb-update.service")
 LARGEST: Final = 1 << 20  # bytes; CREDENTIAL_SIZE_MAX of systemd
+TRY_SECONDS: Final = 10.0  # a TPM is slow
 
 _ENCRYPTED: Final = {"LoadCredential": False, "LoadCredentialEncrypted": True}
 _FALLBACKS: Final = ("SetCredential", "SetCredentialEncrypted")
@@ -110,6 +112,27 @@ def _judge_file(credential: Credential, path: Path, unit: str, size: int) -> Ite
     elif not size:
         problem = f"is empty, so {unit} gets nothing as its credential {credential.id} ({_stands(credential)})"
         yield warning(SUBJECT, path, problem, _writing(credential, path))
+    elif credential.is_encrypted and (told := _undecipherable(credential, path)):
+        yield _unusable(credential, path, unit, f"can't be decrypted here ({told})", _writing(credential, path))
+
+
+def _undecipherable(credential: Credential, path: Path) -> str | None:
+    """Return why systemd can't decrypt it; None where it can, or where that can't be tried. The text goes nowhere."""
+    try:
+        tried = subprocess.run(  # noqa: S603 - arguments, no shell
+            ["systemd-creds", "decrypt", f"--name={credential.id}", "--", str(path), "-"],  # noqa: S607
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            timeout=TRY_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = tried.stderr.strip().splitlines()
+    return (lines[-1] if lines else f"status {tried.returncode}") if tried.returncode else None
 
 
 def _missing(credential: Credential, path: Path, unit: str) -> Finding:
