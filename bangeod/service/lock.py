@@ -136,7 +136,10 @@ def _explain(error: OSError, database_path: Path, path: Path) -> StoreError:
         case errno.ENOSPC | errno.EDQUOT:
             return StoreFullError(database, f"its lock file {path} can't be made ({reason})", "free some room")
         case errno.EROFS:
-            advice = f"mount the file system of {path.parent} for writing, or name it in the unit's ReadWritePaths="
+            advice = (
+                f"mount the file system of {path.parent} for writing, or name it in the unit's ReadWritePaths=; where "
+                "it came after the service had started, restart that"
+            )
         case errno.EACCES | errno.EPERM:
             advice = f"let bangeod's user write in {path.parent}"
         case _:

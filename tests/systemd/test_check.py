@@ -109,3 +109,14 @@ def test_a_sandbox_that_is_not_in_force_is_found(place: Service) -> None:
     assert lacking == ["PrivateNetwork", "PrivateIPC", "ProtectSystem"]  # seccomp alone sets NoNewPrivileges
     place.machine.run("sh", "-ec", found[0][1])
     assert wrong(place) == []
+
+
+def test_a_database_that_came_after_the_service_had_started_is_found_and_mended(place: Service) -> None:
+    directory = PurePosixPath(DATABASE).parent
+    place.machine.run("mv", str(directory), "/srv/later")
+    place.start()
+    place.machine.run("mv", "/srv/later", str(directory))
+    [(problem, mend)] = wrong(place)
+    assert problem.split()[:2] == ["FAULT", "sandbox"]
+    place.machine.run("sh", "-ec", mend)
+    assert wrong(place) == []

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from bangeod.service.checkup.finding import Finding, Level
-from bangeod.service.checkup.sandbox import Option, Process, can_be_made, judge_running, judge_stopped, look
+from bangeod.service.checkup.sandbox import (
+    Option,
+    Process,
+    can_be_made,
+    judge_running,
+    judge_stopped,
+    judge_writing,
+    look,
+)
 
 ASKED: Mapping[str, str] = {
     "MainPID": "7",
@@ -21,7 +29,10 @@ ASKED: Mapping[str, str] = {
     "SystemCallFilter": "read write",
 }
 ALL = {"net": True, "mnt": True, "user": True, "ipc": True, "uts": True, "pid": False}
-SAFE = Process(ALL, {"NoNewPrivs": "1", "Seccomp": "2"}, system_is_read_only=True)
+READ_ONLY = "235 182 0:43 / / ro,relatime shared:31 - overlay overlay rw\n"
+WRITABLE = READ_ONLY.replace("ro,", "rw,")
+SAFE = Process(ALL, {"NoNewPrivs": "1", "Seccomp": "2"}, READ_ONLY)
+DIRECTORY = Path("/srv/ban gui")
 
 
 def names(findings: list[Finding]) -> list[str]:
@@ -44,7 +55,7 @@ def test_what_is_as_the_unit_asks_is_no_finding() -> None:
         ({"own": ALL | {"uts": False}}, "ProtectHostname"),
         ({"status": {"NoNewPrivs": "0", "Seccomp": "2"}}, "NoNewPrivileges"),
         ({"status": {"NoNewPrivs": "1", "Seccomp": "0"}}, "SystemCallFilter"),
-        ({"system_is_read_only": False}, "ProtectSystem"),
+        ({"mountinfo": WRITABLE}, "ProtectSystem"),
     ],
 )
 def test_what_a_running_service_lacks_is_a_warning_that_names_the_option(
@@ -57,7 +68,7 @@ def test_what_a_running_service_lacks_is_a_warning_that_names_the_option(
 
 
 def test_what_can_not_be_told_is_no_finding() -> None:
-    assert list(judge_running(ASKED, Process({}, {}, system_is_read_only=None))) == []
+    assert list(judge_running(ASKED, Process({}, {}, ""))) == []
     assert list(judge_stopped(ASKED, lambda _option: None)) == []
 
 
@@ -66,6 +77,21 @@ def test_of_a_service_that_does_not_run_it_is_said_what_it_will_lack() -> None:
     assert finding.problem == (
         "PrivateNetwork=yes is not in force: when it runs, the service has the network of the machine"
     )
+
+
+def test_a_service_that_runs_since_before_the_databases_directory_was_there_has_to_be_restarted() -> None:
+    (finding,) = judge_writing(DIRECTORY, SAFE, SAFE._replace(mountinfo=WRITABLE))
+    assert finding.level is Level.FAULT
+    assert f"can't write in {DIRECTORY}" in finding.problem
+    assert finding.mend == "systemctl restart bangeod"
+
+
+def test_a_directory_that_the_service_can_write_or_nobody_is_no_finding() -> None:
+    own = SAFE._replace(mountinfo=WRITABLE)
+    bound = SAFE._replace(mountinfo=READ_ONLY + "240 235 0:43 / /srv/ban\\040gui rw - overlay overlay rw\n")
+    assert list(judge_writing(DIRECTORY, bound, own)) == []
+    assert list(judge_writing(DIRECTORY, SAFE, SAFE)) == []
+    assert list(judge_writing(DIRECTORY, SAFE._replace(mountinfo=""), own)) == []
 
 
 # --- what the kernel says ---
@@ -93,7 +119,7 @@ def test_namespaces_are_compared_with_those_of_systemd(tmp_path: Path) -> None:
     assert (found.own["net"], found.own["mnt"]) == (False, True)
     assert found.own["uts"] is False  # this kernel has none
     assert (found.status["NoNewPrivs"], found.status["Seccomp"]) == ("1", "2")
-    assert found.system_is_read_only is False  # the mount at /usr, and not the one that it lies on
+    assert found.is_read_only(Path("/usr/bin")) is False  # the mount at /usr, and not the one that it lies on
     assert look("8", tmp_path) is None
 
 

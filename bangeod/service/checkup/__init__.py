@@ -25,7 +25,9 @@ def checkup(settings: Settings, config: Path, who: Identity, now: float, service
     if service is not None:
         findings += unit.judge(service, settings, survey.others)
         findings += _guarded("credential", credentials.examine)
-        findings += _guarded("sandbox", sandbox.examine)
+        directory = survey.database.parent
+        writable = directory if service.may_write(directory) and service.sees(directory) else None
+        findings += _guarded("sandbox", lambda: sandbox.examine(writable))
 
     def look() -> bytes:
         return msgspec.json.encode(list(_look(settings, survey, who, now)))

@@ -2,15 +2,17 @@
 
 A container or kernel without network namespaces makes ``PrivateNetwork=`` nothing, below level warning. Of a service
 that runs, its own state says what is in force; for one that does not, it is tried whether such a namespace can be made.
+And what the service may write is settled at its start: a ``ReadWritePaths=`` that was not there then stays read-only.
 """
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bangeod.service.checkup import systemctl
-from bangeod.service.checkup.finding import Finding, warning
+from bangeod.service.checkup.finding import Finding, fault, warning
 
 SUBJECT: Final = "sandbox"
 UNIT: Final = "bangeod.service"
@@ -35,6 +37,8 @@ _OPTIONS: Final = (
     Option("PrivatePIDs", "pid", ("--pid", "--fork"), "the service sees other processes"),
 )
 _OFF: Final = ("", "no")
+_SYSTEM: Final = Path("/usr")
+_ESCAPED: Final = re.compile(r"\\(040|011|012|134)")  # what mountinfo writes so: space, tab, newline, backslash
 _PROPERTIES: Final = (
     "MainPID",
     "ProtectSystem",
@@ -49,15 +53,35 @@ class Process(NamedTuple):
 
     own: Mapping[str, bool]  # by namespace: whether it is another one than that of systemd
     status: Mapping[str, str]  # of /proc/PID/status
-    system_is_read_only: bool | None  # /usr
+    mountinfo: str  # of /proc/PID/mountinfo
+
+    def is_read_only(self, path: Path) -> bool | None:
+        """Say whether it can't write to the file system there; None where that can't be told."""
+        return _read_only(self.mountinfo, path)
 
 
-def examine() -> Iterator[Finding]:
-    """Look at the unit in force, and at the service where it runs. Only root may."""
+def examine(writable: Path | None) -> Iterator[Finding]:
+    """Look at the unit in force, and at the service where it runs. Only root may.
+
+    ``writable`` is the database's directory, where the unit lets that be written.
+    """
     shown = systemctl.show(UNIT, _PROPERTIES)
     pid = shown.get("MainPID", "0")
     process = look(pid) if pid != "0" else None
-    yield from judge_running(shown, process) if process else judge_stopped(shown, can_be_made)
+    if process is None:
+        yield from judge_stopped(shown, can_be_made)
+        return
+    yield from judge_running(shown, process)
+    own = look("self")
+    if writable and own:
+        yield from judge_writing(writable, process, own)
+
+
+def judge_writing(directory: Path, process: Process, own: Process) -> Iterator[Finding]:
+    """Say where the service can't write, what the unit lets be written and this process can."""
+    if process.is_read_only(directory) and not own.is_read_only(directory):
+        problem = f"the service can't write in {directory}, which was not there, or another one, when it started"
+        yield fault(SUBJECT, UNIT, problem, "systemctl restart bangeod")
 
 
 def judge_running(shown: Mapping[str, str], process: Process) -> Iterator[Finding]:
@@ -69,7 +93,7 @@ def judge_running(shown: Mapping[str, str], process: Process) -> Iterator[Findin
         yield _off("NoNewPrivileges", shown, "the service may gain rights by a program that is set-uid")
     if shown.get("SystemCallFilter") and process.status.get("Seccomp") == "0":
         yield _off("SystemCallFilter", shown, "no system call is refused to the service", value="…")
-    if shown.get("ProtectSystem", "") not in _OFF and process.system_is_read_only is False:
+    if shown.get("ProtectSystem", "") not in _OFF and process.is_read_only(_SYSTEM) is False:
         yield _off("ProtectSystem", shown, "the system's files are not read-only to the service")
 
 
@@ -109,7 +133,7 @@ def look(pid: str, proc: Path = Path("/proc")) -> Process | None:
     try:
         lines = (proc / pid / "status").read_text().splitlines()
         status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        return Process(own, status, _read_only((proc / pid / "mountinfo").read_text(), Path("/usr")))
+        return Process(own, status, (proc / pid / "mountinfo").read_text())
     except OSError:
         return None
 
@@ -119,8 +143,11 @@ def _read_only(mountinfo: str, path: Path) -> bool | None:
     longest, found = -1, None
     for line in mountinfo.splitlines():
         fields = line.split()
-        if len(fields) > 5 and path.is_relative_to(fields[4]) and len(fields[4]) >= longest:  # noqa: PLR2004
-            longest, found = len(fields[4]), "ro" in fields[5].split(",")
+        if len(fields) <= 5:  # noqa: PLR2004
+            continue
+        mounted = _ESCAPED.sub(lambda match: chr(int(match[1], 8)), fields[4])
+        if path.is_relative_to(mounted) and len(mounted) >= longest:
+            longest, found = len(mounted), "ro" in fields[5].split(",")
     return found
 
 
