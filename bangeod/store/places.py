@@ -12,6 +12,7 @@ from bangeod.geo import countries
 from bangeod.geo.model import Entry, Geo
 from bangeod.geo.sources import fields
 
+LONGEST_NAME: Final = 200  # characters; a longer text is no name of a country, and does not count as one
 DISTINCT: Final = 65_536  # places that are kept as they were read; a million rows have some ten thousand of them
 _ALPHA_3: Final = 3  # letters
 _NOTHING: Final = frozenset(
@@ -39,6 +40,15 @@ def read(country_code: object, country_name: object, asn: object, org: object) -
     code = _code(country_code)
     number, holder = _autonomous_system(asn)
     return Geo(code, _name(country_name) if code else None, number, _name(org) or holder)
+
+
+def country(country_code: object, country_name: object) -> tuple[str, str] | None:
+    """Return code and name of a row's country; None where it has none, or no name that anybody would give it."""
+    text = _text(country_name)
+    if text is None or len(text) > LONGEST_NAME:
+        return None
+    code, name, _, _ = read(country_code, country_name, None, None)
+    return (code, name) if code and name else None
 
 
 def change(row: Sequence[object], entry: Entry) -> Change:

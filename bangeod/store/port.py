@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol
 
 from bangeod.geo.model import Entry, Row
 
-LONGEST_NAME = 200  # characters; longer texts are no names of countries, and are not counted
 MOST_NAMES = 10_000  # pairs of code and name that are counted
 
 
@@ -61,9 +60,9 @@ class Store(Protocol):
         """
 
     async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
-        """Count the rows that have a country with a name, by code (in upper case) and name; those of ``but`` aside.
+        """Count the rows that have a country with a name, by code and name as they are read; those of ``but`` aside.
 
-        Only what is text counts, and of names without end not all.
+        A text too long for a name counts for nothing, and of names without end not all do.
         """
 
     def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
