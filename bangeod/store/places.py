@@ -55,7 +55,7 @@ def change(row: Sequence[object], entry: Entry) -> Change:
     """Say what becomes of a row whose four columns hold this; see Store.write for the rules."""
     held, new = read(*row), entry.geo
     if new.country_code is None:
-        return _fill_autonomous_system(_with_what_can_not_be_read(row, held), new)
+        return _change_autonomous_system(_with_what_can_not_be_read(row, held), entry)
     if entry.replaces is not None and _essence(held) == _essence(entry.replaces):
         return Change(new._asdict(), resolved=True)
     if held.country_code is None:
@@ -68,8 +68,14 @@ def change(row: Sequence[object], entry: Entry) -> Change:
     return Change({name: value for name, old, value in values if old is None and value is not None})
 
 
-def _fill_autonomous_system(held: Geo, new: Geo) -> Change:
-    """Fill in what is not known of the AS: an organisation only beside the number that it belongs to."""
+def _change_autonomous_system(held: Geo, entry: Entry) -> Change:
+    """Fill in what is not known of the AS: an organisation only beside the number that it belongs to.
+
+    Without a country, it is replaced where it is what the entry ``replaces``.
+    """
+    new = entry.geo
+    if held.country_code is None and entry.replaces is not None and _essence(held) == _essence(entry.replaces):
+        return Change({"asn": new.asn, "org": new.org})
     if held.asn is None and new.asn is not None and held.org in (None, new.org):
         return Change({"asn": new.asn} | ({"org": new.org} if held.org is None and new.org else {}))
     if held.org is None and new.org is not None and held.asn == new.asn:

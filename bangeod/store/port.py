@@ -73,8 +73,9 @@ class Store(Protocol):
         never moves back. All rows of the address are updated under the keys they have.
         A time is written in the form of the newest one in its column (time_forms.py).
 
-        An entry that knows an AS and no country fills in what the row does not know of its AS, and overwrites nothing:
-        an organisation goes only beside its own number. The row stays one without a country.
+        An entry that knows an AS and no country fills in what the row does not know of its AS: an organisation goes
+        only beside its own number. It overwrites nothing but what it ``replaces`` in a row without a country, which
+        stays one.
 
         Entries whose address has no row and can't be given one are not handed out; StoreRefusedError names them once
         all others are written.

@@ -239,8 +239,11 @@ def apply(entry: Entry, table: dict[object, RawRow], forms: TimeForms) -> None:
         row, old = table[key], dict(table[key])
         known, code = old["country_code"], entry.geo.country_code
         held = entry.replaces and entry.replaces._asdict()
-        if code and held and all(old[name] == held[name] for name in ("country_code", "asn", "org")):
+        is_as_held = held and all(old[name] == held[name] for name in ("country_code", "asn", "org"))
+        if code and is_as_held:
             row |= entry.geo._asdict() | {"cached_at": cached_at}
+        elif not (code or known) and is_as_held:
+            row |= {"asn": entry.geo.asn, "org": entry.geo.org}
         elif code and known is None:
             row |= {name: new or old[name] for name, new in entry.geo._asdict().items()}
             row["cached_at"] = cached_at
