@@ -13,7 +13,7 @@ from bangeod.clock import to_text
 from bangeod.errors import StoreError
 from bangeod.geo import addresses
 from bangeod.geo.addresses import Kind
-from bangeod.geo.answering import DATABASE_SECONDS
+from bangeod.geo.answering import DATABASE_SECONDS, LOCALLY_KNOWN
 from bangeod.geo.model import UNKNOWN, Geo, Origin, Row, Status, merge
 from bangeod.geo.resolver import Found
 from bangeod.geo.sources.mmdb_file import MmdbSource
@@ -24,7 +24,6 @@ from bangeod.service.core import Core
 NAMED: Final = "country_names"  # decides on a name: that of the country in the table
 _LONGEST_PROBLEM: Final = 300  # characters
 _ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
-_LOCALLY_KNOWN: Final = {Kind.PRIVATE: Status.PRIVATE, Kind.INVALID: Status.INVALID}
 
 
 async def explain(core: Core, ips: Sequence[str]) -> list[Explanation]:
@@ -40,7 +39,7 @@ async def explain(core: Core, ips: Sequence[str]) -> list[Explanation]:
             explained.append(
                 Explanation(
                     ip=asked,
-                    status=_LOCALLY_KNOWN[kind],
+                    status=LOCALLY_KNOWN[kind],
                     address=ip if kind is Kind.PRIVATE else None,
                     answer=Place(),
                 )
