@@ -5,6 +5,7 @@ it reads, and it runs the probe's own ``main``.
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -55,13 +56,14 @@ class ForkedProbe:
 
 
 def _serve(requests: socket.socket) -> None:
-    """Fork a probe for each descriptor that comes, until the other side hangs up."""
+    """Fork a probe for each descriptor that comes, until the other side hangs up, or is killed meanwhile."""
     gc.freeze()  # or the probes' collectors would copy most of what they share with us
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 16, 1)
         if not message:
             os._exit(0)
-        requests.send(json.dumps(_probe(descriptors[0])).encode())
+        with contextlib.suppress(BrokenPipeError):
+            requests.send(json.dumps(_probe(descriptors[0])).encode())
         os.close(descriptors[0])
 
 

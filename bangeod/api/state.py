@@ -56,6 +56,7 @@ class MmdbState(msgspec.Struct, kw_only=True):
     build_time: str | None = None
     age: float | None = None
     records: int | None = None
+    good_for: str | None = None  # of which IP versions it knows countries, and of which autonomous systems
     lookup_errors: int = 0
     problem: str | None = None
 

@@ -113,10 +113,11 @@ def _sources(state: State, now: float) -> Iterator[Fact]:
 
 def _mmdb(mmdb: MmdbState) -> tuple[str, str | None]:
     built = "" if mmdb.age is None else f", {mmdb.database_type}, built {ago(mmdb.age)} ago"
+    good_for = f": {mmdb.good_for}" if mmdb.good_for else ""
     errors = f", {mmdb.lookup_errors:,} lookups failed" if mmdb.lookup_errors else ""
     problem = f": {mmdb.problem}" if mmdb.problem else ""
     colour = None if mmdb.status == "loaded" else BUSY if mmdb.status in {"pending", "missing"} else BAD
-    return f"{mmdb.path}: {mmdb.status}{built}{errors}{problem}", colour
+    return f"{mmdb.path}: {mmdb.status}{built}{good_for}{errors}{problem}", colour
 
 
 def _ip_api(ip_api: IpApiState, now: float) -> tuple[str, str | None]:

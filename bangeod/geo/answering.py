@@ -12,6 +12,8 @@ from bangeod.geo.resolver import Found
 
 DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup, from a database that is busy; the client waits for two
 
+LOCALLY_KNOWN: Final = {Kind.PRIVATE: Status.PRIVATE, Kind.INVALID: Status.INVALID}
+
 Unresolved = dict[int, str]  # canonical addresses, by their place among the answers
 
 # Looked up here once: in a loop over a million addresses each of them is felt.
@@ -19,7 +21,6 @@ _GLOBAL: Final = Kind.GLOBAL
 _RESOLVED: Final = Status.RESOLVED
 _UNRESOLVED: Final = Status.UNRESOLVED
 _MEMORY: Final = Origin.MEMORY
-_LOCALLY_KNOWN: Final = {Kind.PRIVATE: Status.PRIVATE, Kind.INVALID: Status.INVALID}
 
 
 def look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer], Unresolved]:
@@ -35,7 +36,7 @@ def look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer]
         if entry is None:  # nothing that memory holds, or not in the one form in which it holds it
             kind, canonical = read_address(ip)
             if kind is not _GLOBAL:
-                answer(Answer(ip, _LOCALLY_KNOWN[kind]))
+                answer(Answer(ip, LOCALLY_KNOWN[kind]))
                 continue
             entry = entry_of(canonical)
         known = UNKNOWN

@@ -70,14 +70,15 @@ class Memory:
         """Take in what sources said, or what memory knew and a row did not; return it completed.
 
         ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
-        What has no country, and is no news, is not written.
+        What has no country, and is no news, is not written; where it is, the row's AS follows as a corrected one does.
         """
         now = int(self._clock.now())
         negative, dirty = self.negative, self.dirty
         whole = self.completed(found)
         for ip, known in whole.items():
+            replaces = None
             if known.geo.country_code is None:
-                held = self.table.get(ip)
+                replaces = held = self.table.get(ip)
                 if held is not None and (held.country_code is not None or held == known.geo):
                     continue
             elif negative:
@@ -86,7 +87,6 @@ class Memory:
                 continue
             last_seen = seen.get(ip) or now
             waiting = dirty.get(ip)
-            replaces = None
             if waiting is not None:
                 last_seen, replaces = max(last_seen, waiting.last_seen), waiting.replaces
             self._learn(Entry(ip, known.geo, last_seen, now, replaces))
@@ -134,7 +134,7 @@ class Memory:
     def take_row(self, ip: str, row: Row) -> None:
         """Take in a row; it takes nothing away that is not written yet, or in another row of the address.
 
-        The AS of a row without a country may be older than what memory learned: a row's AS is not overwritten by that.
+        The AS of a row without a country may be older than what memory learned since.
         """
         geo, known = row.geo, self.table.get(ip)
         if known is not None and known != UNKNOWN:

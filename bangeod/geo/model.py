@@ -61,7 +61,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """An entry on its way to the table.
 
     ``replaces`` is what the row may hold for this one to take its place: None (the usual) fills only
-    a row that has no country, so that what the web app resolved meanwhile stays.
+    a row that has no country, so that what the web app resolved meanwhile stays. No country never takes the place of
+    one.
     """
 
     ip: str  # canonical

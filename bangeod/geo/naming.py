@@ -12,13 +12,12 @@ from msgspec.structs import replace
 
 from bangeod.geo import countries
 from bangeod.geo.model import Entry, Geo
-from bangeod.geo.sources import fields
 from bangeod.store.port import Store
 
 T = TypeVar("T")
 
 Names = Mapping[str, str]  # of countries, by code
-Counts = Mapping[tuple[str, str], int]  # of rows, by code and name as the table has them
+Counts = Mapping[tuple[str, str], int]  # of rows, by code and name as the store reads them
 Find = Callable[[str], Geo | None]
 
 _MOST_SHARED: Final = 100_000  # named places kept as shared objects
@@ -54,14 +53,12 @@ def decide(counts: Counts) -> Names:
     """Return the name of each country that rows have one for: that of the most rows.
 
     Of names that equally many have it is CLDR's, where that is one of them, else the first by the alphabet. What is
-    no code of a country, or no name, counts for nothing.
+    not UTF-8 counts for nothing.
     """
     by_code: dict[str, dict[str, int]] = {}
-    for (text, written), count in counts.items():
-        code, name = fields.country_code(text), fields.name(written)
-        if code and name and _NOT_UTF_8 not in name:
-            names = by_code.setdefault(code, {})
-            names[name] = names.get(name, 0) + count
+    for (code, name), count in counts.items():
+        if _NOT_UTF_8 not in name:
+            by_code.setdefault(code, {})[name] = count
     return {
         code: min(names, key=lambda name: (-names[name], name != countries.name(code), name))
         for code, names in by_code.items()

@@ -13,8 +13,9 @@ from bangeod.clock import to_text
 from bangeod.errors import StoreError
 from bangeod.geo import addresses
 from bangeod.geo.addresses import Kind
-from bangeod.geo.answering import DATABASE_SECONDS
-from bangeod.geo.model import UNKNOWN, Geo, Origin, Row, Status
+from bangeod.geo.answering import DATABASE_SECONDS, LOCALLY_KNOWN
+from bangeod.geo.model import UNKNOWN, Geo, Origin, Row, Status, merge
+from bangeod.geo.resolver import Found
 from bangeod.geo.sources.mmdb_file import MmdbSource
 from bangeod.geo.sources.mmdb_slot import FileState
 from bangeod.geo.sources.plain import plain
@@ -22,7 +23,7 @@ from bangeod.service.core import Core
 
 NAMED: Final = "country_names"  # decides on a name: that of the country in the table
 _LONGEST_PROBLEM: Final = 300  # characters
-_LOCALLY_KNOWN: Final = {Kind.PRIVATE: Status.PRIVATE, Kind.INVALID: Status.INVALID}
+_ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 
 
 async def explain(core: Core, ips: Sequence[str]) -> list[Explanation]:
@@ -38,7 +39,7 @@ async def explain(core: Core, ips: Sequence[str]) -> list[Explanation]:
             explained.append(
                 Explanation(
                     ip=asked,
-                    status=_LOCALLY_KNOWN[kind],
+                    status=LOCALLY_KNOWN[kind],
                     address=ip if kind is Kind.PRIVATE else None,
                     answer=Place(),
                 )
@@ -61,15 +62,10 @@ async def _rows(core: Core, ips: Sequence[str]) -> tuple[Mapping[str, Row], str 
 def _explain(core: Core, asked: str, ip: str, row: Row | None, problem: str | None) -> Explanation:
     held = core.cache.known(ip)
     found = core.naming.aside(lambda: core.resolver.ask_local([ip])).get(ip)
-    geo, origin = UNKNOWN, None
-    if held is not None and held.country_code is not None:
-        geo, origin = held, Origin.MEMORY
-    elif row is not None and row.geo.country_code is not None:
-        geo, origin = row.geo, Origin.DATABASE
-    elif found is not None:
-        geo, origin = found.geo, found.origin
-    said = [_memory(held), _database(row, problem), *_files(core, ip), _embedded(core, ip)]
-    said.append(_ip_api(core, answered=geo.country_code is not None))
+    geo, origin = _answer(held, row, found)
+    carried = addresses.carried_ipv4(ip) if ":" in ip else None
+    said = [_memory(held), _database(row, problem), *_files(core, ip, carried), _embedded(core, ip, carried)]
+    said.append(_ip_api(core, carried, answered=geo.country_code is not None))
     return Explanation(
         ip=asked,
         status=Status.UNRESOLVED if geo.country_code is None else Status.RESOLVED,
@@ -81,25 +77,33 @@ def _explain(core: Core, asked: str, ip: str, row: Row | None, problem: str | No
     )
 
 
+def _answer(held: Geo | None, row: Row | None, found: Found | None) -> tuple[Geo, Origin | None]:
+    """Return what a lookup would answer without ip-api: an answer without a country has no origin."""
+    if held is not None and held.country_code is not None:
+        return held, Origin.MEMORY
+    if row is not None and row.geo.country_code is not None:
+        return row.geo, Origin.DATABASE
+    known = merge(held or UNKNOWN, row.geo if row is not None else UNKNOWN)
+    if found is None:
+        return known, None
+    return merge(found.geo, known), found.origin if found.resolved else None
+
+
 def _decided(geo: Geo, origin: Origin | None, said: Sequence[Said]) -> Iterator[tuple[str, str]]:
     """Say of each field of the answer which source it is from: the first of those asked that says so."""
-    cached = origin in {Origin.MEMORY, Origin.DATABASE}
-    asked = [
-        each for each in said if each.says is not None and (each.source is origin if cached else not _is_row(each))
-    ]
+    if origin in _ROWS:
+        asked = [each for each in said if each.source is origin]
+    else:  # the sources come first; memory and row complete what they say
+        asked = sorted(said, key=lambda each: each.source in _ROWS)
     for field, value in geo._asdict().items():
         key = "country_code" if field == "country_name" else field  # code and name come together
-        first = next((each for each in asked if getattr(each.says, key) == getattr(geo, key)), None)
+        first = next((each for each in asked if each.says and getattr(each.says, key) == getattr(geo, key)), None)
         if value is None or first is None:
             continue
         if field == "country_name" and getattr(first.says, field) != value:
             yield field, NAMED
         else:
             yield field, first.file.path if first.file else str(first.source)
-
-
-def _is_row(said: Said) -> bool:
-    return said.source in {Origin.MEMORY, Origin.DATABASE}
 
 
 def _memory(held: Geo | None) -> Said:
@@ -119,8 +123,7 @@ def _without_country(geo: Geo) -> str | None:
     return "no country: the sources are asked" if geo.country_code is None else None
 
 
-def _files(core: Core, ip: str) -> Iterator[Said]:
-    carried = addresses.carried_ipv4(ip) if ":" in ip else None
+def _files(core: Core, ip: str, carried: str | None) -> Iterator[Said]:
     for state, source in core.sources.mmdb.files():
         yield _file(state, source, ip, carried)
 
@@ -156,18 +159,27 @@ def _file(state: FileState, source: MmdbSource | None, ip: str, carried: str | N
     return said
 
 
-def _embedded(core: Core, ip: str) -> Said:
-    embedded = core.sources.embedded
+def _embedded(core: Core, ip: str, carried: str | None) -> Said:
     said = Said(source=Origin.EMBEDDED)
-    if not embedded.in_force:
-        said.note = "not in force: " + ("an MMDB is in use" if embedded.enabled else "off, or ip-api is on")
-        return said
-    said.says = place_of(embedded.find(ip))
-    said.note = "in force" if said.says else "in force, and does not know it"
+    if not core.settings.geo.embedded:
+        said.note = "off"
+    elif not core.sources.embedded.enabled:
+        said.note = "not in force: ip-api is on"
+    elif not core.sources.embedded.in_force:
+        said.note = "not in force: the MMDBs in use have countries of IPv4"
+    else:
+        said.says = place_of(core.sources.embedded.find(ip))
+        why = "in force: no MMDB in use has countries of IPv4" if core.sources.mmdb.loaded else "in force"
+        knows = "" if said.says else ", and knows IPv4 alone" if ":" in (carried or ip) else ", and does not know it"
+        said.note = f"{why}{knows}{_asked_for(carried)}"
     return said
 
 
-def _ip_api(core: Core, *, answered: bool) -> Said:
+def _asked_for(carried: str | None) -> str:
+    return f"; asked for {carried}, which the address carries" if carried else ""
+
+
+def _ip_api(core: Core, carried: str | None, *, answered: bool) -> Said:
     client = core.sources.ip_api
     said = Said(source=Origin.IP_API)
     if client is None:
@@ -180,5 +192,5 @@ def _ip_api(core: Core, *, answered: bool) -> Said:
         until = to_text(core.clock.now() + standing.wait)
         said.note = f"paused until {until}: {standing.reason}"
     else:
-        said.note = "on: a lookup would ask it"
+        said.note = f"on: a lookup would ask it{_asked_for(carried)}"
     return said

@@ -169,6 +169,7 @@ def _mmdb(state: FileState, now: float) -> MmdbState:
         build_time=_text(state.build_epoch),
         age=None if state.build_epoch is None else max(0.0, now - state.build_epoch),
         records=state.records,
+        good_for=None if state.coverage is None else str(state.coverage),
         lookup_errors=state.lookup_errors,
         problem=state.problem,
     )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bangeod.store import queries
+from bangeod.store import places, queries
 from bangeod.store.columns import Table
 from bangeod.store.connection import SharedFile
 from bangeod.store.paging import Bounds, pages
-from bangeod.store.port import LONGEST_NAME, MOST_NAMES
+from bangeod.store.port import MOST_NAMES
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -22,15 +22,20 @@ async def count(file: SharedFile, table: Table, but: Collection[str]) -> Mapping
     found: Counter[tuple[str, str]] = Counter()
     if "country_name" not in table.columns:
         return found
-    options = {"but": msgspec.json.encode(sorted(but)).decode(), "longest": LONGEST_NAME}
+    codes = {"but": msgspec.json.encode(sorted(but)).decode()}
 
-    def read(connection: "Connection", bounds: Bounds) -> list[tuple[str, str, int]]:
+    def read(connection: "Connection", bounds: Bounds) -> Counter[tuple[str, str]]:
+        counts: Counter[tuple[str, str]] = Counter()
         statement = table.sql(queries.GEO_NAMES, first=bounds.first)
-        return list(connection.execute(statement, bounds.parameters() | options))
+        for code, name, rows in connection.execute(statement, bounds.parameters() | codes):
+            country = places.country(code, name)
+            if country is not None and country[0] not in but:  # it may be written otherwise than SQLite compares it
+                counts[country] += rows
+        return counts
 
     async with aclosing(pages(file, table, read)) as counted:
         async for page in counted:
-            for code, name, rows in page:
-                if len(found) < MOST_NAMES or (code, name) in found:
-                    found[code, name] += rows
+            for country, rows in page.items():
+                if len(found) < MOST_NAMES or country in found:
+                    found[country] += rows
     return found

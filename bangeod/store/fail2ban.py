@@ -159,7 +159,7 @@ class Fail2banReader:
         return StoreIncompleteError(str(self._path), f"fail2ban's database can't be read: {why}", advice)
 
     def _translated(self, error: Exception) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", None) or 0
+        code = faults.code(error)
         if code in glance.NEEDS_A_WRITER:
             problem, advice = "fail2ban was killed while it wrote", _RESTART
             return StoreError(str(self._path), f"fail2ban's database can't be read: {problem}", advice)

@@ -100,7 +100,7 @@ class Locks:
             try:
                 return self._attempt(work)
             except engine.Error as error:
-                match (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF:
+                match faults.code(error) & 0xFF:
                     case faults.INTERRUPT if not self._given_up.is_set():
                         return None
                     case faults.BUSY | faults.LOCKED if time.monotonic() < gives_up:

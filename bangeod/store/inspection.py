@@ -84,7 +84,7 @@ def inspect(path: Path, *, now: float, busy_timeout: float, census_seconds: floa
     try:
         return _inspect(Wish(path, now, busy_timeout, census_seconds))
     except engine.Error as error:
-        code = getattr(error, "sqlite_errorcode", None) or 0
+        code = faults.code(error)
         if code in glance.NEEDS_A_WRITER:
             problem = "was not closed cleanly, and can't be read before that has been put right"
             advice = "start the web app or bangeod: the first that opens it to write puts it right"
@@ -189,7 +189,7 @@ def _timed(connection: "Connection", count: Callable[[], T], deadline: float | N
     try:
         return count()
     except engine.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) != faults.INTERRUPT:
+        if faults.code(error) != faults.INTERRUPT:
             raise
         return None
     finally:

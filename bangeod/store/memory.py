@@ -15,7 +15,7 @@ from bangeod.errors import StoreError, StoreMissingError
 from bangeod.geo.addresses import read as read_address
 from bangeod.geo.model import Entry, Geo, Row
 from bangeod.store import places, time_forms, times
-from bangeod.store.port import LONGEST_NAME, Census, Deleted, Refusal
+from bangeod.store.port import Census, Deleted, Refusal
 from bangeod.store.time_forms import TimeForms
 
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org", "cached_at", "last_seen")
@@ -109,9 +109,9 @@ class MemoryStore:
     async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
         """Count the rows that have a country with a name, by code and name."""
         await self._step()
-        pairs = ((row.get("country_code"), row.get("country_name")) for row in self.geo_cache.values())
-        named = ((code.upper(), name) for code, name in pairs if isinstance(code, str) and isinstance(name, str))
-        return Counter((code, name) for code, name in named if 0 < len(name) <= LONGEST_NAME and code not in but)
+        rows = self.geo_cache.values()
+        countries = (places.country(row.get("country_code"), row.get("country_name")) for row in rows)
+        return Counter(country for country in countries if country is not None and country[0] not in but)
 
     async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is written."""

@@ -12,6 +12,7 @@ from bangeod.geo import countries
 from bangeod.geo.model import Entry, Geo
 from bangeod.geo.sources import fields
 
+LONGEST_NAME: Final = 200  # characters; a longer text is no name of a country, and does not count as one
 DISTINCT: Final = 65_536  # places that are kept as they were read; a million rows have some ten thousand of them
 _ALPHA_3: Final = 3  # letters
 _NOTHING: Final = frozenset(
@@ -41,11 +42,20 @@ def read(country_code: object, country_name: object, asn: object, org: object) -
     return Geo(code, _name(country_name) if code else None, number, _name(org) or holder)
 
 
+def country(country_code: object, country_name: object) -> tuple[str, str] | None:
+    """Return code and name of a row's country; None where it has none, or no name that anybody would give it."""
+    text = _text(country_name)
+    if text is None or len(text) > LONGEST_NAME:
+        return None
+    code, name, _, _ = read(country_code, country_name, None, None)
+    return (code, name) if code and name else None
+
+
 def change(row: Sequence[object], entry: Entry) -> Change:
     """Say what becomes of a row whose four columns hold this; see Store.write for the rules."""
     held, new = read(*row), entry.geo
     if new.country_code is None:
-        return _fill_autonomous_system(_with_what_can_not_be_read(row, held), new)
+        return _change_autonomous_system(_with_what_can_not_be_read(row, held), entry)
     if entry.replaces is not None and _essence(held) == _essence(entry.replaces):
         return Change(new._asdict(), resolved=True)
     if held.country_code is None:
@@ -58,8 +68,14 @@ def change(row: Sequence[object], entry: Entry) -> Change:
     return Change({name: value for name, old, value in values if old is None and value is not None})
 
 
-def _fill_autonomous_system(held: Geo, new: Geo) -> Change:
-    """Fill in what is not known of the AS: an organisation only beside the number that it belongs to."""
+def _change_autonomous_system(held: Geo, entry: Entry) -> Change:
+    """Fill in what is not known of the AS: an organisation only beside the number that it belongs to.
+
+    Without a country, it is replaced where it is what the entry ``replaces``.
+    """
+    new = entry.geo
+    if held.country_code is None and entry.replaces is not None and _essence(held) == _essence(entry.replaces):
+        return Change({"asn": new.asn, "org": new.org})
     if held.asn is None and new.asn is not None and held.org in (None, new.org):
         return Change({"asn": new.asn} | ({"org": new.org} if held.org is None and new.org else {}))
     if held.org is None and new.org is not None and held.asn == new.asn:

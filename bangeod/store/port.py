@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol
 
 from bangeod.geo.model import Entry, Row
 
-LONGEST_NAME = 200  # characters; longer texts are no names of countries, and are not counted
 MOST_NAMES = 10_000  # pairs of code and name that are counted
 
 
@@ -61,9 +60,9 @@ class Store(Protocol):
         """
 
     async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
-        """Count the rows that have a country with a name, by code (in upper case) and name; those of ``but`` aside.
+        """Count the rows that have a country with a name, by code and name as they are read; those of ``but`` aside.
 
-        Only what is text counts, and of names without end not all.
+        A text too long for a name counts for nothing, and of names without end not all do.
         """
 
     def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
@@ -74,8 +73,9 @@ class Store(Protocol):
         never moves back. All rows of the address are updated under the keys they have.
         A time is written in the form of the newest one in its column (time_forms.py).
 
-        An entry that knows an AS and no country fills in what the row does not know of its AS, and overwrites nothing:
-        an organisation goes only beside its own number. The row stays one without a country.
+        An entry that knows an AS and no country fills in what the row does not know of its AS: an organisation goes
+        only beside its own number. It overwrites nothing but what it ``replaces`` in a row without a country, which
+        stays one.
 
         Entries whose address has no row and can't be given one are not handed out; StoreRefusedError names them once
         all others are written.

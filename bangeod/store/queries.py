@@ -97,12 +97,12 @@ AFTER_START = "1"
 AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
-# Grouped by the texts themselves, whatever collation the columns have.
+# Grouped by the values as they stand, whatever collation the columns have; places.py reads these.
 GEO_NAMES = (
-    "SELECT upper(country_code) COLLATE BINARY AS code, country_name COLLATE BINARY AS name, count(*) FROM geo_cache"
-    " WHERE {after} AND {key} <= :upto AND typeof(country_code) = 'text' AND typeof(country_name) = 'text'"
-    " AND length(country_name) BETWEEN 1 AND :longest"
-    " AND upper(country_code) NOT IN (SELECT value FROM json_each(:but)) GROUP BY code, name"
+    "SELECT country_code, country_name, count(*) FROM geo_cache WHERE {after} AND {key} <= :upto"
+    " AND country_code IS NOT NULL AND country_name IS NOT NULL"
+    " AND upper(country_code) NOT IN (SELECT value FROM json_each(:but))"
+    " GROUP BY country_code COLLATE BINARY, country_name COLLATE BINARY"
 )
 GEO_PAGE_ODD = GEO_PAGE + " AND " + _ODD_COUNTRY
 # CROSS JOIN: what is sought is walked over as it comes; IN would sort it first (sqlite.org/optoverview.html, 8.2).

@@ -52,7 +52,6 @@ class SqliteStore:
         self._form_watch = FormWatch()
         self._held_back: defaultdict[str, HeldBack] = defaultdict(HeldBack)  # by table
         self._odd_keys = OddKeys(clock.monotonic)
-        self._clock = clock
         self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
 
     @property

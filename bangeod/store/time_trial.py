@@ -1,12 +1,13 @@
 """Trying in memory whether the web app's table takes the times that bangeod writes: in the file nothing is changed."""
 
-from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from bangeod.store import form_watch, queries
+from bangeod.store.children import quoted
 from bangeod.store.columns import Table
 from bangeod.store.engine import engine
 from bangeod.store.time_forms import TimeForms
+from bangeod.store.trial import copy_of
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -28,13 +29,11 @@ def refusals(connection: "Connection", table: Table, now: int) -> list[RefusedTi
     """
     forms = form_watch.look_up(connection, table)
     found = []
-    with closing(engine.connect(":memory:", isolation_level=None)) as memory:
-        try:
-            _copy(connection, memory, table)
-        except engine.Error:
+    with copy_of(connection, queries.SCHEMA_OF_GEO) as memory:
+        if memory is None or not _has_row(connection, memory, table):
             return []
         for column in TimeForms._fields:
-            if column in table.columns:
+            if column in table.written:
                 value = getattr(forms, column).write(now)
                 try:
                     memory.execute(queries.SET_TIME.format(c=column), (value,))
@@ -43,18 +42,15 @@ def refusals(connection: "Connection", table: Table, now: int) -> list[RefusedTi
     return found
 
 
-def _copy(connection: "Connection", memory: "Connection", table: Table) -> None:
-    """Make the table and a row of it. Raises the engine's errors."""
-    (encoding,) = connection.execute(queries.ENCODING).fetchone()
-    memory.execute(queries.SET_ENCODING.format(encoding=encoding))
-    _, sql = connection.execute(queries.KIND_OF_TABLE, (table.name,)).fetchone()
-    memory.execute(sql)
-    names = [name for (name,) in connection.execute(queries.STORED_COLUMNS)]
-    quoted = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in names]
-    statement = queries.LAST_ROW.format(columns=", ".join(quoted), key=table.key)
-    row = connection.execute(statement).fetchone()
+def _has_row(connection: "Connection", memory: "Connection", table: Table) -> bool:
+    """Put a row into the copy, if that can be."""
+    names = [quoted(name) for (name,) in connection.execute(queries.STORED_COLUMNS)]
+    row = connection.execute(queries.LAST_ROW.format(columns=", ".join(names), key=table.key)).fetchone()
     if row is None:
-        memory.execute(queries.INSERT_ROW.format(columns="ip", values="?"), ("192.0.2.1",))
-    else:
-        holders = ", ".join("?" for _ in names)
-        memory.execute(queries.INSERT_ROW.format(columns=", ".join(quoted), values=holders), row)
+        names, row = ["ip"], ("192.0.2.1",)
+    holders = ", ".join("?" for _ in names)
+    try:
+        memory.execute(queries.INSERT_ROW.format(columns=", ".join(names), values=holders), row)
+    except engine.Error:
+        return False
+    return True

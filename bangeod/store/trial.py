@@ -55,7 +55,7 @@ def what_is_refused(connection: "Connection", table: "Table") -> list[Refusal]:
         return []
     table = replace(table, needs_country="")  # what is known to be refused is not tried otherwise
     forms = form_watch.look_up(connection, table)
-    with _copy(connection, queries.WHOLE_SCHEMA) as copy:
+    with copy_of(connection, queries.WHOLE_SCHEMA) as copy:
         if copy is None:
             return []
         tried = {what: _try(copy, table, forms, what, entry) for what, entry in _NEW.items()}
@@ -70,7 +70,7 @@ def needs_country(connection: "Connection", table: "Table") -> str:
     if table.not_filled:
         return ""
     forms = form_watch.look_up(connection, table)
-    with _copy(connection, queries.SCHEMA_OF_GEO) as copy:
+    with copy_of(connection, queries.SCHEMA_OF_GEO) as copy:
         if copy is None or _try(copy, table, forms, "", _WITH_COUNTRY):
             return ""
         refusal = _try(copy, table, forms, "", _WITHOUT)
@@ -78,8 +78,11 @@ def needs_country(connection: "Connection", table: "Table") -> str:
 
 
 @contextlib.contextmanager
-def _copy(connection: "Connection", schema: str) -> "Iterator[Connection | None]":
-    """Give an empty copy of the schema; None where the table can't be made there (a collation of the web app's)."""
+def copy_of(connection: "Connection", schema: str) -> "Iterator[Connection | None]":
+    """Give an empty copy of what ``schema``, a query, tells; None where geo_cache can't be made there.
+
+    It may need a collation or a function of the web app's.
+    """
     encoding = connection.execute(queries.ENCODING).fetchone()[0]
     statements = [sql for (sql,) in connection.execute(schema)]
     with contextlib.closing(engine.connect(":memory:", isolation_level=None)) as copy:

@@ -145,6 +145,15 @@ def test_a_strict_column_of_a_type_that_holds_no_time_is_a_fault(place: Installa
     assert "in column last_seen: cannot store TEXT value in BLOB column" in finding["problem"]
 
 
+@pytest.mark.parametrize("kind", ["VIRTUAL", "STORED"])
+def test_a_time_that_sqlite_works_out_is_not_tried(place: Installation, kind: str) -> None:
+    worked_out = schema.GEO_CACHE.replace("last_seen TEXT", f"last_seen TEXT AS (cached_at) {kind}")
+    make_anew(place, worked_out, schema.SESSIONS)
+    with place.connection() as web_app:
+        web_app.execute("INSERT INTO geo_cache (ip, cached_at) VALUES ('8.8.8.8', ?)", (text(),))
+    assert not wrong(check(place, status=GOOD))
+
+
 @pytest.mark.parametrize(
     ("declared", "rows"),
     [

@@ -1,9 +1,11 @@
 """MMDBs that are missing, empty or damaged are named and do no harm; a good one is taken up when it comes."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.daemon_process import bangeod
 from tests.feed import eventually
 from tests.installation import Installation, every, text
 from tests.integration.conftest import LateMmdb, Start
@@ -60,8 +62,10 @@ def test_of_several_mmdbs_a_bad_one_leaves_the_others_in_use(start: Start, place
     (tmp_path / "bad.mmdb").write_bytes(b"bad")
     place.insert(rows=[(GOOGLE, None, text()), (CLOUDFLARE, None, text())])
     files = [str(tmp_path / "bad.mmdb"), str(tmp_path / "missing.mmdb"), str(good)]
-    daemon = start(every("100ms", "geo_re_resolve"), {"geo.mmdb": files})
+    daemon = start(every("100ms", "geo_re_resolve"), {"geo.mmdb": files, "api.enabled": True})
     assert daemon.lines("mmdb_loaded")[0]["path"] == str(good)
+    status = json.loads(bangeod("status", "--json", "--config", str(place.config)).stdout)
+    assert [mmdb["good_for"] for mmdb in status["sources"]["mmdb"]] == [None, None, "countries of IPv4"]
     daemon.wait_for("geo_re_resolve_complete", retried=2, resolved=1)
     assert place.countries() == {GOOGLE: "SE", CLOUDFLARE: None}  # with an MMDB, no embedded default
 

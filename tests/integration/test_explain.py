@@ -112,10 +112,76 @@ def test_what_is_no_routable_address_has_no_sources(place: Installation) -> None
 
 
 def test_where_no_file_is_in_use_the_embedded_default_is_in_force(place: Installation) -> None:
-    [explanation] = explained(place, IP)
+    explanation, ipv6 = explained(place, IP, "2a00::1")
     assert by_source(explanation)["embedded"]["says"]["country_code"] == "US"
     assert by_source(explanation)["embedded"]["note"] == "in force"
+    assert by_source(ipv6)["embedded"]["note"] == "in force, and knows IPv4 alone"
     assert explanation["decided_by"] == {"country_code": "embedded", "country_name": "embedded"}
+
+
+def test_a_file_with_countries_of_ipv4_takes_the_embedded_default_out_of_force(
+    place: Installation, files: list[Path]
+) -> None:
+    [explanation] = explained(place, IP)
+    embedded = by_source(explanation)["embedded"]
+    assert embedded == {
+        "source": "embedded",
+        "says": None,
+        "note": "not in force: the MMDBs in use have countries of IPv4",
+        "file": None,
+    }
+
+
+def test_beside_a_file_of_networks_the_embedded_default_has_the_countries(
+    place: Installation, files: list[Path]
+) -> None:
+    place.configure({"geo.mmdb": [str(files[1])]})
+    [explanation] = explained(place, IP)
+    assert explanation["answer"] == {
+        "country_code": "US",
+        "country_name": "United States",
+        "asn": "AS15169",
+        "org": "Google LLC",
+    }
+    assert by_source(explanation)["embedded"]["note"] == "in force: no MMDB in use has countries of IPv4"
+    network = str(files[1])
+    assert explanation["decided_by"] == {
+        "country_code": "embedded",
+        "country_name": "embedded",
+        "asn": network,
+        "org": network,
+    }
+
+
+def test_an_answer_without_a_country_has_the_rest_and_no_origin(place: Installation, files: list[Path]) -> None:
+    place.configure({"geo.mmdb": [str(files[1])], "geo.embedded": False})
+    place.insert(rows=[(OTHER, None, LONG_AGO)])
+    place.execute("UPDATE geo_cache SET asn = 'AS64500', org = 'Example'")
+    by_file, by_row = explained(place, IP, OTHER)
+    assert by_source(by_file)["embedded"]["note"] == "off"
+    assert (by_file["status"], by_file["origin"], by_file["answer"]["asn"]) == ("unresolved", None, "AS15169")
+    assert by_file["decided_by"] == {"asn": str(files[1]), "org": str(files[1])}
+    assert (by_row["status"], by_row["origin"], by_row["answer"]["asn"]) == ("unresolved", None, "AS64500")
+    assert by_row["decided_by"] == {"asn": "database", "org": "database"}
+
+
+def test_what_a_row_without_a_country_knows_completes_what_the_sources_say(place: Installation) -> None:
+    place.insert(rows=[(IP, None, LONG_AGO)])
+    place.execute("UPDATE geo_cache SET asn = 'AS64500'")
+    [explanation] = explained(place, IP)
+    assert (explanation["answer"]["country_code"], explanation["answer"]["asn"]) == ("US", "AS64500")
+    assert explanation["decided_by"] == {"country_code": "embedded", "country_name": "embedded", "asn": "database"}
+
+
+def test_the_sources_are_asked_for_the_ipv4_address_that_another_carries(place: Installation) -> None:
+    carriers = {
+        "6to4": "2002:808:808::1",
+        "Teredo": "2001:0:4136:e378:8000:63bf:f7f7:f7f7",
+        "NAT64": "64:ff9b::808:808",
+    }
+    for explanation in explained(place, *carriers.values()):
+        assert explanation["answer"]["country_code"] == "US"
+        assert by_source(explanation)["embedded"]["note"] == "in force; asked for 8.8.8.8, which the address carries"
 
 
 def test_of_an_address_that_carries_another_that_one_is_asked_for(place: Installation, files: list[Path]) -> None:
@@ -151,6 +217,7 @@ def test_the_daemon_says_what_its_memory_has(start: Start, place: Installation) 
 def test_ip_api_is_never_asked(place: Installation) -> None:
     place.configure({"geo.ip_api.enabled": True, "geo.ip_api.url": "http://127.0.0.1:9/batch"})
     [explanation] = explained(place, IP)
+    assert by_source(explanation)["embedded"]["note"] == "not in force: ip-api is on"
     assert by_source(explanation)["ip-api"]["note"] == "on: a lookup would ask it"
     assert (explanation["status"], explanation["origin"]) == ("unresolved", None)
     assert not (place.state / "state.toml").exists()

@@ -64,6 +64,24 @@ async def test_an_autonomous_system_that_has_changed_is_written(world: World) ->
     assert world.cache.lookup_cached_only([IP]) == [Answer(IP, Status.UNRESOLVED, ANOTHER_AS)]
 
 
+async def test_the_row_follows_an_autonomous_system_that_has_changed_in_a_later_process_as_well(world: World) -> None:
+    world.store.put_geo(IP, asn="AS64511", org="Another", last_seen=to_text(world.now))
+    await world.cache.load_from_db()
+    await world.cache.ask_local([IP])
+    await world.cache.flush_dirty()
+    row = world.store.geo_cache[IP]
+    assert (row["country_code"], row["asn"], row["org"]) == (None, "AS64496", "Known")
+
+
+async def test_the_autonomous_system_that_the_web_app_gave_a_row_meanwhile_stays(world: World) -> None:
+    world.store.put_geo(IP, asn="AS64511", last_seen=to_text(world.now))
+    await world.cache.load_from_db()
+    await world.cache.ask_local([IP])
+    world.store.put_geo(IP, asn="AS64501", last_seen=to_text(world.now))
+    await world.cache.flush_dirty()
+    assert world.store.geo_cache[IP]["asn"] == "AS64501"
+
+
 async def test_sources_make_up_for_one_another(world: World) -> None:
     world.resolver.local = (world.local, LocalTable({IP: FRANCE, OTHER: FRANCE}, Origin.EMBEDDED))
     answers = await world.cache.lookup_batch([IP, OTHER])

@@ -51,6 +51,23 @@ def test_an_as_number_has_one_form_whatever_the_column_holds(stored: object, asn
 
 
 @pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        pytest.param((None, None, "AS1", "One"), {"asn": "AS2", "org": "Two"}, id="as it was"),
+        pytest.param(("XX", None, 1, "One"), {"asn": "AS2", "org": "Two"}, id="the same in other words"),
+        pytest.param((None, None, "AS3", "One"), {}, id="another number by now"),
+        pytest.param((None, None, "about AS1", "One"), {}, id="what can't be read"),
+        pytest.param(("FR", None, "AS1", "One"), {}, id="a country by now"),
+    ],
+)
+def test_without_a_country_an_as_is_replaced_where_it_is_still_the_one_that_was_read(
+    row: tuple[object, ...], columns: dict[str, str]
+) -> None:
+    entry = Entry("8.8.8.8", Geo(asn="AS2", org="Two"), 1, 1, replaces=Geo(asn="AS1", org="One"))
+    assert places.change(row, entry) == places.Change(columns)
+
+
+@pytest.mark.parametrize(
     ("stored", "name"),
     [
         ("Google LLC", "Google LLC"),

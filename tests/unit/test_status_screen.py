@@ -106,14 +106,14 @@ def test_a_problem_that_is_the_daemons_is_not_told_for_each_job_again() -> None:
 def test_sources_are_shown_with_their_age_and_their_pause() -> None:
     shown = state()
     shown.sources.mmdb = [
-        MmdbState(path="/a.mmdb", status="loaded", database_type="Country", age=3 * 86_400.0),
+        MmdbState(path="/a.mmdb", status="loaded", database_type="ASN", age=3 * 86_400.0, good_for="AS of IPv4"),
         MmdbState(path="/b.mmdb", status="refused", problem="it is damaged"),
     ]
     shown.sources.ip_api = IpApiState(
         enabled=True, requests=7, remaining=3, paused_until="2026-11-22T00:10:40Z", reason="slow down"
     )
     screen = show(shown)
-    assert "/a.mmdb: loaded, Country, built 3 d ago" in screen.line("MMDB").text
+    assert "/a.mmdb: loaded, ASN, built 3 d ago: AS of IPv4" in screen.line("MMDB").text
     assert any("/b.mmdb: refused: it is damaged" in line.text and line.colour == BAD for line in screen.lines)
     assert "7 requests, 3 left this minute; paused for 40 s: slow down" in screen.line("ip-api").text
 
