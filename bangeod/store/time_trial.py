@@ -34,7 +34,7 @@ def refusals(connection: "Connection", table: Table, now: int) -> list[RefusedTi
         except engine.Error:
             return []
         for column in TimeForms._fields:
-            if column in table.columns:
+            if column in table.written:
                 value = getattr(forms, column).write(now)
                 try:
                     memory.execute(queries.SET_TIME.format(c=column), (value,))

@@ -145,6 +145,19 @@ def test_a_strict_column_of_a_type_that_holds_no_time_is_a_fault(place: Installa
     assert "in column last_seen: cannot store TEXT value in BLOB column" in finding["problem"]
 
 
+def test_such_a_column_is_a_fault_where_others_may_not_be_null(place: Installation) -> None:
+    table = schema.GEO_CACHE.replace("last_seen TEXT", "last_seen BLOB").replace("org TEXT", "org TEXT NOT NULL")
+    make_anew(place, table + " STRICT", schema.SESSIONS)
+    finding = only(check(place, status=BAD), "schema")
+    assert "cannot store TEXT value in BLOB column geo_cache.last_seen" in finding["problem"]
+
+
+def test_a_column_that_sqlite_works_out_is_not_tried(place: Installation) -> None:
+    generated = "last_seen TEXT AS (cached_at)"
+    make_anew(place, schema.GEO_CACHE.replace("last_seen TEXT", generated), schema.SESSIONS)
+    assert of_schema(wrong(check(place, status=GOOD))) == []
+
+
 @pytest.mark.parametrize(
     ("declared", "rows"),
     [
