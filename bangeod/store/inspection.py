@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -34,7 +35,10 @@ NO_LIMIT: Final = -1
 
 
 class Times(NamedTuple):
-    """What the column holds that decides on the age of a table's rows. NULL is no value: "never", or not known yet."""
+    """What a column of times holds: the one that decides on the age of a table's rows, or that bangeod writes as well.
+
+    NULL is no value: "never", or not known yet.
+    """
 
     table: str
     column: str
@@ -129,7 +133,8 @@ def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: boo
         deadline = time.monotonic() + wish.census_seconds if may_count else None
         (rows,) = _count(connection, table.sql(queries.COUNT), {}, deadline) or (None,)
         seen = _times(connection, table, wish.now, deadline)
-        look = look._replace(times=(*look.times, seen)) if seen else look
+        also = _times(connection, replace(table, time="cached_at"), wish.now, deadline) if _has_other(table) else None
+        look = look._replace(times=(*look.times, *(times for times in (seen, also) if times)))
         newest, passed = (seen.newest, seen.passed) if seen and seen.of_all else (None, None)
         if name == "geo_cache":
             unresolved = _timed(connection, partial(without_country, connection, table), deadline)
@@ -137,6 +142,11 @@ def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: boo
         else:
             look = look._replace(sessions=rows, expired=passed)
     return look
+
+
+def _has_other(table: Table) -> bool:
+    """Say whether there is a time that bangeod writes and that no row's age depends on."""
+    return table.time == "last_seen" and "cached_at" in table.written
 
 
 def _times(connection: "Connection", table: Table, now: float, deadline: float | None) -> Times | None:

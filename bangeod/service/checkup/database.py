@@ -81,7 +81,8 @@ def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterato
     for name, table in look.tables.items():
         yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
     for seen in look.times:
-        yield from _readable(path, seen)
+        table = look.tables[seen.table]
+        yield from _readable(path, seen, ages=isinstance(table, Table) and seen.column == table.time)
     for refusal in look.refused_times:
         yield _refused(path, refusal)
     yield from _slow_children(path, look)
@@ -160,8 +161,11 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _readable(path: Path, seen: Times) -> Iterator[Finding]:
-    """Judge the values that say how old rows are: a row whose time can't be read stays for ever."""
+def _readable(path: Path, seen: Times, *, ages: bool) -> Iterator[Finding]:
+    """Judge the values that say how old rows are: a row whose time can't be read stays for ever.
+
+    Where ``ages`` is not so, they don't say that; but the web app can't compare what bangeod writes with any of them.
+    """
     if not seen.unreadable:
         return
     guess = times.may_be(seen.example)
@@ -169,7 +173,10 @@ def _readable(path: Path, seen: Times) -> Iterator[Finding]:
     where = f"column {seen.column} of table {seen.table}" + ("" if seen.of_all else f", in its last {SAMPLE:,} rows,")
     advice = "let the web app store times in UTC, as YYYY-MM-DDTHH:MM:SSZ or as seconds since 1970"
     if seen.unreadable == seen.values:
-        yield fault(SCHEMA, path, f"{where} holds nothing that is a time, {example}: no row is ever deleted", advice)
+        so = "no row is ever deleted" if ages else "what bangeod writes there compares with none of it"
+        yield fault(SCHEMA, path, f"{where} holds nothing that is a time, {example}: {so}", advice)
+        return
+    if not ages:
         return
     problem = (
         f"{where} holds {seen.unreadable:,} of {seen.values:,} values that are no times, {example}: such rows stay"
