@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from bangeod.errors import StoreError
-from bangeod.store import children, faults, glance, queries
+from bangeod.store import children, faults, glance, parents, queries
 from bangeod.store.children import ForeignKey
 from bangeod.store.columns import Table, UnfitError
 from bangeod.store.engine import engine
 from bangeod.store.geo_rows import without_country
+from bangeod.store.parents import Lacking
 from bangeod.store.sqlite import look_at_tables
 from bangeod.store.time_trial import RefusedTime, refusals
 from bangeod.store.trial import Refusal, what_is_refused
@@ -64,6 +65,7 @@ class Look(NamedTuple):
     refused_times: Sequence[RefusedTime] = ()  # of those that are written
     refusals: Sequence[Refusal] = ()  # what else geo_cache would not take of what bangeod writes
     without_index: Sequence[ForeignKey] = ()  # that a deletion has to look at
+    lacking: Sequence[Lacking] = ()  # tables that geo_cache refers to
 
 
 class UnworkableError(UnfitError):
@@ -118,6 +120,7 @@ def _look(wish: Wish, parameters: str) -> Look:
         geo = tables["geo_cache"]
         look = Look(mode, tables, without_index=children.without_index(connection))
         if isinstance(geo, Table):
+            look = look._replace(lacking=parents.lacking(connection))
             look = look._replace(refused_times=refusals(connection, geo, int(wish.now)))
             if not look.refused_times:  # else that is why no row is taken
                 look = look._replace(refusals=what_is_refused(connection, geo))

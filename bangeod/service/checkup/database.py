@@ -17,6 +17,7 @@ from bangeod.store.children import quoted as in_sql
 from bangeod.store.columns import GEO_COLUMNS, Table, UnfitError
 from bangeod.store.engine import IS_SAFE, engine
 from bangeod.store.inspection import SAMPLE, WAL, Look, Times, UnworkableError, inspect
+from bangeod.store.parents import Lacking
 from bangeod.store.time_trial import RefusedTime
 
 DATABASE: Final = "database"
@@ -116,6 +117,8 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
     if table.name != "geo_cache":
         return
     yield from _refusals(path, table, look)
+    for parent in look.lacking:
+        yield _lacking(path, parent)
     missing = [column for column in GEO_COLUMNS if column not in table.columns]
     if missing:
         problem = f"table geo_cache has no column {' and no column '.join(missing)}: that is not stored"
@@ -146,6 +149,15 @@ def _refusals(path: Path, table: Table, look: Look) -> Iterator[Finding]:
         else:
             advice = "change that constraint in the web app's schema: such rows are not stored as long as it is there"
             yield fault(SCHEMA, path, problem, advice)
+
+
+def _lacking(path: Path, table: Lacking) -> Finding:
+    problem = (
+        f"table geo_cache refers by {table.column} to table {table.parent}, which has {table.missing} of "
+        f"{table.values} countries not ({table.example}, for example): no row of an address there is stored"
+    )
+    advice = f"let the web app fill table {table.parent}, or declare {table.column} without the foreign key"
+    return (fault if table.missing == table.values else warning)(SCHEMA, path, problem, advice)
 
 
 def _census(name: str, look: Look) -> str:
