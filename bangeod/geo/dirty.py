@@ -21,7 +21,7 @@ from bangeod.telling import Trouble
 REFUSED_RETRY = 3_600.0  # seconds until an entry that was refused is tried again
 SORTED_AT_ONCE = 5_000  # entries between two turns of the event loop
 SORTED_BY = 4  # characters of the address that make a part
-MOST_REFUSED = 20  # in one flush; with more of them it is the table that is wrong, not a row
+MOST_REFUSED = 20  # in one flush, unless more were written; with more of them it is the table that is wrong, not a row
 
 
 class DirtySet:
@@ -120,7 +120,7 @@ async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[
             else:
                 refused += rest
                 dirty.refused(rest[0], now + REFUSED_RETRY)
-                _tell(dirty, refused, refusal)
+                _tell(dirty, refused, refusal, written)
         if time_left() <= 0:
             break
     else:
@@ -174,9 +174,9 @@ async def _write(
     return done, None
 
 
-def _tell(dirty: DirtySet, refused: Sequence[Entry], refusal: StoreRefusedError) -> None:
-    """Name the first row that is refused; give up where there are too many of them."""
+def _tell(dirty: DirtySet, refused: Sequence[Entry], refusal: StoreRefusedError, written: int) -> None:
+    """Name the first row that is refused; give up where there are too many of them, beside those that were written."""
     if len(refused) == 1:
         dirty.tell_of(refused[0], refusal)
-    if len(refused) >= MOST_REFUSED:
+    if len(refused) >= max(MOST_REFUSED, written):
         raise refusal

@@ -10,6 +10,7 @@ _NUMBER: Final = re.compile("INT|REAL|FLOA|DOUB|NUM|DEC", re.IGNORECASE)
 _TEXT: Final = re.compile("CHAR|CLOB|TEXT", re.IGNORECASE)
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS: Final = frozenset({"NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"})
+_TIMES: Final = frozenset({"cached_at", "last_seen"})  # as bytes they could not be read again
 _GENERATED: Final = (2, 3)  # sqlite.org/pragma.html#pragma_table_xinfo: virtual and stored ones
 
 
@@ -49,7 +50,7 @@ class Column:
         An AS number is a number where the column is one for numbers. Where NULL is not allowed, it is the column's
         default, or else nothing in the column's type. ``strict``: the table is a STRICT one.
         """
-        of_bytes = strict and self.declared.upper() == "BLOB"
+        of_bytes = strict and self.declared.upper() == "BLOB" and self.name.lower() not in _TIMES
         if self.name.lower() == "asn" and self.is_number:
             value = f"CAST(substr({value}, 3) AS INTEGER)"  # without "AS"
         elif of_bytes:

@@ -132,6 +132,9 @@ def geo_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> T
     generated = [name for name in ("ip", "country_code") if name not in written]
     if generated:
         raise UnfitError(f"column {generated[0]} of table geo_cache is generated, so nothing can be written into it")
+    strict = "STRICT" in _options(sql)
+    if strict and written["ip"].declared.upper() == "BLOB":
+        raise UnfitError("column ip of table geo_cache takes bytes alone, BLOB in a STRICT table, and no text")
     return Table(
         "geo_cache",
         _key("geo_cache", sql, columns),
@@ -139,7 +142,7 @@ def geo_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> T
         label="ip",
         time=next((name for name in ("last_seen", "cached_at") if name in names), None),
         written=written,
-        strict="STRICT" in _options(sql),
+        strict=strict,
         has_rowid=not _is_without_rowid(sql),
     )
 

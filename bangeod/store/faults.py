@@ -121,6 +121,12 @@ def no_new_rows(path: Path, not_filled: Sequence[str], problem: str, ips: Collec
     return StoreRefusedError(str(path), what, advice, ips=ips)
 
 
+def spared(path: Path, ips: Collection[str]) -> StoreRefusedError:
+    """Say that rows are neither made nor changed, and no error is given for it: RAISE(IGNORE)."""
+    problem = "a trigger of the database's keeps rows of geo_cache as they are, without an error"
+    return StoreRefusedError(str(path), problem, "look at the triggers of this table", ips=ips)
+
+
 def unfilled(columns: Sequence[str]) -> str:
     """Say what is wrong with columns that need a value which bangeod does not have."""
     names = " and ".join(columns)

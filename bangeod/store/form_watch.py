@@ -1,8 +1,10 @@
-"""Which form the times in geo_cache have, found out from its types and its latest rows."""
+"""Which form the times in geo_cache have, found out from its types, its latest rows and its constraints."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from bangeod.store import queries, time_forms
+from bangeod.geo.model import Entry, Geo
+from bangeod.store import queries, schema_copy, time_forms
 from bangeod.store.columns import Table
 from bangeod.store.time_forms import TimeForms
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 # Rows at the end of the table that the newest time is looked for in: as a rule the web app's last ones are among
 # these. More only where not one of them can be read. A millisecond, and some twenty.
 LATEST: Final = (300, 10_000)
+_SEEN: Final = 1_795_305_600  # seconds since the epoch; any will do
+_TRIED: Final = Entry("8.8.8.8", Geo("US", "United States", "AS15169", "Google LLC"), _SEEN, _SEEN)
 
 
 class FormWatch:
@@ -36,12 +40,28 @@ class FormWatch:
 def look_up(connection: "Connection", table: Table) -> TimeForms:
     """Ask the table for the forms of its times; a column that is not there has the default, and is not written."""
     types = dict(connection.execute(queries.TYPES))
-    forms = {
-        column: time_forms.choose(types[column], _newest(connection, table, column, types[column]))
-        for column in TimeForms._fields
-        if column in types
+    newest = {
+        column: _newest(connection, table, column, types[column]) for column in TimeForms._fields if column in types
     }
-    return TimeForms(**forms)
+    forms = TimeForms(**{column: time_forms.choose(types[column], value) for column, value in newest.items()})
+    open_ones = [column for column, value in newest.items() if value is None and not time_forms.settled(types[column])]
+    return _as_allowed(connection, table, forms, open_ones) if open_ones and not table.not_filled else forms
+
+
+def _as_allowed(connection: "Connection", table: Table, forms: TimeForms, columns: Sequence[str]) -> TimeForms:
+    """Return the forms with others in these columns where the table's constraints ask for that, if any will do."""
+    with schema_copy.copied(connection, queries.SCHEMA_OF_GEO) as copy:
+        if copy is None or schema_copy.refusal(copy, table, forms, _TRIED) is None:
+            return forms
+        others = (other for other in _others(forms, columns) if schema_copy.refusal(copy, table, other, _TRIED) is None)
+        return next(others, forms)
+
+
+def _others(forms: TimeForms, columns: Sequence[str]) -> Iterator[TimeForms]:
+    """Give other forms for these columns: the same for all of them, then one for one of them alone."""
+    for these in (columns, *((column,) for column in columns)):
+        for form in time_forms.USUAL:
+            yield forms._replace(**dict.fromkeys(these, form))
 
 
 def _newest(connection: "Connection", table: Table, column: str, declared: str) -> object:

@@ -57,6 +57,7 @@ class Plan:
     inserted: list[Values] = field(default_factory=list)
     updated: defaultdict[tuple[str, ...], list[Values]] = field(default_factory=lambda: defaultdict(list))
     refused: list[str] = field(default_factory=list)  # addresses that would need a new row, where there can be none
+    spared: list[str] = field(default_factory=list)  # whose rows a trigger keeps from being written, without an error
 
     def insert(self, entry: Entry, stamps: Sequence[object]) -> None:
         """Let an entry have a row of its own."""
@@ -78,6 +79,11 @@ class Plan:
         if columns:
             self.updated[columns].append([row.key, *(values.get(name) for name in UPSERT_COLUMNS[1:]), row.held])
 
+    def addresses(self) -> list[str]:
+        """Return whose rows are to be inserted or changed."""
+        rows = [*self.inserted, *(row for rows in self.updated.values() for row in rows)]
+        return [read_address(row[0])[1] for row in rows]
+
     def statements(self) -> list[tuple[str, str, int]]:
         """Return what to execute, its parameter, and how many rows it has to change."""
         of_each = [(self.table.update(columns), rows) for columns, rows in self.updated.items()]
@@ -88,10 +94,10 @@ class Plan:
 
 async def write_slice(
     file: SharedFile, writer: SliceWriter, table: Table, entries: Sequence[Entry], odd: OddKeys, *, forms: TimeForms
-) -> Sequence[str]:
+) -> Plan:
     """Commit one slice: each entry under every key that its address has in the table, else under its own.
 
-    Returns the addresses that have no row and can't be given one.
+    Returns what was planned; its ``refused`` and ``spared`` are the addresses that are not written.
     """
     ips = [entry.ip for entry in entries]
 
@@ -104,10 +110,9 @@ async def write_slice(
             pass
         with contextlib.suppress(ChangedError):
             await writer.write(_changes_all(planned.statements()), rows=len(entries))
-            return planned.refused
+            return planned
     at_once = functools.partial(_at_once, table=table, entries=entries, odd=odd, forms=forms)
-    planned = await writer.write(at_once, rows=len(entries))
-    return planned.refused
+    return await writer.write(at_once, rows=len(entries))
 
 
 def plan(
@@ -150,8 +155,13 @@ def _execute(connection: "Connection", statements: Sequence[tuple[str, str, int]
 
 
 def _at_once(connection: "Connection", table: Table, entries: Sequence[Entry], odd: OddKeys, forms: TimeForms) -> Plan:
-    """Read and write under the lock. A row that is still not changed is one that a trigger of the web app's spares."""
+    """Read and write under the lock. What still is not as planned is what a trigger of the web app's keeps as it is."""
     keys = odd.of(entry.ip for entry in entries)
     planned = leniently(connection, lambda opened: plan(opened, table, entries, keys, forms=forms))
-    _execute(connection, planned.statements(), exactly=False)
+    try:
+        _execute(connection, planned.statements(), exactly=True)
+    except ChangedError:
+        _execute(connection, planned.statements(), exactly=False)
+        rest = leniently(connection, lambda opened: plan(opened, table, entries, keys, forms=forms))
+        planned.spared += rest.addresses()
     return planned

@@ -3,16 +3,18 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from bangeod.errors import StoreError
-from bangeod.store import children, faults, glance, queries
+from bangeod.store import children, faults, glance, parents, queries
 from bangeod.store.children import ForeignKey
 from bangeod.store.columns import Table, UnfitError
 from bangeod.store.engine import engine
 from bangeod.store.geo_rows import without_country
+from bangeod.store.parents import Lacking
 from bangeod.store.sqlite import look_at_tables
 from bangeod.store.time_trial import RefusedTime, refusals
 from bangeod.store.trial import Refusal, what_is_refused
@@ -34,7 +36,10 @@ NO_LIMIT: Final = -1
 
 
 class Times(NamedTuple):
-    """What the column holds that decides on the age of a table's rows. NULL is no value: "never", or not known yet."""
+    """What a column of times holds: the one that decides on the age of a table's rows, or that bangeod writes as well.
+
+    NULL is no value: "never", or not known yet.
+    """
 
     table: str
     column: str
@@ -60,6 +65,7 @@ class Look(NamedTuple):
     refused_times: Sequence[RefusedTime] = ()  # of those that are written
     refusals: Sequence[Refusal] = ()  # what else geo_cache would not take of what bangeod writes
     without_index: Sequence[ForeignKey] = ()  # that a deletion has to look at
+    lacking: Sequence[Lacking] = ()  # tables that geo_cache refers to
 
 
 class UnworkableError(UnfitError):
@@ -114,6 +120,7 @@ def _look(wish: Wish, parameters: str) -> Look:
         geo = tables["geo_cache"]
         look = Look(mode, tables, without_index=children.without_index(connection))
         if isinstance(geo, Table):
+            look = look._replace(lacking=parents.lacking(connection))
             look = look._replace(refused_times=refusals(connection, geo, int(wish.now)))
             if not look.refused_times:  # else that is why no row is taken
                 look = look._replace(refusals=what_is_refused(connection, geo))
@@ -129,7 +136,8 @@ def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: boo
         deadline = time.monotonic() + wish.census_seconds if may_count else None
         (rows,) = _count(connection, table.sql(queries.COUNT), {}, deadline) or (None,)
         seen = _times(connection, table, wish.now, deadline)
-        look = look._replace(times=(*look.times, seen)) if seen else look
+        also = _times(connection, replace(table, time="cached_at"), wish.now, deadline) if _has_other(table) else None
+        look = look._replace(times=(*look.times, *(times for times in (seen, also) if times)))
         newest, passed = (seen.newest, seen.passed) if seen and seen.of_all else (None, None)
         if name == "geo_cache":
             unresolved = _timed(connection, partial(without_country, connection, table), deadline)
@@ -137,6 +145,11 @@ def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: boo
         else:
             look = look._replace(sessions=rows, expired=passed)
     return look
+
+
+def _has_other(table: Table) -> bool:
+    """Say whether there is a time that bangeod writes and that no row's age depends on."""
+    return table.time == "last_seen" and "cached_at" in table.written
 
 
 def _times(connection: "Connection", table: Table, now: float, deadline: float | None) -> Times | None:

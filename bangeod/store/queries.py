@@ -73,6 +73,15 @@ FOREIGN_KEYS_OF_ALL = (
     " FROM sqlite_schema AS child, pragma_foreign_key_list(child.name) AS fk"
     " WHERE child.type = 'table' ORDER BY child.name, fk.id, fk.seq"
 )
+# The parent's column may be left out: then it is its primary key (sqlite.org/foreignkeys.html, 3).
+PARENTS_OF_COUNTRY = (
+    'SELECT fk."table", coalesce(fk."to", (SELECT name FROM pragma_table_info(fk."table") WHERE pk = 1))'
+    " FROM pragma_foreign_key_list('geo_cache') AS fk WHERE lower(fk.\"from\") = 'country_code'"
+)
+MISSING_IN_PARENT = (
+    "SELECT count(*), min(value) FROM json_each(:values) WHERE NOT EXISTS"
+    " (SELECT 1 FROM {parent} WHERE {parent}.{column} = value)"
+)
 PLAN_OF_CHILD = "EXPLAIN QUERY PLAN SELECT 1 FROM {child} WHERE {where}"
 EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
 # The limit, which may be none (-1), keeps SQLite from merging the inner statement and so working each time out anew.

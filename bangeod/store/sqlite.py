@@ -126,17 +126,22 @@ class SqliteStore:
         forms = await self._file.read(functools.partial(self._form_watch.look, table=table))
         start = 0
         refused: set[str] = set()
+        spared: set[str] = set()
         try:
             while start < len(entries):
                 chunk = entries[start : start + writer.size]
                 start += len(chunk)
-                without = await write_slice(self._file, writer, table, chunk, self._odd_keys, forms=forms)
-                refused.update(without)
-                yield [entry for entry in chunk if entry.ip not in refused] if without else chunk
+                planned = await write_slice(self._file, writer, table, chunk, self._odd_keys, forms=forms)
+                refused.update(planned.refused)
+                spared.update(planned.spared)
+                without = {*planned.refused, *planned.spared}
+                yield [entry for entry in chunk if entry.ip not in without] if without else chunk
         finally:
             await self._gate.finish()
         if refused:
-            raise faults.no_new_rows(self._file.path, table.not_filled, table.needs_country, refused)
+            raise faults.no_new_rows(self._file.path, table.not_filled, table.needs_country, refused | spared)
+        if spared:
+            raise faults.spared(self._file.path, spared)
 
     async def delete_stale(
         self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0

@@ -48,6 +48,19 @@ class TimeForm:
 
 DEFAULT: Final = TimeForm()  # YYYY-MM-DDTHH:MM:SSZ
 SECONDS: Final = TimeForm(Kind.INTEGER)
+# What is tried where nothing but a constraint says which one it is, the commonest first.
+USUAL: Final = (
+    DEFAULT,
+    *(
+        TimeForm(Kind.DATE, separator, fraction, ending)
+        for fraction in (0, 6, 3)
+        for ending in ("", "+00:00", "Z")
+        for separator in (" ", "T")
+    ),
+    SECONDS,
+    TimeForm(Kind.REAL),
+    TimeForm(Kind.DIGITS),
+)
 
 
 class TimeForms(NamedTuple):

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bangeod.store import form_watch, queries
+from bangeod.store import form_watch, queries, schema_copy
 from bangeod.store.children import quoted
 from bangeod.store.columns import Table
 from bangeod.store.engine import engine
 from bangeod.store.time_forms import TimeForms
-from bangeod.store.trial import copy_of
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -29,7 +28,7 @@ def refusals(connection: "Connection", table: Table, now: int) -> list[RefusedTi
     """
     forms = form_watch.look_up(connection, table)
     found = []
-    with copy_of(connection, queries.SCHEMA_OF_GEO) as memory:
+    with schema_copy.copied(connection, queries.SCHEMA_OF_GEO) as memory:
         if memory is None or not _has_row(connection, memory, table):
             return []
         for column in TimeForms._fields:

@@ -1,16 +1,14 @@
 """Trying on an empty copy in memory whether a table takes what bangeod writes; the database itself is not touched."""
 
-import contextlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.geo.model import Entry, Geo
-from bangeod.store import form_watch, geo_writing, queries
+from bangeod.store import form_watch, queries, schema_copy
 from bangeod.store.engine import engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from sqlite3 import Connection
 
     from bangeod.store.columns import Table
@@ -55,7 +53,7 @@ def what_is_refused(connection: "Connection", table: "Table") -> list[Refusal]:
         return []
     table = replace(table, needs_country="")  # what is known to be refused is not tried otherwise
     forms = form_watch.look_up(connection, table)
-    with copy_of(connection, queries.WHOLE_SCHEMA) as copy:
+    with schema_copy.copied(connection, queries.WHOLE_SCHEMA) as copy:
         if copy is None:
             return []
         tried = {what: _try(copy, table, forms, what, entry) for what, entry in _NEW.items()}
@@ -70,36 +68,16 @@ def needs_country(connection: "Connection", table: "Table") -> str:
     if table.not_filled:
         return ""
     forms = form_watch.look_up(connection, table)
-    with copy_of(connection, queries.SCHEMA_OF_GEO) as copy:
+    with schema_copy.copied(connection, queries.SCHEMA_OF_GEO) as copy:
         if copy is None or _try(copy, table, forms, "", _WITH_COUNTRY):
             return ""
         refusal = _try(copy, table, forms, "", _WITHOUT)
     return refusal.problem if refusal else ""
 
 
-@contextlib.contextmanager
-def copy_of(connection: "Connection", schema: str) -> "Iterator[Connection | None]":
-    """Give an empty copy of what ``schema``, a query, tells; None where geo_cache can't be made there.
-
-    It may need a collation or a function of the web app's.
-    """
-    encoding = connection.execute(queries.ENCODING).fetchone()[0]
-    statements = [sql for (sql,) in connection.execute(schema)]
-    with contextlib.closing(engine.connect(":memory:", isolation_level=None)) as copy:
-        copy.execute(queries.SET_ENCODING.format(encoding=encoding))
-        for statement in statements:
-            with contextlib.suppress(engine.Error):  # a virtual table, say
-                copy.execute(statement)
-        has_table = copy.execute(queries.KIND_OF_TABLE, ("geo_cache",)).fetchone()
-        yield copy if has_table else None
-
-
 def _try(copy: "Connection", table: "Table", forms: "TimeForms", what: str, entry: Entry) -> Refusal | None:
-    try:
-        plan = geo_writing.plan(copy, table, [entry], (), forms=forms)
-        for statement, rows, _ in plan.statements():
-            copy.execute(statement, {"rows": rows})
-    except engine.Error as error:
-        by_trigger = isinstance(error, engine.IntegrityError) and not _OF_CONSTRAINTS.match(str(error))
-        return Refusal(what, str(error), by_trigger)
-    return None
+    error = schema_copy.refusal(copy, table, forms, entry)
+    if error is None:
+        return None
+    by_trigger = isinstance(error, engine.IntegrityError) and not _OF_CONSTRAINTS.match(str(error))
+    return Refusal(what, str(error), by_trigger)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bangeod.geo import countries
 from bangeod.service.checkup import database
 from bangeod.store.engine import engine
 from bangeod.store.schema import GEO_CACHE
@@ -220,6 +221,24 @@ def test_following_the_advice_makes_the_index(place: Installation) -> None:
     mend = only(check(place, status=GOOD), "schema", "warning")["mend"]
     _, path, statement = shlex.split(mend, comments=True)
     sql(statement)(Path(path))
+    assert wrong(check(place, status=GOOD)) == []
+
+
+COUNTRY_OF = GEO_CACHE.replace("country_code TEXT", "country_code TEXT REFERENCES {}")
+
+
+@pytest.mark.parametrize("reference", ["lands", "Lands (code)"])
+def test_a_table_of_countries_that_lacks_some_is_named(place: Installation, reference: str) -> None:
+    lands = 'CREATE TABLE lands (name TEXT, "code" TEXT PRIMARY KEY)'
+    sql("DROP TABLE geo_cache", lands, COUNTRY_OF.format(reference))(place.database)
+    finding = only(check(place, status=BAD), "schema")
+    assert "by country_code to table" in finding["problem"]
+    assert "which has 250 of 250 countries not (AD, for example)" in finding["problem"]
+    every = ", ".join(f"('{code}')" for code in countries.codes() if code != "XK")
+    sql(f"INSERT INTO lands (code) VALUES {every}")(place.database)
+    finding = only(check(place, status=GOOD), "schema", "warning")
+    assert "which has 1 of 250 countries not (XK, for example)" in finding["problem"]
+    sql("INSERT INTO lands (code) VALUES ('XK')")(place.database)
     assert wrong(check(place, status=GOOD)) == []
 
 

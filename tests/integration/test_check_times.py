@@ -71,6 +71,18 @@ def test_times_of_addresses_are_judged_as_well(place: Installation) -> None:
     assert "column last_seen of table geo_cache holds nothing that is a time" in finding["problem"]
 
 
+def test_a_time_that_no_age_depends_on_is_judged_where_none_of_it_can_be_read(place: Installation) -> None:
+    seen(place, [text(), text()])
+    with place.connection() as web_app:
+        web_app.execute("UPDATE geo_cache SET cached_at = '1795305600000'")
+    finding = only(check(place, status=BAD), "schema")
+    assert "column cached_at of table geo_cache holds nothing that is a time" in finding["problem"]
+    assert "milliseconds: what bangeod writes there compares with none of it" in finding["problem"]
+    with place.connection() as web_app:
+        web_app.execute("UPDATE geo_cache SET cached_at = ? WHERE ip = '8.8.0.1'", (text(),))
+    assert of_schema(wrong(check(place, status=GOOD))) == []
+
+
 def test_some_values_that_are_no_times_are_a_warning_with_their_number(place: Installation) -> None:
     expiring(place, [text(timedelta(days=1)), "never", "", text(timedelta(days=2))])
     finding = only(check(place, status=GOOD), "schema", "warning")
@@ -152,6 +164,13 @@ def test_a_time_that_sqlite_works_out_is_not_tried(place: Installation, kind: st
     with place.connection() as web_app:
         web_app.execute("INSERT INTO geo_cache (ip, cached_at) VALUES ('8.8.8.8', ?)", (text(),))
     assert not wrong(check(place, status=GOOD))
+
+
+def test_such_a_column_is_a_fault_where_others_may_not_be_null(place: Installation) -> None:
+    table = schema.GEO_CACHE.replace("last_seen TEXT", "last_seen BLOB").replace("org TEXT", "org TEXT NOT NULL")
+    make_anew(place, table + " STRICT", schema.SESSIONS)
+    finding = only(check(place, status=BAD), "schema")
+    assert "cannot store TEXT value in BLOB column geo_cache.last_seen" in finding["problem"]
 
 
 @pytest.mark.parametrize(

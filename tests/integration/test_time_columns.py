@@ -134,6 +134,32 @@ async def test_rows_that_bangeod_wrote_are_deleted_when_they_are_stale(
         assert deleted == (["8.8.8.8"], 0, None)
 
 
+@pytest.mark.parametrize(
+    ("check", "written"),
+    [
+        ("typeof({c}) = 'integer'", NOW),
+        ("typeof({c}) = 'real'", float(NOW)),
+        ("{c} GLOB '????-??-?? *'", "2026-11-22 00:00:00"),
+        ("{c} GLOB '*.[0-9][0-9][0-9][0-9][0-9][0-9]'", "2026-11-22 00:00:00.000000"),
+        ("{c} LIKE '%+00:00'", "2026-11-22 00:00:00+00:00"),
+        ("{c} LIKE '2%'", NOW_TEXT),
+    ],
+)
+@pytest.mark.parametrize("columns", [("last_seen",), ("cached_at", "last_seen")])
+async def test_the_first_row_has_a_time_that_the_constraints_allow(
+    path: Path, check: str, written: object, columns: tuple[str, ...]
+) -> None:
+    constraints = "".join(f", CHECK ({check.format(c=column)})" for column in columns)
+    with closing(engine.connect(path, isolation_level=None)) as web_app:
+        untyped = schema.GEO_CACHE.replace("_at TEXT", "_at").replace("last_seen TEXT", "last_seen")
+        web_app.execute(untyped.rstrip().removesuffix(")") + constraints + ")")
+        web_app.execute(schema.SESSIONS)
+        async with store_over(path) as store:
+            await write_all(store, [entry("8.8.8.8", "US")])
+        assert stored(web_app)[0] == written
+        assert type(stored(web_app)[0]) is type(written)
+
+
 # --- where the form is looked for ---
 
 

@@ -171,6 +171,12 @@ async def test_a_generated_column_is_not_written(connection: "Connection", path:
     assert (row["org"], row["asn"]) == ("8.8.8.8", "AS64500")
 
 
+def test_a_column_for_addresses_that_takes_no_text_is_named(connection: "Connection") -> None:
+    connection.execute("CREATE TABLE geo_cache (ip BLOB PRIMARY KEY, country_code TEXT) STRICT")
+    with pytest.raises(UnfitError, match="column ip of table geo_cache takes bytes alone"):
+        look(connection, "geo_cache")
+
+
 def test_a_key_of_several_columns_is_paged_by_rowid(connection: "Connection") -> None:
     connection.execute("CREATE TABLE sessions (a TEXT, b TEXT, expires_at TEXT, PRIMARY KEY (a, b))")
     assert look(connection, "sessions").key == "rowid"

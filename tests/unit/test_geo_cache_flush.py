@@ -293,6 +293,15 @@ async def test_a_table_that_refuses_everything_is_an_error_after_some_rows() -> 
     assert store.attempts < 4 * MOST_REFUSED
 
 
+async def test_rows_that_a_table_refuses_do_not_end_a_flush_that_writes_more_of_them() -> None:
+    ips = [f"8.8.{i // 100}.{i % 100}" for i in range(300)]
+    store = RefusingStore(ips[2::3])
+    world = World(store)
+    await fill(world, ips)
+    assert await world.cache.flush_dirty() == 200
+    assert world.cache.dirty == world.cache.refused == 100
+
+
 async def test_many_addresses_that_begin_alike_are_sorted_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dirty, "SORTED_AT_ONCE", 10)
     longest = 0

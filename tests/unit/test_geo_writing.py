@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from bangeod.clock import SystemClock, to_text
+from bangeod.errors import StoreRefusedError
 from bangeod.geo.model import Entry, Geo
 from bangeod.store.columns import Table
 from bangeod.store.engine import engine
@@ -17,6 +18,7 @@ from bangeod.store.schema import GEO_CACHE, SESSIONS
 from bangeod.store.slices import SliceWriter
 from bangeod.store.sqlite import SqliteStore
 from bangeod.store.time_forms import TimeForms
+from tests.contract.values import write_all
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -69,7 +71,7 @@ async def write(store: SqliteStore, meddle: Callable[[int], None]) -> int:
     table = store._tables["geo_cache"]
     assert isinstance(table, Table)
     odd = OddKeys(SystemClock().monotonic)
-    assert await write_slice(store._file, writer, table, ENTRIES, odd, forms=TimeForms()) == []
+    assert not (await write_slice(store._file, writer, table, ENTRIES, odd, forms=TimeForms())).refused
     return writer.times
 
 
@@ -123,8 +125,22 @@ async def test_a_row_that_is_changed_all_the_time_is_written_all_the_same(
 async def test_a_row_that_a_trigger_spares_stops_no_other(web_app: "Connection", store: SqliteStore) -> None:
     web_app.execute("INSERT INTO geo_cache (ip) VALUES ('8.8.8.8')")
     web_app.execute("CREATE TRIGGER t BEFORE UPDATE ON geo_cache BEGIN SELECT RAISE(IGNORE); END")
-    await write(store, lambda _times: None)
+    with pytest.raises(StoreRefusedError, match="a trigger of the database's keeps rows") as refusal:
+        await write_all(store, ENTRIES)
+    assert refusal.value.ips == {"8.8.8.8"}
     assert countries(web_app) == {"8.8.8.8": None, "9.9.9.9": "CH"}
+
+
+async def test_a_new_row_that_a_trigger_drops_is_not_taken_for_written(
+    web_app: "Connection", store: SqliteStore
+) -> None:
+    web_app.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON geo_cache WHEN new.ip = '8.8.8.8' BEGIN SELECT RAISE(IGNORE); END"
+    )
+    with pytest.raises(StoreRefusedError) as refusal:
+        await write_all(store, ENTRIES)
+    assert refusal.value.ips == {"8.8.8.8"}
+    assert countries(web_app) == {"9.9.9.9": "CH"}
 
 
 async def test_only_the_columns_that_change_are_set(web_app: "Connection", store: SqliteStore) -> None:

@@ -17,6 +17,7 @@ from bangeod.store.children import quoted as in_sql
 from bangeod.store.columns import GEO_COLUMNS, Table, UnfitError
 from bangeod.store.engine import IS_SAFE, engine
 from bangeod.store.inspection import SAMPLE, WAL, Look, Times, UnworkableError, inspect
+from bangeod.store.parents import Lacking
 from bangeod.store.time_trial import RefusedTime
 
 DATABASE: Final = "database"
@@ -81,7 +82,8 @@ def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterato
     for name, table in look.tables.items():
         yield from _unfit(path, name, table) if isinstance(table, UnfitError) else _fit(path, table, look)
     for seen in look.times:
-        yield from _readable(path, seen)
+        table = look.tables[seen.table]
+        yield from _readable(path, seen, ages=isinstance(table, Table) and seen.column == table.time)
     for refusal in look.refused_times:
         yield _refused(path, refusal)
     yield from _slow_children(path, look)
@@ -115,6 +117,8 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
     if table.name != "geo_cache":
         return
     yield from _refusals(path, table, look)
+    for parent in look.lacking:
+        yield _lacking(path, parent)
     missing = [column for column in GEO_COLUMNS if column not in table.columns]
     if missing:
         problem = f"table geo_cache has no column {' and no column '.join(missing)}: that is not stored"
@@ -147,6 +151,15 @@ def _refusals(path: Path, table: Table, look: Look) -> Iterator[Finding]:
             yield fault(SCHEMA, path, problem, advice)
 
 
+def _lacking(path: Path, table: Lacking) -> Finding:
+    problem = (
+        f"table geo_cache refers by {table.column} to table {table.parent}, which has {table.missing} of "
+        f"{table.values} countries not ({table.example}, for example): no row of an address there is stored"
+    )
+    advice = f"let the web app fill table {table.parent}, or declare {table.column} without the foreign key"
+    return (fault if table.missing == table.values else warning)(SCHEMA, path, problem, advice)
+
+
 def _census(name: str, look: Look) -> str:
     if name == "geo_cache" and look.rows is not None:
         without = f", {look.unresolved:,} without a country" if look.unresolved is not None else ""
@@ -160,8 +173,11 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _readable(path: Path, seen: Times) -> Iterator[Finding]:
-    """Judge the values that say how old rows are: a row whose time can't be read stays for ever."""
+def _readable(path: Path, seen: Times, *, ages: bool) -> Iterator[Finding]:
+    """Judge the values that say how old rows are: a row whose time can't be read stays for ever.
+
+    Where ``ages`` is not so, they don't say that; but the web app can't compare what bangeod writes with any of them.
+    """
     if not seen.unreadable:
         return
     guess = times.may_be(seen.example)
@@ -169,7 +185,10 @@ def _readable(path: Path, seen: Times) -> Iterator[Finding]:
     where = f"column {seen.column} of table {seen.table}" + ("" if seen.of_all else f", in its last {SAMPLE:,} rows,")
     advice = "let the web app store times in UTC, as YYYY-MM-DDTHH:MM:SSZ or as seconds since 1970"
     if seen.unreadable == seen.values:
-        yield fault(SCHEMA, path, f"{where} holds nothing that is a time, {example}: no row is ever deleted", advice)
+        so = "no row is ever deleted" if ages else "what bangeod writes there compares with none of it"
+        yield fault(SCHEMA, path, f"{where} holds nothing that is a time, {example}: {so}", advice)
+        return
+    if not ages:
         return
     problem = (
         f"{where} holds {seen.unreadable:,} of {seen.values:,} values that are no times, {example}: such rows stay"
