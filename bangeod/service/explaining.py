@@ -14,7 +14,7 @@ from bangeod.errors import StoreError
 from bangeod.geo import addresses
 from bangeod.geo.addresses import Kind
 from bangeod.geo.answering import DATABASE_SECONDS
-from bangeod.geo.model import UNKNOWN, Geo, Origin, Row, Status
+from bangeod.geo.model import UNKNOWN, Geo, Origin, Row, Status, merge
 from bangeod.geo.sources.mmdb_file import MmdbSource
 from bangeod.geo.sources.mmdb_slot import FileState
 from bangeod.geo.sources.plain import plain
@@ -66,8 +66,11 @@ def _explain(core: Core, asked: str, ip: str, row: Row | None, problem: str | No
         geo, origin = held, Origin.MEMORY
     elif row is not None and row.geo.country_code is not None:
         geo, origin = row.geo, Origin.DATABASE
-    elif found is not None:
-        geo, origin = found.geo, found.origin
+    else:
+        # As a lookup does: what memory and the row know of it, if not its country, fills in what the sources leave.
+        known = merge(held or UNKNOWN, UNKNOWN if row is None else row.geo)
+        geo = known if found is None else merge(found.geo, known)
+        origin = found.origin if found is not None and found.resolved else None
     said = [_memory(held), _database(row, problem), *_files(core, ip), _embedded(core, ip)]
     said.append(_ip_api(core, answered=geo.country_code is not None))
     return Explanation(
@@ -82,11 +85,15 @@ def _explain(core: Core, asked: str, ip: str, row: Row | None, problem: str | No
 
 
 def _decided(geo: Geo, origin: Origin | None, said: Sequence[Said]) -> Iterator[tuple[str, str]]:
-    """Say of each field of the answer which source it is from: the first of those asked that says so."""
-    cached = origin in {Origin.MEMORY, Origin.DATABASE}
-    asked = [
-        each for each in said if each.says is not None and (each.source is origin if cached else not _is_row(each))
-    ]
+    """Say of each field of the answer which source it is from: the first of those asked that says so.
+
+    Memory and row come first where they have a country, and last where they have not.
+    """
+    saying = [each for each in said if each.says is not None]
+    if origin in {Origin.MEMORY, Origin.DATABASE}:
+        asked = [each for each in saying if each.source is origin]
+    else:
+        asked = sorted(saying, key=_is_row)
     for field, value in geo._asdict().items():
         key = "country_code" if field == "country_name" else field  # code and name come together
         first = next((each for each in asked if getattr(each.says, key) == getattr(geo, key)), None)
@@ -131,7 +138,7 @@ def _file(state: FileState, source: MmdbSource | None, ip: str, carried: str | N
         status=state.status.value,
         database_type=state.database_type,
         build_time=None if state.build_epoch is None else to_text(state.build_epoch),
-        asked=carried,
+        asked=None if source is None else carried,
     )
     said = Said(source=Origin.MMDB, note=state.problem, file=file)
     if source is None:
@@ -160,11 +167,18 @@ def _embedded(core: Core, ip: str) -> Said:
     embedded = core.sources.embedded
     said = Said(source=Origin.EMBEDDED)
     if not embedded.in_force:
-        said.note = "not in force: " + ("an MMDB is in use" if embedded.enabled else "off, or ip-api is on")
+        said.note = f"not in force: {_better(core)}"
         return said
     said.says = place_of(embedded.find(ip))
     said.note = "in force" if said.says else "in force, and does not know it"
     return said
+
+
+def _better(core: Core) -> str:
+    """Say why the embedded default does not answer."""
+    if core.sources.embedded.enabled:
+        return "an MMDB that is in use has countries of IPv4"
+    return "off in the config" if core.sources.ip_api is None else "ip-api is on"
 
 
 def _ip_api(core: Core, *, answered: bool) -> Said:
