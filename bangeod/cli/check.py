@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 
+from bangeod.cli import documents
 from bangeod.cli.options import config_option
 from bangeod.config import find_file, load
 from bangeod.errors import ConfigError
@@ -46,7 +46,7 @@ def check(config: str | None, as_json: bool, user: str | None) -> None:
     else:
         findings = checkup(settings, file, who, time.time(), service)
         status = int(any(finding.level is Level.FAULT for finding in findings))
-    click.echo(msgspec.json.encode(findings).decode() if as_json else _as_text(findings))
+    click.echo(documents.as_json(findings) if as_json else _as_text(findings))
     raise click.exceptions.Exit(status)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from bangeod.api.explanations import Explanation, MmdbRecord, Place, Said
+from bangeod.cli import documents
 from bangeod.cli.tables import printable
 from bangeod.geo.model import Origin
 
@@ -22,12 +23,12 @@ ModelOf = Callable[[Explanation, Said], Model | None]
 
 def as_json(explanations: Sequence[Explanation], model_of: ModelOf) -> str:
     """Return everything, with the records of MaxMind's files typed beside them as they are."""
-    documents = msgspec.to_builtins(list(explanations))
-    for explanation, document in zip(explanations, documents, strict=True):
+    built = msgspec.to_builtins(list(explanations))
+    for explanation, document in zip(explanations, built, strict=True):
         for said, shown in zip(explanation.sources, document["sources"], strict=True):
             if said.file is not None:
                 shown["file"]["model"] = model_of(explanation, said)
-    return msgspec.json.encode(documents).decode()
+    return documents.as_json(built)
 
 
 def as_text(explanations: Sequence[Explanation], model_of: ModelOf) -> str:

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from bangeod.api.messages import JobReport, report_of
-from bangeod.cli import oneshot
+from bangeod.cli import documents, oneshot
 from bangeod.cli.link import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
@@ -46,7 +46,7 @@ def list_jobs(config: str | None, as_json: bool) -> None:
             }
         )
     if as_json:
-        click.echo(msgspec.json.encode(rows).decode())
+        click.echo(documents.as_json(rows))
         return
     shown = [
         [
@@ -76,7 +76,7 @@ def run_job(job_id: str, dry_run: bool, as_json: bool, config: str | None) -> No
     settings = load_settings(config)
     told = through_daemon(settings, lambda client: client.run_job(job_id, dry_run=dry_run))
     report = _run_here(settings, JobId(job_id), dry_run=dry_run) if told is None else msgspec.convert(told, JobReport)
-    click.echo(msgspec.json.encode(report).decode() if as_json else _as_text(report))
+    click.echo(documents.as_json(report) if as_json else _as_text(report))
     sys.exit(0 if report.problem is None else 1)
 
 

@@ -3,9 +3,8 @@
 from typing import Final
 
 import click
-import msgspec
 
-from bangeod.cli import explanation, oneshot
+from bangeod.cli import documents, explanation, oneshot
 from bangeod.cli.link import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
@@ -61,7 +60,7 @@ def _geo(core: Core, answer: Answer) -> Geo:
 
 
 def _as_json(entries: list[Entry]) -> str:
-    return msgspec.json.encode(entries).decode()
+    return documents.as_json(entries)
 
 
 def _as_text(entries: list[Entry]) -> str:

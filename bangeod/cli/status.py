@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from bangeod.api.state import State
-from bangeod.cli import screen
+from bangeod.cli import documents, screen
 from bangeod.cli.link import from_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.config import Settings
@@ -49,13 +49,13 @@ def _watch(settings: Settings, shown: str, *, as_json: bool) -> None:
         try:
             shown = _shown(settings, as_json=as_json)
         except NoDaemonError as error:
-            shown = msgspec.json.encode({"problem": str(error)}).decode() if as_json else str(error)
+            shown = documents.as_json({"problem": str(error)}) if as_json else str(error)
 
 
 def _shown(settings: Settings, *, as_json: bool) -> str:
     found = _ask(settings)
     if as_json:
-        return msgspec.json.encode(found).decode()
+        return documents.as_json(found)
     try:
         state = msgspec.convert(found, State)
     except msgspec.ValidationError as error:

@@ -134,7 +134,7 @@ def _file(state: FileState, source: MmdbSource | None, ip: str, carried: str | N
         status=state.status.value,
         database_type=state.database_type,
         build_time=None if state.build_epoch is None else to_text(state.build_epoch),
-        asked=carried,
+        asked=None if source is None else carried,
     )
     said = Said(source=Origin.MMDB, note=state.problem, file=file)
     if source is None:

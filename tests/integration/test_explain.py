@@ -106,6 +106,26 @@ def test_what_the_database_has_is_the_answer(place: Installation, files: list[Pa
     assert by_source(explanation)["database"]["note"] == f"last seen {LONG_AGO}"
 
 
+@pytest.mark.parametrize("daemon", [True, False], ids=["with a daemon", "without"])
+def test_the_answer_is_that_of_a_lookup_where_a_row_has_an_as_and_no_country(
+    start: Start, place: Installation, daemon: bool
+) -> None:
+    file = str(write_mmdb(place.home / "country.mmdb", {"8.8.8.0/24": {"country_code": "DE"}}))
+    place.configure({"geo.mmdb": [file], "geo.embedded": False})
+    place.execute("INSERT INTO geo_cache (ip, asn, org) VALUES ('8.8.8.8', 'AS15169', 'Google')")
+    place.execute("INSERT INTO geo_cache (ip, asn, org) VALUES ('9.9.9.9', 'AS19281', 'Quad9')")
+    if daemon:
+        start(API, every("1h"))
+    found, partly = explained(place, IP, OTHER)
+    row = "memory" if daemon else "database"
+    assert (found["origin"], found["answer"]["country_code"]) == ("mmdb", "DE")
+    assert found["decided_by"] == {"country_code": file, "country_name": file, "asn": row, "org": row}
+    assert (partly["status"], partly["origin"], partly["decided_by"]) == ("unresolved", None, {"asn": row, "org": row})
+    looked_up = json.loads(bangeod("lookup", IP, OTHER, "--json", "--config", str(place.config)).stdout)
+    keys = ("country_code", "country_name", "asn", "org")
+    assert [{key: entry[key] for key in keys} for entry in looked_up] == [found["answer"], partly["answer"]]
+
+
 def test_what_is_no_routable_address_has_no_sources(place: Installation) -> None:
     answers = explained(place, "10.0.0.1", "no address")
     assert [(each["status"], each["sources"]) for each in answers] == [("private", []), ("invalid", [])]
@@ -182,6 +202,11 @@ def test_the_sources_are_asked_for_the_ipv4_address_that_another_carries(place: 
     for explanation in explained(place, *carriers.values()):
         assert explanation["answer"]["country_code"] == "US"
         assert by_source(explanation)["embedded"]["note"] == "in force; asked for 8.8.8.8, which the address carries"
+
+
+def test_a_file_that_is_not_there_was_asked_for_nothing(place: Installation, files: list[Path]) -> None:
+    [explanation] = explained(place, "2002:808:808::1")
+    assert explanation["sources"][5]["file"]["asked"] is None
 
 
 def test_of_an_address_that_carries_another_that_one_is_asked_for(place: Installation, files: list[Path]) -> None:

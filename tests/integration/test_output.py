@@ -1,5 +1,6 @@
 """Results that can't be written, and messages that can't: whatever the command, never a traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from bangeod.cli import COMMANDS, cli
 from bangeod.cli.streams import guard
 from bangeod.errors import OutputError
-from tests.daemon_process import environment
+from tests.daemon_process import bangeod, environment
 from tests.feed import DEADLINE
 from tests.installation import Installation, text
 from tests.integration.conftest import Start
@@ -198,3 +199,17 @@ def test_a_failure_is_raised_once(monkeypatch: pytest.MonkeyPatch) -> None:
             print("first", flush=True)
         print("second", flush=True)
         print("third", file=sys.stderr)
+
+
+@pytest.mark.parametrize("command", [("lookup",), ("lookup", "--cached-only"), ("lookup", "--explain")])
+def test_a_lookup_of_what_is_no_utf_8_has_a_result(place: Installation, command: tuple[str, ...]) -> None:
+    done = bangeod(*command, "--json", os.fsdecode(b"8.8.8.8\xe4"), "--config", str(place.config))
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert [(each["ip"], each["status"]) for each in json.loads(done.stdout)] == [("8.8.8.8?", "invalid")]
+
+
+def test_a_check_of_a_config_whose_path_is_no_utf_8_has_a_result(place: Installation) -> None:
+    config = place.home / os.fsdecode(b"\xe4.toml")
+    config.write_bytes(place.config.read_bytes())
+    done = bangeod("check", "--json", "--config", str(config))
+    assert f"{place.home}/?.toml" in {finding["where"] for finding in json.loads(done.stdout)}, done.stderr

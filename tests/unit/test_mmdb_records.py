@@ -63,6 +63,11 @@ DE = {"geoname_id": 2921044, "iso_code": "DE", "names": {"de": "Deutschland", "e
             id="the country of an AS, under another key",
         ),
         pytest.param(
+            {"asn": "AS13335", "country": "US", "domain": "cloudflare.com", "route": "1.0.0.0/24"},
+            Geo(asn="AS13335"),
+            id="the country of an AS without a name",
+        ),
+        pytest.param(
             {"asn": "AS1", "country": US, "name": "A"}, Geo("US", "United States", "AS1", "A"), id="nested beside an AS"
         ),
         pytest.param({"country_code": "gb"}, Geo("GB", countries.name("GB")), id="lower case"),
@@ -133,6 +138,7 @@ KEYS = st.sampled_from(
         "mcc",
         "name",
         "rir",
+        "route",
         "AutonomousSystemNumber",
         "AutonomousSystemOrganization",
     ]

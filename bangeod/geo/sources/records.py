@@ -31,7 +31,8 @@ IPinfo country (free)              2026-08-04  ``country`` (the code), ``country
 IPinfo country ASN (free)          2026-08-04  as country; ``asn`` (``AS15169``) and ``as_name``, empty if unknown
 IPinfo Lite, Core, Plus            2026-08-04  ``country_code``, ``country`` (the name), ``asn``, ``as_name``
 IPinfo ASN (free)                  2026-08-04  ``asn``, ``name`` (the organisation)
-IPinfo ASN                         2026-08-04  as free; not ``country``, where the AS is registered
+IPinfo ASN                         2026-08-04  as free; not ``country``, where the AS is registered:
+                                               ``route`` tells it from others as well, where a name is missing
 IPinfo carrier                     2026-07-29  ``cc``, ``carrier``: taken as the organisation, as an ISP is
 IPinfo carrier, newer form         2026-07-29  ``country`` (the code), ``name``: beside ``mcc`` it is the carrier
 IPinfo location                    2026-08-04  ``country`` (the code); the extended form has ``country_name``
@@ -64,7 +65,8 @@ _NESTED_COUNTRIES: Final = ("country", "registered_country", "represented_countr
 _AS_NUMBERS: Final = ("autonomous_system_number", "asn")
 _AS_NAMES: Final = ("autonomous_system_organization", "as_name", "as_org", "org", "organization", "isp", "carrier")
 _CARRIER: Final = "mcc"  # the mobile country code: what has one names its carrier
-_ABOUT_AN_AS: Final = ("name", "rir")  # what has one of these beside an ``asn`` is about the AS, not its addresses,
+# What has one of these beside an ``asn`` is about the AS, not its addresses,
+_ABOUT_AN_AS: Final = ("name", "rir", "route")
 _ABOUT_ADDRESSES: Final = ("as_name", "country_name")  # unless it has one of these as well
 _CIRCL_NUMBER: Final = "AutonomousSystemNumber"
 _CIRCL_NAME: Final = "AutonomousSystemOrganization"
