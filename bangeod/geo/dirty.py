@@ -69,6 +69,11 @@ class DirtySet:
         problem, advice = refusal.problem, refusal.advice
         self._refusal.tell(problem, ip=entry.ip, problem=problem, advice=advice)
 
+    def tell_of_new_rows(self, rows: int, refusal: StoreRefusedError) -> None:
+        """Say why the table takes no such new rows, however many they are."""
+        problem, advice = refusal.problem, refusal.advice
+        self._new_rows.tell(problem, rows=rows, problem=problem, advice=advice, database=refusal.path)
+
     def tell_the_end(self) -> None:
         """Say that the database refuses none any more, where that is so; all of them were tried."""
         if not self._refused:
@@ -78,11 +83,6 @@ class DirtySet:
     def set_aside(self, now: float) -> int:
         """Return how many are set aside."""
         return sum(until > now for until in self._refused.values())
-
-    def tell(self, refusal: StoreRefusedError, rows: int) -> None:
-        """Say why the table takes no such new rows, however many they are."""
-        problem, advice = refusal.problem, refusal.advice
-        self._new_rows.tell(problem, rows=rows, problem=problem, advice=advice, database=refusal.path)
 
     def entries(self) -> list[Entry]:
         """Return all that waits."""
@@ -111,7 +111,7 @@ async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[
             for entry in part:
                 if entry.ip in refusal.ips:
                     dirty.refused(entry, now + REFUSED_RETRY)
-            dirty.tell(refusal, len(refusal.ips))
+            dirty.tell_of_new_rows(len(refusal.ips), refusal)
         elif refusal is not None:
             rest = part[done:]  # slices come in the order of the entries
             middle = len(rest) // 2

@@ -181,8 +181,13 @@ class MemoryStore:
 
     def _forms(self) -> TimeForms:
         """Return the forms of the newest times; the columns are of no type."""
-        columns = ([row.get(name) for row in self.geo_cache.values()] for name in TimeForms._fields)
+        columns = (self._distinct(name) for name in TimeForms._fields)
         return TimeForms(*(time_forms.choose("", time_forms.newest(values)) for values in columns))
+
+    def _distinct(self, column: str) -> Collection[object]:
+        """Return what rows hold in a column, each value of a type once: many have the same time."""
+        values = (row.get(column) for row in self.geo_cache.values())
+        return {(type(value), value): value for value in values}.values()
 
     def _write_one(self, entry: Entry, forms: TimeForms) -> None:
         keys = self._keys_by_address().get(entry.ip)

@@ -156,8 +156,8 @@ class SqliteHarness:
     def put_session(self, expires_at: object) -> int:
         (holder,), values = self._bound((expires_at,))
         statement = f"INSERT INTO sessions (id, expires_at) SELECT coalesce(max(id), 0) + 1, {holder} FROM sessions"
-        self._web_app.execute(statement, values)
-        return max(self.sessions())
+        ((number,),) = self._web_app.execute(f"{statement} RETURNING id", values).fetchall()
+        return int(number)
 
     def hold_back(self, table: str, key: object) -> None:
         for statement in HOLD_BACK:
