@@ -119,7 +119,8 @@ def _run(arguments: tuple[str, ...], go: Connection, output: Path) -> None:
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for number in (1, 2):
         os.dup2(descriptor, number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+    # As Python opens its own: the command puts others in their place, and these must not close the descriptors then.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     go.recv()
     sys.argv = ["bangeod", *arguments]
     main()
