@@ -73,12 +73,12 @@ def test_what_systemd_has_not_read_yet_is_told(place: Service) -> None:
 
 
 def test_a_credential_that_is_not_there_is_found_and_mended(place: Service) -> None:
-    machine, path = place.machine, "/etc/bangeod/no such key"
+    machine, path = place.machine, "/etc/bangeod/no_such_key"  # systemd 257 itself fails where there is a space in it
     place.drop_in(f"LoadCredential=ip_api_key:{path}")
     assert machine.run("systemctl", "start", UNIT, check=False).returncode != 0
     assert any("Protocol error" in entry["MESSAGE"] for entry in place.journal())
     [(problem, mend)] = wrong(place)
-    assert problem.split()[:3] == ["FAULT", "credential", "/etc/bangeod/no"]
+    assert problem.split()[:3] == ["FAULT", "credential", f"{path}:"]
     assert f"LoadCredential=ip_api_key in {RUNTIME_DROP_INS}/test.conf" in problem
     machine.run("sh", "-ec", mend, given="secret")
     assert wrong(place) == []
