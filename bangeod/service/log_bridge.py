@@ -36,7 +36,9 @@ def _bridge_logging(undo: ExitStack) -> None:
 def _bridge_uncaught(undo: ExitStack) -> None:
     undo.callback(setattr, sys, "excepthook", sys.excepthook)
     undo.callback(setattr, threading, "excepthook", threading.excepthook)
+    undo.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
     sys.excepthook = _log_crash
+    sys.unraisablehook = _log_ignored
     threading.excepthook = _log_thread_crash
 
 
@@ -78,3 +80,10 @@ def _log_thread_crash(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
         name = args.thread.name if args.thread is not None else None
         log.critical("crashed", thread=name, exc_info=args.exc_value)
+
+
+def _log_ignored(args: "sys.UnraisableHookArgs") -> None:
+    # Raised where Python can only go on: by an object that is thrown away, mostly. What it is is made a text, or
+    # called unprintable, where all values of a log call are.
+    problem = f"{args.exc_type.__name__}: {args.exc_value}"
+    log.error("exception_ignored", where=args.object, problem=problem, exc_info=args.exc_value)

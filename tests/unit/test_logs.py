@@ -1,6 +1,7 @@
 """Logging as a whole: formats, levels, and what libraries say."""
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -186,13 +187,17 @@ def test_logs_can_be_captured_while_configured_and_after_a_reset(lines: Lines) -
     assert [line["event"] for line in lines()] == ["cached"]
 
 
+def hooks() -> tuple[object, ...]:
+    return sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning
+
+
 def test_a_reset_leaves_nothing_behind(stream: io.StringIO) -> None:
     root = logging.getLogger()
-    before = (root.level, [*root.handlers], sys.excepthook, threading.excepthook, warnings.showwarning)
+    before = (root.level, [*root.handlers], *hooks())
     logs.configure("info", "json", stream=stream, environ={})
     logs.configure("debug", "json", stream=stream, environ={})
     logs.reset()
-    after = (root.level, [*root.handlers], sys.excepthook, threading.excepthook, warnings.showwarning)
+    after = (root.level, [*root.handlers], *hooks())
     assert after == before
     assert logging.getLogger("httpx").level == logging.NOTSET
 
@@ -355,6 +360,19 @@ def test_an_uncaught_exception_of_a_thread_is_a_line_with_its_name(lines: Lines)
     thread.start()
     thread.join()
     assert (lines()[0]["event"], lines()[0]["thread"]) == ("crashed", "loop")
+
+
+def test_what_an_object_raises_when_it_is_thrown_away_is_a_line(lines: Lines) -> None:
+    class Careless:
+        def __del__(self) -> None:
+            raise ValueError("unforeseen")
+
+    Careless()
+    gc.collect()
+    assert (lines()[0]["event"], lines()[0]["level"]) == ("exception_ignored", "error")
+    assert lines()[0]["problem"] == "ValueError: unforeseen"
+    assert "Careless.__del__" in lines()[0]["where"]
+    assert lines()[0]["exception"].endswith("ValueError: unforeseen")
 
 
 # The stream
