@@ -16,7 +16,7 @@ class BangeodError(Exception):
         return {}
 
 
-class Finding(NamedTuple):
+class ConfigProblem(NamedTuple):
     """One thing wrong with the config: the key (dotted, "" for the whole file) and what was expected."""
 
     key: str
@@ -28,7 +28,7 @@ class ConfigError(BangeodError):
 
     exit_status = 78  # EX_CONFIG of sysexits(3); the unit does not restart on it
 
-    def __init__(self, file: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, file: str, findings: Sequence[ConfigProblem]) -> None:
         self.file = file
         self.findings = tuple(findings)
         super().__init__(

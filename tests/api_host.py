@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bangeod.api.explanations import Explanation, Place
+from bangeod.api.messages import Explanation, Place
 from bangeod.api.server import ApiServer
-from bangeod.api.state import (
+from bangeod.api.status_document import (
     ApiState,
     CacheState,
     ConfigState,
@@ -20,9 +20,9 @@ from bangeod.api.state import (
     State,
 )
 from bangeod.errors import BangeodError
-from bangeod.geo.model import Origin, Status
-from bangeod.geo.resolver import Found
+from bangeod.geo.cache.resolver import Found
 from bangeod.jobs.job import JobId, Outcome, Report
+from bangeod.model import Origin, Status
 from tests.fakes import GERMANY, World
 
 CACHED = "8.8.8.8"

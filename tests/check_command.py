@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bangeod.cli import cli
-from bangeod.service import logs
+from bangeod.service.log import setup
 from tests.installation import Installation
 
 NOBODY = 65_534
@@ -36,7 +36,7 @@ def run(place: Installation, *arguments: str, **environ: str) -> Result:
     try:
         return CliRunner().invoke(cli, words, env={**blank, **environ})
     finally:
-        logs.reset()
+        setup.reset()
 
 
 def check(place: Installation, *arguments: str, status: int | None = None) -> list[Finding]:

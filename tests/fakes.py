@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
+from bangeod.banned import Reading, reading
+from bangeod.banned import read as read_banned
 from bangeod.errors import SourceError, SourcePausedError, StoreError, StoreRefusedError
-from bangeod.geo.banned import Reading, reading
-from bangeod.geo.banned import read as read_banned
-from bangeod.geo.cache import GeoCache
-from bangeod.geo.model import Entry, Geo, Origin
-from bangeod.geo.naming import Naming
-from bangeod.geo.resolver import Resolver
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.geo.cache.naming import Naming
+from bangeod.geo.cache.resolver import Resolver
+from bangeod.model import DirtyEntry, Geo, Origin
 from bangeod.store.memory import MemoryStore
 from tests.manual_clock import ManualClock
 
@@ -132,7 +132,7 @@ class RefusingStore(MemoryStore):
         self.slice_size = slice_size
         self.attempts = 0
 
-    async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+    async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         for start in range(0, len(entries), self.slice_size):
             part = entries[start : start + self.slice_size]
             self.attempts += 1
@@ -173,5 +173,5 @@ class World:
         return int(self.clock.now())
 
     @property
-    def dirty(self) -> dict[str, Entry]:
+    def dirty(self) -> dict[str, DirtyEntry]:
         return {entry.ip: entry for entry in self.cache.dirty_entries()}

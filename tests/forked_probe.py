@@ -13,10 +13,10 @@ import socket
 import sys
 from pathlib import Path
 
-from bangeod.geo.sources import probe
-from bangeod.geo.sources.mmdb_file import read_answer
-from bangeod.geo.sources.probe import Findings
-from bangeod.geo.sources.snapshot import Snapshot
+from bangeod.geo.sources.mmdb import probe
+from bangeod.geo.sources.mmdb.file import read_answer
+from bangeod.geo.sources.mmdb.probe import Findings
+from bangeod.geo.sources.mmdb.snapshot import Snapshot
 
 _LARGEST_ANSWER = 65_536  # octets
 

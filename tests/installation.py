@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from bangeod.geo.cldr import NAMES
-from bangeod.geo.model import Entry, Geo
+from bangeod.cldr import NAMES
 from bangeod.jobs.job import JobId
-from bangeod.service import leftover
-from bangeod.service.history import STATE_FILE, History
-from bangeod.store import schema
-from bangeod.store.engine import engine
+from bangeod.model import DirtyEntry, Geo
+from bangeod.service.state import unwritten
+from bangeod.service.state.history import STATE_FILE, History
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -87,7 +87,7 @@ class Installation:
     def leave_unwritten(self, *ips: str, country: str = "SE") -> None:
         """Leave entries as an earlier daemon does that could not write them at its stop."""
         now = int(time.time())
-        leftover.save(self.unwritten, [Entry(ip, Geo(country), now, now) for ip in ips])
+        unwritten.save(self.unwritten, [DirtyEntry(ip, Geo(country), now, now) for ip in ips])
 
     def ran(self, job: str, ago: timedelta) -> None:
         """Note a job's last success, as a daemon that ran before would have done."""

@@ -3,7 +3,7 @@
 import sys
 from contextlib import closing
 
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 
 
 def main() -> None:

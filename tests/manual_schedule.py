@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from bangeod.service import plan as policy
+from bangeod.service.schedule import timing as policy
 from tests.manual_clock import ManualClock
 
 

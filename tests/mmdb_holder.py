@@ -20,9 +20,9 @@ from random import Random
 import maxminddb
 import structlog
 
-from bangeod.geo.model import Geo
-from bangeod.geo.sources import mmdb_file
-from bangeod.geo.sources.mmdb import MmdbFiles
+from bangeod.geo.sources.mmdb import file
+from bangeod.geo.sources.mmdb.merged import MmdbFiles
+from bangeod.model import Geo
 from tests.forked_probe import ForkedProbe
 from tests.mmdb_damage import damaged
 from tests.mmdb_files import put
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     warnings.simplefilter("error")
     forked = ForkedProbe()
-    mmdb_file._probe = forked.probe
+    file._probe = forked.probe
     holder = Holder(Path(good), Path(work), Random(int(seed)))
     asyncio.run(holder.run(int(count)))
     forked.close()

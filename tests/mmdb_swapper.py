@@ -15,8 +15,8 @@ from pathlib import Path
 
 import structlog
 
-from bangeod.geo.sources import mmdb_file
-from bangeod.geo.sources.mmdb import MmdbFiles
+from bangeod.geo.sources.mmdb import file
+from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.service.daemon import SWITCH_INTERVAL
 from tests.forked_probe import ForkedProbe
 from tests.mmdb_files import put
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     sys.setswitchinterval(SWITCH_INTERVAL)
     forked = ForkedProbe()
-    mmdb_file._probe = forked.probe
+    file._probe = forked.probe
     print(json.dumps(asyncio.run(swap(Path(directory), (one, other), int(count)))))
     forked.close()
     return 0

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bangeod.service.scheduler import JobScheduler
+from bangeod.service.schedule.scheduler import JobScheduler
 
 LONG = 10.0  # seconds to wait for what comes at once unless it is broken
 

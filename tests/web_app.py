@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 from tests.companion import Companion, end_of_input
 from tests.feed import DEADLINE
 

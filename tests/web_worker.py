@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 from tests.companion import Companion
 from tests.feed import DEADLINE
 

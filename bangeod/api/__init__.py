@@ -1,1 +1,5 @@
-"""The local API: HTTP on a Unix socket, through which the web app's workers and the commands share the daemon."""
+"""The local API: HTTP on a Unix socket, through which the web app's workers and the commands share the daemon.
+
+``routes`` lists what is offered, ``messages`` what goes over the socket, ``handlers`` does it, by way of the protocol
+in ``backend``: nothing here knows the daemon, SQLite or a source.
+"""

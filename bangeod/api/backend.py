@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from bangeod.api.explanations import Explanation
-from bangeod.api.state import ApiState, State
-from bangeod.geo.model import Answer
+from bangeod.api.messages import Explanation
+from bangeod.api.status_document import ApiState, State
 from bangeod.jobs.job import JobId, Report
+from bangeod.model import Answer
 
 
 class Lookups(Protocol):

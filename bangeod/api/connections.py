@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from bangeod.api.messages import ErrorAnswer, Problem
-from bangeod.api.state import ApiState
+from bangeod.api.status_document import ApiState
 
 log = structlog.get_logger(__name__)
 

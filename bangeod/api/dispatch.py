@@ -11,7 +11,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 
 from bangeod.api.problems import MethodError, RequestError, error_response, problem_of
 from bangeod.api.routes import Route
-from bangeod.api.state import ApiState
+from bangeod.api.status_document import ApiState
 
 if TYPE_CHECKING:
     from bangeod.api.connections import Connection

@@ -9,12 +9,13 @@ from aiohttp import web
 from bangeod import __version__
 from bangeod.api import metrics, openapi
 from bangeod.api.backend import Backend
-from bangeod.api.bodies import LARGEST_BODY, received, too_large
+from bangeod.api.batch_admission import BatchAdmission
 from bangeod.api.connections import Connection, Connections
-from bangeod.api.explanations import ExplainAnswer, ExplainRequest
-from bangeod.api.large import LargeBatches
+from bangeod.api.entry_json import EntryWriter
 from bangeod.api.messages import (
     MOST_ADDRESSES,
+    ExplainAnswer,
+    ExplainRequest,
     Health,
     LookupRequest,
     Mode,
@@ -23,14 +24,14 @@ from bangeod.api.messages import (
     Wait,
     report_of,
 )
+from bangeod.api.pending_lookups import LOOKUP_SECONDS, Resolving
 from bangeod.api.problems import JSON, RequestError, error_response
-from bangeod.api.resolving import LOOKUP_SECONDS, Resolving
+from bangeod.api.request_body import LARGEST_BODY, received, too_large
 from bangeod.api.routes import ROUTES
-from bangeod.api.state import ApiState
-from bangeod.api.writing import EntryWriter
+from bangeod.api.status_document import ApiState
 from bangeod.clock import to_text
-from bangeod.geo.model import Status
 from bangeod.jobs.job import JobId
+from bangeod.model import Status
 
 BODY_SECONDS: Final = 10.0  # for a body to come
 
@@ -46,7 +47,7 @@ class Handlers:
         self._backend = backend
         self._figures = figures
         self._connections = connections
-        self._large = LargeBatches()
+        self._large = BatchAdmission()
         self._resolving = Resolving(backend)
         self._writer = EntryWriter(figures.lookups)
         self.by_route = {route: getattr(self, route.handler) for route in ROUTES}

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bangeod.api.messages import ErrorAnswer, Wait
-from bangeod.api.resolving import LOOKUP_SECONDS
+from bangeod.api.pending_lookups import LOOKUP_SECONDS
 from bangeod.api.routes import ROUTES, Route
 from bangeod.jobs.job import JobId
 

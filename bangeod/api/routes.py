@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from bangeod.api.explanations import ExplainAnswer, ExplainRequest
-from bangeod.api.messages import Entry, Health, JobReport, LookupAnswer, LookupRequest, RunRequest
-from bangeod.api.state import State
+from bangeod.api.messages import (
+    Entry,
+    ExplainAnswer,
+    ExplainRequest,
+    Health,
+    JobReport,
+    LookupAnswer,
+    LookupRequest,
+    RunRequest,
+)
+from bangeod.api.status_document import State
 
 PROMETHEUS: Final = "text/plain"
 JSON: Final = "application/json"

@@ -81,7 +81,7 @@ def _tell(error: BangeodError) -> None:
 
 def _for_stderr(text: str) -> str:
     """Mark each line as an error where the journal reads standard error, so that ``journalctl -p err`` has it."""
-    from bangeod.service.journal import is_journal  # noqa: PLC0415 - next to never needed
+    from bangeod.service.log.journal import is_journal  # noqa: PLC0415 - next to never needed
 
     try:
         journal = is_journal(sys.stderr.fileno(), os.environ)

@@ -8,13 +8,13 @@ from typing import Final
 
 import click
 
-from bangeod.cli import documents
+from bangeod.check import Finding, Level, checkup, unit
+from bangeod.check.identity import choose, current
+from bangeod.cli import json_output
 from bangeod.cli.options import config_option
 from bangeod.config import find_file, load
 from bangeod.errors import ConfigError
-from bangeod.service import logs
-from bangeod.service.checkup import Finding, Level, checkup, unit
-from bangeod.service.checkup.identity import choose, current
+from bangeod.service.log import setup
 
 _MARKS: Final = {Level.OK: "ok", Level.WARNING: "warning", Level.FAULT: "FAULT"}
 _COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
@@ -37,7 +37,7 @@ def check(config: str | None, as_json: bool, user: str | None) -> None:
     service = unit.ask() if user is None and current().uid == 0 else None
     who = choose(user, service.identity() if service else None)
     file = Path(find_file(config, os.environ)).absolute()
-    logs.configure("critical", "console", environ=os.environ)  # what the sources log is among the findings
+    setup.configure("critical", "console", environ=os.environ)  # what the sources log is among the findings
     status = 0
     try:
         settings = load(file, os.environ)
@@ -46,7 +46,7 @@ def check(config: str | None, as_json: bool, user: str | None) -> None:
     else:
         findings = checkup(settings, file, who, time.time(), service)
         status = int(any(finding.level is Level.FAULT for finding in findings))
-    click.echo(documents.as_json(findings) if as_json else _as_text(findings))
+    click.echo(json_output.as_json(findings) if as_json else _as_text(findings))
     raise click.exceptions.Exit(status)
 
 

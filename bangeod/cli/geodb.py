@@ -11,18 +11,18 @@ from typing import Self, TextIO
 
 import click
 
+from bangeod.check.identity import SERVICE_USER
 from bangeod.cli.options import config_option
 from bangeod.clock import SystemClock, to_text
 from bangeod.config import Settings, find_file, load
-from bangeod.errors import BangeodError, ConfigError, Finding, OutputError
+from bangeod.errors import BangeodError, ConfigError, ConfigProblem, OutputError
 from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.download import Credentials, make_client
 from bangeod.geo.update.install import Owner
-from bangeod.geo.update.releases import SOURCES, Source
-from bangeod.geo.update.updater import Outcome, Updater
-from bangeod.service import logs
-from bangeod.service.checkup.identity import SERVICE_USER
-from bangeod.service.sources import mmdb_paths
+from bangeod.geo.update.releases import SOURCES, Database
+from bangeod.geo.update.updater import Update, Updater
+from bangeod.service.active_sources import mmdb_paths
+from bangeod.service.log import setup
 
 BASE = ""  # stands for the providers' own addresses
 
@@ -53,14 +53,14 @@ def update(config: str | None, force: bool) -> None:
     settings = load(file, os.environ)
     sources = [SOURCES[name] for name in settings.geo.update.source]
     credentials = _credentials(settings, file, sources)
-    logs.configure("critical", "console", environ=os.environ)  # what goes wrong is in the errors
+    setup.configure("critical", "console", environ=os.environ)  # what goes wrong is in the errors
     problems = asyncio.run(_update(settings, sources, credentials, force=force))
     _warn_of_disuse(settings, file, sources)
     if problems:
         raise UpdateFailedError("\n".join(problems))
 
 
-def _credentials(settings: Settings, file: Path, sources: Sequence[Source]) -> Credentials | None:
+def _credentials(settings: Settings, file: Path, sources: Sequence[Database]) -> Credentials | None:
     """Return the account, or say all that is missing of it where it is needed. Raises ConfigError."""
     wanted = settings.geo.update
     needing = next((source for source in sources if source.provider.needs_account), None)
@@ -69,18 +69,18 @@ def _credentials(settings: Settings, file: Path, sources: Sequence[Source]) -> C
     findings = []
     if not wanted.account_id:
         expected = f"expected the number of an account at {needing.provider.name}, which {needing.name} needs"
-        findings.append(Finding("geo.update.account_id", f"{expected}; found none"))
+        findings.append(ConfigProblem("geo.update.account_id", f"{expected}; found none"))
     if not wanted.license_key:
         expected = f"expected a licence key of that account at {needing.provider.name}"
         places = "here, in $BANGEOD_LICENSE_KEY or in the systemd credential license_key"
-        findings.append(Finding("geo.update.license_key", f"{expected}, {places}; found none"))
+        findings.append(ConfigProblem("geo.update.license_key", f"{expected}, {places}; found none"))
     if findings:
         raise ConfigError(str(file), findings)
     return Credentials(wanted.account_id, wanted.license_key.reveal())
 
 
 async def _update(
-    settings: Settings, sources: Sequence[Source], credentials: Credentials | None, *, force: bool
+    settings: Settings, sources: Sequence[Database], credentials: Credentials | None, *, force: bool
 ) -> Sequence[str]:
     """Update one after the other; returns what went wrong with those that could not be fetched."""
     problems = []
@@ -108,14 +108,14 @@ async def _update(
     return problems
 
 
-def _as_text(outcome: Outcome) -> str:
+def _as_text(outcome: Update) -> str:
     found = outcome.findings
     what = f"{found.database_type} of {to_text(found.build_epoch)[:10]}, {found.records:,} distinct records"
     how = "is new" if outcome.is_new else "has not changed"
     return f"{outcome.path} {how}: {what}"
 
 
-def _warn_of_disuse(settings: Settings, file: Path, sources: Sequence[Source]) -> None:
+def _warn_of_disuse(settings: Settings, file: Path, sources: Sequence[Database]) -> None:
     fetched = {settings.state.directory / source.file_name for source in sources}
     unused = sorted(str(path) for path in fetched.difference(mmdb_paths(settings)))
     if unused:

@@ -12,7 +12,7 @@ import tomli_w
 
 from bangeod.config import load
 from bangeod.errors import ConfigError
-from bangeod.store import schema
+from bangeod.store.sqlite import schema
 
 _TEMPLATE = """\
 # bangeod's configuration. What is not named here has its default: `bangeod config show --config FILE` prints

@@ -6,8 +6,8 @@ import click
 import msgspec
 
 from bangeod.api.messages import JobReport, report_of
-from bangeod.cli import documents, oneshot
-from bangeod.cli.link import through_daemon
+from bangeod.cli import json_output, without_daemon
+from bangeod.cli.daemon_client import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
 from bangeod.clock import to_text
@@ -15,7 +15,7 @@ from bangeod.config import Settings, duration_text
 from bangeod.errors import UsageError
 from bangeod.jobs.job import JobId
 from bangeod.jobs.registry import DESCRIPTIONS, WITHOUT_RECORD
-from bangeod.service.history import STATE_FILE, History
+from bangeod.service.state.history import STATE_FILE, History
 
 
 @click.group()
@@ -46,7 +46,7 @@ def list_jobs(config: str | None, as_json: bool) -> None:
             }
         )
     if as_json:
-        click.echo(documents.as_json(rows))
+        click.echo(json_output.as_json(rows))
         return
     shown = [
         [
@@ -76,12 +76,14 @@ def run_job(job_id: str, dry_run: bool, as_json: bool, config: str | None) -> No
     settings = load_settings(config)
     told = through_daemon(settings, lambda client: client.run_job(job_id, dry_run=dry_run))
     report = _run_here(settings, JobId(job_id), dry_run=dry_run) if told is None else msgspec.convert(told, JobReport)
-    click.echo(documents.as_json(report) if as_json else _as_text(report))
+    click.echo(json_output.as_json(report) if as_json else _as_text(report))
     sys.exit(0 if report.problem is None else 1)
 
 
 def _run_here(settings: Settings, job_id: JobId, *, dry_run: bool) -> JobReport:
-    report = oneshot.work(settings, lambda core: core.run_job(job_id, dry=dry_run), look_only=dry_run)
+    report = without_daemon.work(
+        settings, lambda components: components.run_job(job_id, dry=dry_run), look_only=dry_run
+    )
     return report_of(report, to_text(report.started_at))
 
 

@@ -4,14 +4,15 @@ from typing import Final
 
 import click
 
-from bangeod.cli import documents, explanation, oneshot
-from bangeod.cli.link import through_daemon
+from bangeod.cli import json_output, without_daemon
+from bangeod.cli.daemon_client import through_daemon
+from bangeod.cli.explain import explained
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
 from bangeod.client import Entry, GeoClient, Status
 from bangeod.errors import StoreError, UsageError
-from bangeod.geo.model import Answer, Geo, Origin
-from bangeod.service.core import Core
+from bangeod.model import Answer, Geo, Origin
+from bangeod.service.components import Components
 
 _OF_ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 
@@ -28,11 +29,11 @@ def lookup(ips: tuple[str, ...], cached_only: bool, explain: bool, as_json: bool
         raise UsageError("--explain shows every source: leave --cached-only out")
     settings = load_settings(config)
     if explain:
-        click.echo(explanation.text(settings, ips, as_json=as_json))
+        click.echo(explained(settings, ips, as_json=as_json))
         return
     answers = through_daemon(settings, lambda client: _told(client, ips, cached_only=cached_only))
     if answers is None:
-        answers = oneshot.work(settings, lambda core: _answers(core, ips, cached_only=cached_only))
+        answers = without_daemon.work(settings, lambda components: _answers(components, ips, cached_only=cached_only))
     click.echo(_as_json(answers) if as_json else _as_text(answers))
 
 
@@ -40,27 +41,27 @@ def _told(client: GeoClient, ips: tuple[str, ...], *, cached_only: bool) -> list
     return (client.lookup_cached_only if cached_only else client.lookup_batch)(ips, origin=True)
 
 
-async def _answers(core: Core, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
+async def _answers(components: Components, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
     """Look up; what is new (if only when it was asked for) goes to the database at once, and not to a daemon."""
     try:
-        await core.store.prepare()
+        await components.store.prepare()
     except StoreError as error:
         click.echo(f"warning: {error}", err=True)
-    answers = await (core.cache.lookup_stored(ips) if cached_only else core.cache.lookup_batch(ips))
+    answers = await (components.cache.lookup_stored(ips) if cached_only else components.cache.lookup_batch(ips))
     try:
-        await core.cache.flush_dirty()
+        await components.cache.flush_dirty()
     except StoreError as error:
         click.echo(f"warning: not stored: {error}", err=True)
-    return [Entry(a.ip, Status(a.status), *_geo(core, a), origin=a.origin) for a in answers]
+    return [Entry(a.ip, Status(a.status), *_geo(components, a), origin=a.origin) for a in answers]
 
 
-def _geo(core: Core, answer: Answer) -> Geo:
+def _geo(components: Components, answer: Answer) -> Geo:
     """Return the place of an answer, its country as its row has it now: only the first write settles a name."""
-    return core.naming.named(answer.geo) if answer.origin not in _OF_ROWS else answer.geo
+    return components.naming.named(answer.geo) if answer.origin not in _OF_ROWS else answer.geo
 
 
 def _as_json(entries: list[Entry]) -> str:
-    return documents.as_json(entries)
+    return json_output.as_json(entries)
 
 
 def _as_text(entries: list[Entry]) -> str:

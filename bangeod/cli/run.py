@@ -8,8 +8,8 @@ import click
 from bangeod.cli.options import config_option
 from bangeod.clock import SystemClock
 from bangeod.config import find_file, load
-from bangeod.service import logs
 from bangeod.service.daemon import serve
+from bangeod.service.log import setup
 
 
 @click.command()
@@ -18,5 +18,5 @@ def run(config: str | None) -> None:
     """Run the daemon, in the foreground, until SIGTERM or Ctrl-C; SIGHUP reads the config again."""
     file = Path(find_file(config, os.environ)).absolute()
     settings = load(file, os.environ)
-    logs.configure(settings.log.level, settings.log.format, environ=os.environ)
+    setup.configure(settings.log.level, settings.log.format, environ=os.environ)
     serve(settings, file, SystemClock())

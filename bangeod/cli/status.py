@@ -8,9 +8,9 @@ from typing import Any, Final
 import click
 import msgspec
 
-from bangeod.api.state import State
-from bangeod.cli import documents, screen
-from bangeod.cli.link import from_daemon
+from bangeod.api.status_document import State
+from bangeod.cli import json_output, status_screen
+from bangeod.cli.daemon_client import from_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.config import Settings
 from bangeod.errors import NoDaemonError, RefusedError
@@ -49,19 +49,19 @@ def _watch(settings: Settings, shown: str, *, as_json: bool) -> None:
         try:
             shown = _shown(settings, as_json=as_json)
         except NoDaemonError as error:
-            shown = documents.as_json({"problem": str(error)}) if as_json else str(error)
+            shown = json_output.as_json({"problem": str(error)}) if as_json else str(error)
 
 
 def _shown(settings: Settings, *, as_json: bool) -> str:
     found = _ask(settings)
     if as_json:
-        return documents.as_json(found)
+        return json_output.as_json(found)
     try:
         state = msgspec.convert(found, State)
     except msgspec.ValidationError as error:
         raise RefusedError(f"the daemon is of another version than this command ({error}): restart it") from None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return "\n".join(click.style(line.text[:width], fg=line.colour) for line in screen.lines(state))
+    return "\n".join(click.style(line.text[:width], fg=line.colour) for line in status_screen.lines(state))
 
 
 def _ask(settings: Settings) -> dict[str, Any]:

@@ -1,15 +1,23 @@
 """bangeod.toml: the settings with their defaults, how they are read, and how they are shown."""
 
 from bangeod.config.loading import DEFAULT_FILE, find_file, load
-from bangeod.config.settings import RESTART_ONLY, CleanupJob, Job, Settings, differences, leaves, to_toml
+from bangeod.config.settings import (
+    RESTART_ONLY,
+    CleanupJobSettings,
+    JobSettings,
+    Settings,
+    differences,
+    leaves,
+    to_toml,
+)
 from bangeod.config.values import MASK, Secret, duration_text
 
 __all__ = [
     "DEFAULT_FILE",
     "MASK",
     "RESTART_ONLY",
-    "CleanupJob",
-    "Job",
+    "CleanupJobSettings",
+    "JobSettings",
     "Secret",
     "Settings",
     "differences",

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from bangeod.config import values
-from bangeod.config.settings import FREE_URL, PRO_URL, STATE_DIRECTORY, Settings, Table, kinds
-from bangeod.config.values import Secret, UnfitError, describe, goes_in_clear
-from bangeod.errors import ConfigError, Finding
+from bangeod.config.settings import FREE_URL, PRO_URL, STATE_DIRECTORY, Settings, SettingsTable, kinds
+from bangeod.config.values import Secret, UnfitValueError, describe, goes_in_clear
+from bangeod.errors import ConfigError, ConfigProblem
 
 DEFAULT_FILE = Path("/etc/bangeod/bangeod.toml")
 
@@ -24,7 +24,7 @@ _MOST_UNKNOWN_KEYS = 20  # named per table; a file of another program should not
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _POSITION = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
-T = TypeVar("T", bound=Table)
+T = TypeVar("T", bound=SettingsTable)
 
 
 class _UnreadableError(Exception):
@@ -44,7 +44,7 @@ def find_file(option: str | None, environ: Mapping[str, str]) -> Path:
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
     """Read the config and what the environment adds to it. Raises ConfigError with all that is wrong."""
-    findings: list[Finding] = []
+    findings: list[ConfigProblem] = []
     settings = read_table(Settings(), _parse(path), "", findings)
     refused = {finding.key for finding in findings}
     settings = _with_key(settings, environ, findings)
@@ -57,7 +57,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def read_table(default: T, raw: Mapping[str, object], prefix: str, findings: list[Finding]) -> T:
+def read_table(default: T, raw: Mapping[str, object], prefix: str, findings: list[ConfigProblem]) -> T:
     """Lay the keys of a TOML table over the defaults; what doesn't fit is added to the findings."""
     known = kinds(type(default))
     changes: dict[str, object] = {}
@@ -68,17 +68,17 @@ def read_table(default: T, raw: Mapping[str, object], prefix: str, findings: lis
         if kind is not None:
             try:
                 changes[name] = kind.read(value)
-            except UnfitError as error:
-                findings.append(Finding(key, str(error)))
+            except UnfitValueError as error:
+                findings.append(ConfigProblem(key, str(error)))
         elif isinstance(value, dict):
             changes[name] = read_table(getattr(default, name), value, f"{key}.", findings)
         else:
-            findings.append(Finding(key, f"expected a table, [{key}]; found {describe(value)}"))
+            findings.append(ConfigProblem(key, f"expected a table, [{key}]; found {describe(value)}"))
     findings += _unknown(raw, list(known), prefix)
     return msgspec.structs.replace(default, **changes)
 
 
-def _unknown(raw: Mapping[str, object], known: list[str], prefix: str) -> Iterator[Finding]:
+def _unknown(raw: Mapping[str, object], known: list[str], prefix: str) -> Iterator[ConfigProblem]:
     names = [name for name in raw if name not in known]
     for name in names[:_MOST_UNKNOWN_KEYS]:
         # Its value is not shown: it may be a misspelt key's secret.
@@ -86,10 +86,10 @@ def _unknown(raw: Mapping[str, object], known: list[str], prefix: str) -> Iterat
         close = difflib.get_close_matches(name[:60], known, n=1)
         advice = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
         shown = name if _BARE_KEY.fullmatch(name) else describe(name)
-        yield Finding(prefix + shown, f"unknown {what}; {advice}")
+        yield ConfigProblem(prefix + shown, f"unknown {what}; {advice}")
     if len(names) > _MOST_UNKNOWN_KEYS:
         left = len(names) - _MOST_UNKNOWN_KEYS
-        yield Finding(prefix.rstrip("."), f"{left} more unknown keys; is this a config of bangeod?")
+        yield ConfigProblem(prefix.rstrip("."), f"{left} more unknown keys; is this a config of bangeod?")
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _parse(path: Path) -> dict[str, Any]:
         problem = "not TOML that bangeod can read: a number in it has too many digits"
     except RecursionError:
         problem = "not TOML that bangeod can read: arrays or tables in it are nested too deeply"
-    raise ConfigError(str(path), [Finding("", problem)])
+    raise ConfigError(str(path), [ConfigProblem("", problem)])
 
 
 def _locate(problem: str, content: str) -> str:
@@ -154,26 +154,26 @@ def _name_type(mode: int) -> str:
     return "a device"
 
 
-def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[Finding]) -> Settings:
+def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
     """Take ip-api's key from the config, else the environment, else systemd; a key has a url of its own."""
     ip_api = settings.geo.ip_api
     try:
         key = ip_api.key or _key_from_outside(environ, "ip_api_key")
-    except (UnfitError, _UnreadableError) as error:
-        findings.append(Finding("geo.ip_api.key", str(error)))
+    except (UnfitValueError, _UnreadableError) as error:
+        findings.append(ConfigProblem("geo.ip_api.key", str(error)))
         return settings
     url = PRO_URL if key and ip_api.url == FREE_URL else ip_api.url
     ip_api = msgspec.structs.replace(ip_api, key=key, url=url)
     return msgspec.structs.replace(settings, geo=msgspec.structs.replace(settings.geo, ip_api=ip_api))
 
 
-def _with_license_key(settings: Settings, environ: Mapping[str, str], findings: list[Finding]) -> Settings:
+def _with_license_key(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
     """Take the licence key for geo databases from the config, else the environment, else systemd."""
     update = settings.geo.update
     try:
         key = update.license_key or _key_from_outside(environ, "license_key")
-    except (UnfitError, _UnreadableError) as error:
-        findings.append(Finding("geo.update.license_key", str(error)))
+    except (UnfitValueError, _UnreadableError) as error:
+        findings.append(ConfigProblem("geo.update.license_key", str(error)))
         return settings
     update = msgspec.structs.replace(update, license_key=key)
     return msgspec.structs.replace(settings, geo=msgspec.structs.replace(settings.geo, update=update))
@@ -201,35 +201,35 @@ def _key_from_outside(environ: Mapping[str, str], name: str) -> Secret:
 def _read_key(text: str, where: str) -> Secret:
     try:
         key = values.secret().read(text)
-    except UnfitError as error:
-        raise UnfitError(f"{where}: {error}") from None
+    except UnfitValueError as error:
+        raise UnfitValueError(f"{where}: {error}") from None
     return key if isinstance(key, Secret) else Secret()
 
 
-def _check_ip_api(settings: Settings) -> Iterator[Finding]:
+def _check_ip_api(settings: Settings) -> Iterator[ConfigProblem]:
     ip_api = settings.geo.ip_api
     if ip_api.key and goes_in_clear(ip_api.url):
-        yield Finding(
+        yield ConfigProblem(
             "geo.ip_api.url",
             f"expected https://, as the key would travel in clear text; found {describe(ip_api.url)}",
         )
     if ip_api.enabled and not ip_api.key and ip_api.url == PRO_URL:
-        yield Finding(
+        yield ConfigProblem(
             "geo.ip_api.key",
             f"expected the key that {PRO_URL} asks for, here, in $BANGEOD_IP_API_KEY or in the systemd "
             "credential ip_api_key; found none",
         )
 
 
-def _with_state(settings: Settings, environ: Mapping[str, str], findings: list[Finding]) -> Settings:
+def _with_state(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
     """Take systemd's state directory where the config has the usual one; of several, the first."""
     given = next(filter(None, environ.get("STATE_DIRECTORY", "").split(":")), "")
     if not given or settings.state.directory != STATE_DIRECTORY:
         return settings
     try:
         directory = values.path().read(given)
-    except UnfitError as error:
-        findings.append(Finding("state.directory", f"$STATE_DIRECTORY: {error}"))
+    except UnfitValueError as error:
+        findings.append(ConfigProblem("state.directory", f"$STATE_DIRECTORY: {error}"))
         return settings
     state = msgspec.structs.replace(settings.state, directory=directory)
     return msgspec.structs.replace(settings, state=state)

@@ -8,7 +8,7 @@ import msgspec
 import tomli_w
 
 from bangeod.config import values
-from bangeod.config.values import MASK, UNITS, Kind, Secret
+from bangeod.config.values import MASK, UNITS, Secret, ValueKind
 
 FREE_URL = "http://ip-api.com/batch"
 PRO_URL = "https://pro.ip-api.com/batch"
@@ -47,11 +47,11 @@ Level = Annotated[LevelName, values.choice(*get_args(LevelName))]
 Format = Annotated[FormatName, values.choice(*get_args(FormatName))]
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class SettingsTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table of bangeod.toml. Fields are keys, or tables within it; durations are seconds."""
 
 
-class Database(Table, frozen=True, kw_only=True):
+class DatabaseSettings(SettingsTable, frozen=True, kw_only=True):
     """The database that bangeod shares with the web app."""
 
     path: AnyPath = Path("/var/lib/bangui/bangui.db")
@@ -59,14 +59,14 @@ class Database(Table, frozen=True, kw_only=True):
     max_lock_time: LockTime = 0.01
 
 
-class Cache(Table, frozen=True, kw_only=True):
+class CacheSettings(SettingsTable, frozen=True, kw_only=True):
     """The cache in memory."""
 
     max_entries: Count = 1_000_000
     max_dirty: Count = 100_000
 
 
-class IpApi(Table, frozen=True, kw_only=True):
+class IpApiSettings(SettingsTable, frozen=True, kw_only=True):
     """The web service ip-api.com."""
 
     enabled: Switch = False
@@ -75,7 +75,7 @@ class IpApi(Table, frozen=True, kw_only=True):
     timeout: RequestTimeout = 10.0
 
 
-class Update(Table, frozen=True, kw_only=True):
+class UpdateSettings(SettingsTable, frozen=True, kw_only=True):
     """Which geo databases are fetched."""
 
     source: Databases = ("dbip-country-lite",)
@@ -83,22 +83,22 @@ class Update(Table, frozen=True, kw_only=True):
     license_key: SecretText = Secret()
 
 
-class Geo(Table, frozen=True, kw_only=True):
+class GeoSettings(SettingsTable, frozen=True, kw_only=True):
     """The sources of countries."""
 
     mmdb: Paths = ()
     embedded: Switch = True
-    ip_api: IpApi = IpApi()
-    update: Update = Update()
+    ip_api: IpApiSettings = IpApiSettings()
+    update: UpdateSettings = UpdateSettings()
 
 
-class Fail2ban(Table, frozen=True, kw_only=True):
+class Fail2banSettings(SettingsTable, frozen=True, kw_only=True):
     """fail2ban's own database; None where it is not read."""
 
     database: PathOrNone = None
 
 
-class Job(Table, frozen=True, kw_only=True):
+class JobSettings(SettingsTable, frozen=True, kw_only=True):
     """One job."""
 
     enabled: Switch = True
@@ -106,23 +106,23 @@ class Job(Table, frozen=True, kw_only=True):
     timeout: Timeout
 
 
-class CleanupJob(Job, frozen=True, kw_only=True):
+class CleanupJobSettings(JobSettings, frozen=True, kw_only=True):
     """The job that deletes addresses not seen for long."""
 
     retention_days: Days = 90
     max_rows: CountOrNone = 0  # 0 is no cap
 
 
-class Jobs(Table, frozen=True, kw_only=True):
+class JobsSettings(SettingsTable, frozen=True, kw_only=True):
     """The four jobs; a field is named as the job's id."""
 
-    geo_cache_flush: Job = Job(interval=60.0, timeout=60.0)
-    geo_re_resolve: Job = Job(interval=600.0, timeout=540.0)
-    geo_cache_cleanup: CleanupJob = CleanupJob(interval=_DAY, timeout=60.0)
-    session_cleanup: Job = Job(interval=_DAY / 4, timeout=30.0)
+    geo_cache_flush: JobSettings = JobSettings(interval=60.0, timeout=60.0)
+    geo_re_resolve: JobSettings = JobSettings(interval=600.0, timeout=540.0)
+    geo_cache_cleanup: CleanupJobSettings = CleanupJobSettings(interval=_DAY, timeout=60.0)
+    session_cleanup: JobSettings = JobSettings(interval=_DAY / 4, timeout=30.0)
 
 
-class Api(Table, frozen=True, kw_only=True):
+class ApiSettings(SettingsTable, frozen=True, kw_only=True):
     """The local API."""
 
     enabled: Switch = True
@@ -135,47 +135,47 @@ class Api(Table, frozen=True, kw_only=True):
         return int(self.mode, 8)
 
 
-class Log(Table, frozen=True, kw_only=True):
+class LogSettings(SettingsTable, frozen=True, kw_only=True):
     """The log."""
 
     level: Level = "info"
     format: Format = "auto"
 
 
-class State(Table, frozen=True, kw_only=True):
+class StateSettings(SettingsTable, frozen=True, kw_only=True):
     """What bangeod keeps for itself."""
 
     directory: AnyPath = STATE_DIRECTORY
 
 
-class Settings(Table, frozen=True, kw_only=True):
+class Settings(SettingsTable, frozen=True, kw_only=True):
     """All of bangeod.toml."""
 
-    database: Database = Database()
-    cache: Cache = Cache()
-    geo: Geo = Geo()
-    fail2ban: Fail2ban = Fail2ban()
-    jobs: Jobs = Jobs()
-    api: Api = Api()
-    log: Log = Log()
-    state: State = State()
+    database: DatabaseSettings = DatabaseSettings()
+    cache: CacheSettings = CacheSettings()
+    geo: GeoSettings = GeoSettings()
+    fail2ban: Fail2banSettings = Fail2banSettings()
+    jobs: JobsSettings = JobsSettings()
+    api: ApiSettings = ApiSettings()
+    log: LogSettings = LogSettings()
+    state: StateSettings = StateSettings()
 
 
-def kinds(table: type[Table]) -> dict[str, Kind | None]:
+def kinds(table: type[SettingsTable]) -> dict[str, ValueKind | None]:
     """Return the kind of each key of a table, in order; None where the field is a table of its own."""
     hints = get_type_hints(table, include_extras=True)
     return {
-        name: next((m for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, Kind)), None)
+        name: next((m for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, ValueKind)), None)
         for name in table.__struct_fields__
     }
 
 
-def leaves(table: Table, prefix: str = "") -> Iterator[tuple[str, object]]:
+def leaves(table: SettingsTable, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Walk over all keys, dotted, and their values."""
     for name, kind in kinds(type(table)).items():
         value = getattr(table, name)
         if kind is None:
-            yield from leaves(cast("Table", value), f"{prefix}{name}.")
+            yield from leaves(cast("SettingsTable", value), f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
@@ -191,7 +191,7 @@ def to_toml(settings: Settings, *, mask: bool = True) -> str:
     return tomli_w.dumps(_to_toml_table(settings, mask=mask))
 
 
-def _to_toml_table(table: Table, *, mask: bool) -> dict[str, Any]:
+def _to_toml_table(table: SettingsTable, *, mask: bool) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, kind in kinds(type(table)).items():
         value = getattr(table, name)

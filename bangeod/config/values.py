@@ -22,7 +22,7 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
 _PRINTABLE = re.compile(r"[!-~]*")
 
 
-class UnfitError(ValueError):
+class UnfitValueError(ValueError):
     """A value is not of its kind. Where there is a text, it names the part that is at fault."""
 
 
@@ -79,7 +79,7 @@ def _as_it_is(value: object) -> object:
     return value
 
 
-class Kind(NamedTuple):
+class ValueKind(NamedTuple):
     """One kind of value."""
 
     expected: str  # what a value of this kind looks like, for people
@@ -92,33 +92,33 @@ class Kind(NamedTuple):
         try:
             return self.parse(raw)
         except ValueError as error:
-            part = str(error) if isinstance(error, UnfitError) else ""
-            raise UnfitError(f"expected {self.expected}; found {part or self.describe(raw)}") from None
+            part = str(error) if isinstance(error, UnfitValueError) else ""
+            raise UnfitValueError(f"expected {self.expected}; found {part or self.describe(raw)}") from None
 
 
-def flag() -> Kind:
+def flag() -> ValueKind:
     """Make the kind of a switch: true or false."""
 
     def parse(raw: object) -> bool:
         if isinstance(raw, bool):
             return raw
-        raise UnfitError
+        raise UnfitValueError
 
-    return Kind("true or false", parse)
+    return ValueKind("true or false", parse)
 
 
-def whole(minimum: int, maximum: int) -> Kind:
+def whole(minimum: int, maximum: int) -> ValueKind:
     """Make the kind of a whole number in a range, both ends included. A boolean is none."""
 
     def parse(raw: object) -> int:
         if isinstance(raw, int) and not isinstance(raw, bool) and minimum <= raw <= maximum:
             return raw
-        raise UnfitError
+        raise UnfitValueError
 
-    return Kind(f"a whole number from {minimum} to {maximum}", parse)
+    return ValueKind(f"a whole number from {minimum} to {maximum}", parse)
 
 
-def duration(minimum: float, maximum: float) -> Kind:
+def duration(minimum: float, maximum: float) -> ValueKind:
     """Make the kind of a time span, both ends included: seconds in the program, to the microsecond."""
 
     def parse(raw: object) -> float:
@@ -131,9 +131,9 @@ def duration(minimum: float, maximum: float) -> Kind:
         # Compared before it becomes a float: an integer may be too large for one. nan is in no range.
         if seconds is not None and minimum <= seconds <= maximum:
             return round(float(seconds), 6)
-        raise UnfitError
+        raise UnfitValueError
 
-    return Kind(
+    return ValueKind(
         f'a duration from "{duration_text(minimum)}" to "{duration_text(maximum)}", '
         'as "10ms", "60s", "10m", "6h" or "90d" or as a number of seconds',
         parse,
@@ -154,28 +154,28 @@ def duration_text(seconds: float) -> str:
     return f"{int(thousandths)}ms" if thousandths % 1 == 0 else f"{exact:f}s"
 
 
-def choice(*words: str) -> Kind:
+def choice(*words: str) -> ValueKind:
     """Make the kind of one of a few words."""
 
     def parse(raw: object) -> str:
         if isinstance(raw, str) and raw in words:
             return raw
-        raise UnfitError
+        raise UnfitValueError
 
     *others, last = (f'"{word}"' for word in words)
-    return Kind(f"{', '.join(others)} or {last}", parse)
+    return ValueKind(f"{', '.join(others)} or {last}", parse)
 
 
-def choices(*words: str) -> Kind:
+def choices(*words: str) -> ValueKind:
     """Make the kind of one or several of a few words, a tuple in the program; TOML holds one alone without brackets."""
 
     def parse(raw: object) -> tuple[str, ...]:
         chosen = raw if isinstance(raw, list) else [raw]
         unfit = [word for word in chosen if word not in words]
         if unfit and isinstance(raw, list):
-            raise UnfitError(f"{describe(unfit[0])} in it")
+            raise UnfitValueError(f"{describe(unfit[0])} in it")
         if unfit or not chosen:
-            raise UnfitError
+            raise UnfitValueError
         return tuple(dict.fromkeys(chosen))
 
     def write(value: object) -> object:
@@ -183,18 +183,18 @@ def choices(*words: str) -> Kind:
         return chosen[0] if len(chosen) == 1 else chosen
 
     *others, last = (f'"{word}"' for word in words)
-    return Kind(f"{', '.join(others)} or {last}, or an array of them", parse, write)
+    return ValueKind(f"{', '.join(others)} or {last}, or an array of them", parse, write)
 
 
-def text(pattern: str, expected: str) -> Kind:
+def text(pattern: str, expected: str) -> ValueKind:
     """Make the kind of a text that has a form, a regular expression, as a whole."""
 
     def parse(raw: object) -> str:
         if isinstance(raw, str) and re.fullmatch(pattern, raw):
             return raw
-        raise UnfitError
+        raise UnfitValueError
 
-    return Kind(expected, parse)
+    return ValueKind(expected, parse)
 
 
 def _parse_path(raw: object, longest: int = _PATH_BYTES) -> Path:
@@ -202,51 +202,51 @@ def _parse_path(raw: object, longest: int = _PATH_BYTES) -> Path:
         path = Path(raw)
         if len(str(path).encode()) <= longest:
             return path
-    raise UnfitError
+    raise UnfitValueError
 
 
-def path() -> Kind:
+def path() -> ValueKind:
     """Make the kind of an absolute path. A relative one would depend on where the daemon was started."""
-    return Kind('an absolute path, such as "/var/lib/bangeod"', _parse_path, str)
+    return ValueKind('an absolute path, such as "/var/lib/bangeod"', _parse_path, str)
 
 
-def socket_path() -> Kind:
+def socket_path() -> ValueKind:
     """Make the kind of the absolute path of a Unix socket."""
 
     def parse(raw: object) -> Path:
         return _parse_path(raw, SOCKET_PATH_BYTES)
 
     expected = f"an absolute path of at most {SOCKET_PATH_BYTES} bytes (a limit of Unix sockets)"
-    return Kind(expected, parse, str)
+    return ValueKind(expected, parse, str)
 
 
-def path_or_none() -> Kind:
+def path_or_none() -> ValueKind:
     """Make the kind of an absolute path or "", which is None in the program."""
 
     def parse(raw: object) -> Path | None:
         return None if raw == "" else _parse_path(raw)
 
-    return Kind('an absolute path, or "" for none', parse, lambda value: str(value or ""))
+    return ValueKind('an absolute path, or "" for none', parse, lambda value: str(value or ""))
 
 
-def paths() -> Kind:
+def paths() -> ValueKind:
     """Make the kind of an array of absolute paths, a tuple in the program."""
 
     def parse(raw: object) -> tuple[Path, ...]:
         if not isinstance(raw, list):
-            raise UnfitError
+            raise UnfitValueError
         for element in raw:
             try:
                 _parse_path(element)
-            except UnfitError:
-                raise UnfitError(f"{describe(element)} in it") from None
+            except UnfitValueError:
+                raise UnfitValueError(f"{describe(element)} in it") from None
         return tuple(Path(element) for element in raw)
 
     example = '["/var/lib/GeoIP/GeoLite2-Country.mmdb"]'
-    return Kind(f"an array of absolute paths, such as {example}", parse, lambda value: [*map(str, value)])
+    return ValueKind(f"an array of absolute paths, such as {example}", parse, lambda value: [*map(str, value)])
 
 
-def secret() -> Kind:
+def secret() -> ValueKind:
     """Make the kind of a key or password. Its errors don't show it.
 
     The mask that ``bangeod config show`` prints stands for none, as it was never the secret itself.
@@ -255,32 +255,32 @@ def secret() -> Kind:
     def parse(raw: object) -> Secret:
         if isinstance(raw, str) and _PRINTABLE.fullmatch(raw) and len(raw) <= _SECRET_CHARACTERS:
             return Secret("" if raw == MASK else raw)
-        raise UnfitError
+        raise UnfitValueError
 
     def describe_type(raw: object) -> str:
         return describe(raw) if isinstance(raw, dict | list | bool) else "something else, not shown here"
 
     expected = f"at most {_SECRET_CHARACTERS} printable ASCII characters in quotes, without spaces"
-    return Kind(expected, parse, Secret.reveal, describe_type)
+    return ValueKind(expected, parse, Secret.reveal, describe_type)
 
 
-def url() -> Kind:
+def url() -> ValueKind:
     """Make the kind of a web service's address. What may hold a password has no place in it."""
 
     def parse(raw: object) -> str:
         if not isinstance(raw, str) or not _PRINTABLE.fullmatch(raw):
-            raise UnfitError
+            raise UnfitValueError
         if re.search(r"[?@#]", raw):
-            raise UnfitError("more than that (not shown: it may hold a key)")
+            raise UnfitValueError("more than that (not shown: it may hold a key)")
         parts = urlsplit(raw)  # ValueError for broken brackets, as of .port for one out of range
         host = parts.hostname or ""
         if parts.scheme not in ("http", "https") or parts.port == 0 or "\\" in raw:
-            raise UnfitError
+            raise UnfitValueError
         if not (_is_address(host) if ":" in host else _HOST.fullmatch(host)):
-            raise UnfitError
+            raise UnfitValueError
         return raw
 
-    return Kind("an http:// or https:// address without user name, query and fragment", parse)
+    return ValueKind("an http:// or https:// address without user name, query and fragment", parse)
 
 
 def goes_in_clear(address: str) -> bool:

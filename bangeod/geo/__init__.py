@@ -1,1 +1,1 @@
-"""Where an address is: the model, the cache, and the sources that know."""
+"""Where an address is: the cache, the sources that know, and the geo databases fetched from those who make them."""

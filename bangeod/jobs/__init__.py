@@ -1,1 +1,4 @@
-"""The periodic jobs, one file each, and what they have in common."""
+"""The periodic jobs, one file each, and what they have in common.
+
+A job says what is to be done; when it runs is service/schedule's, how rows are read and written the store's.
+"""

@@ -7,18 +7,18 @@ from typing import Final
 
 import structlog
 
+from bangeod.addresses import AddressKind
+from bangeod.addresses import read as read_address
+from bangeod.banned import Banned, Reading
 from bangeod.clock import SECONDS_A_DAY
+from bangeod.cooperative import yielding
 from bangeod.errors import SchemaError, StoreLockedError, StoreRefusedError
-from bangeod.geo.addresses import Kind
-from bangeod.geo.addresses import read as read_address
-from bangeod.geo.banned import Banned, Reading
-from bangeod.geo.cache import GeoCache
-from bangeod.jobs.bans import BanWatch
-from bangeod.jobs.deletion import Tally, carry_out
-from bangeod.jobs.gone_jails import GoneJails
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.jobs.ban_watch import BanWatch
+from bangeod.jobs.cleanup import DeletionFigures, carry_out
+from bangeod.jobs.disabled_jails import GoneJails
 from bangeod.jobs.job import JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
-from bangeod.jobs.turns import in_turns
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -57,10 +57,10 @@ class GeoCacheCleanup:
         now = int(run.clock.now())
         before = now - self._retention_days * SECONDS_A_DAY
         reading = await self._bans.look(run)
-        tally = Tally("geo_cache", "last_seen")
+        tally = DeletionFigures("geo_cache", "last_seen")
         if run.dry:
             return await self._foretell(reading, before, tally)
-        async for ips in in_turns(reading.banned.addresses):
+        async for ips in yielding(reading.banned.addresses):
             self._cache.see(ips)
         with contextlib.suppress(StoreRefusedError, SchemaError):  # what can't be written is no reason not to clean up
             await self._cache.flush_dirty(run.time_left)  # what was looked up since the last flush is no longer stale
@@ -85,7 +85,7 @@ class GeoCacheCleanup:
         figures = self._figures(deleted=tally.deleted, **kept, **tidied)
         return Result(figures, finished and not doubted)
 
-    async def _foretell(self, reading: Reading, before: int, tally: Tally) -> Result:
+    async def _foretell(self, reading: Reading, before: int, tally: DeletionFigures) -> Result:
         """Say what would be deleted, were further looks to agree with this one on which jails are gone."""
         if not reading.complete:
             return Result(self._figures(skipped=BANS_UNREAD, would_delete=0), finished=False)
@@ -98,7 +98,7 @@ class GeoCacheCleanup:
         """Say whether a row may go or stay by whether these bans count. What is not asked about here stays."""
         if gone.networks or len(gone.addresses) > SOUGHT or (gone and self._max_rows):
             return True
-        async for ips in in_turns(gone.addresses):
+        async for ips in yielding(gone.addresses):
             rows = await self._store.find(ips)
             if any(row.last_seen is not None and row.last_seen < before for row in rows.values()):
                 return True
@@ -125,7 +125,7 @@ class _Guard:
 
     def keep(self, key: str) -> bool:
         """Say whether the row of this key stays."""
-        if read_address(key)[0] is not Kind.INVALID:
+        if read_address(key)[0] is not AddressKind.INVALID:
             return self._protected(key)
         if not self._protected(key):
             self._invalid.add(key)

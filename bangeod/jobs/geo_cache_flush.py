@@ -2,7 +2,7 @@
 
 import structlog
 
-from bangeod.geo.cache import GeoCache
+from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.job import JobId, Result, Run
 
 log = structlog.get_logger(__name__)

@@ -8,12 +8,12 @@ from typing import Final
 
 import structlog
 
-from bangeod.geo.cache import LOCAL_BATCH, GeoCache
-from bangeod.geo.resolver import Found
-from bangeod.jobs.bans import BanWatch
+from bangeod.cooperative import yielding
+from bangeod.geo.cache.cache import LOCAL_BATCH, GeoCache
+from bangeod.geo.cache.resolver import Found
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
-from bangeod.jobs.turns import in_turns
 from bangeod.jobs.unresolved import Candidates, find_candidates
 from bangeod.store.port import Store
 
@@ -23,7 +23,7 @@ FOR_AN_ANSWER: Final = 2.0  # seconds that must be left of a run when it has wai
 
 
 @dataclass
-class Tally:
+class Progress:
     """How far a run has come."""
 
     retried: int
@@ -63,9 +63,9 @@ class GeoReResolve:
             return await self._foretell(candidates)
         kept, gone = "invalid_addresses_kept", "invalid_addresses_gone"
         self._kept.tell(kept, gone, run, candidates.invalid, example=candidates.example)
-        async for rows in in_turns(candidates.banned.items()):
+        async for rows in yielding(candidates.banned.items()):
             self._cache.take_rows(dict(rows))
-        async for partly in in_turns(candidates.partly):  # so that what the rows have is not written to them again
+        async for partly in yielding(candidates.partly):  # so that what the rows have is not written to them again
             self._cache.hold(partly)
         self._cache.clear_neg_cache()
         changes = self._cache.resolver.changes
@@ -78,7 +78,7 @@ class GeoReResolve:
             log.debug("geo_re_resolve_skip", reason=reason)
             return Result({"skipped": reason, "unresolved": len(candidates.seen), "invalid": candidates.invalid})
         log.info("geo_re_resolve_start", unresolved=len(candidates.seen))
-        tally = Tally(len(recalled), len(recalled))
+        tally = Progress(len(recalled), len(recalled))
         finished = await self._resolve(candidates, list(due), run, tally)
         if finished:
             self._cache.resolver.asked_locally(changes)  # a source that came meanwhile is asked by the next run
@@ -104,7 +104,7 @@ class GeoReResolve:
         resolver = self._cache.resolver
         recalled: dict[str, Found] = {}
         due: dict[str, None] = {}
-        async for ips in in_turns(await candidates.newest_first()):
+        async for ips in yielding(await candidates.newest_first()):
             known = self._cache.recall(ips)
             recalled |= known
             unknown = [ip for ip in ips if ip not in known]
@@ -113,9 +113,9 @@ class GeoReResolve:
 
     async def _take_in(self, candidates: Candidates, recalled: Mapping[str, Found], due: Mapping[str, None]) -> None:
         """Let memory's answers be written, and let banned addresses that need not be asked about have a row."""
-        async for found in in_turns(recalled.items()):
+        async for found in yielding(recalled.items()):
             self._cache.adopt(dict(found), candidates.seen)
-        async for ips in in_turns(candidates.rowless):
+        async for ips in yielding(candidates.rowless):
             rest = [ip for ip in ips if ip not in recalled and ip not in due]
             self._cache.add_rows(rest, rowless=candidates.rowless)
 
@@ -123,7 +123,7 @@ class GeoReResolve:
         """Say what would be done, as far as that can be known without asking the network."""
         recalled, due = await self._sort_out(candidates)
         found = 0
-        async for ips in in_turns(due):
+        async for ips in yielding(due):
             found += len(_resolved(self._cache.naming.aside(partial(self._cache.resolver.ask_local, ips))))
         known = len(recalled)
         return Result(
@@ -135,7 +135,7 @@ class GeoReResolve:
             }
         )
 
-    async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, tally: Tally) -> bool:
+    async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, tally: Progress) -> bool:
         """Ask the local sources, then the remote one at its pace; return whether the time sufficed for the former.
 
         What is left for the remote one is not unfinished: its quota does not let more through.
@@ -147,11 +147,11 @@ class GeoReResolve:
                 return False
             left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, tally)
         if resolver.remote is not None:
-            due = [ip async for ips in in_turns(left) for ip in resolver.due(ips)]
+            due = [ip async for ips in yielding(left) for ip in resolver.due(ips)]
             tally.left_for_ip_api = await self._remotely(candidates, due, run, tally)
         return True
 
-    async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, tally: Tally) -> list[str]:
+    async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, tally: Progress) -> list[str]:
         """Ask the local sources; return those of which they don't know the country."""
         resolver = self._cache.resolver
         found = _resolved(await self._cache.ask_local(batch, candidates.seen))
@@ -164,7 +164,7 @@ class GeoReResolve:
         await self._cache.flush_dirty(run.time_left)
         return missed
 
-    async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, tally: Tally) -> int:
+    async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, tally: Progress) -> int:
         """Ask the remote source, waiting for its quota while there is time; return how many are left."""
         resolver = self._cache.resolver
         while ips:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bangeod.jobs.job import Run
-from bangeod.telling import Trouble
+from bangeod.trouble import Trouble
 
 
 class KeptRows:

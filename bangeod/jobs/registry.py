@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bangeod.geo.cache import GeoCache
-from bangeod.jobs.bans import BanWatch
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.geo_cache_flush import GeoCacheFlush
 from bangeod.jobs.geo_re_resolve import GeoReResolve

@@ -3,7 +3,7 @@
 import structlog
 
 from bangeod.clock import to_text
-from bangeod.jobs.deletion import Tally, carry_out
+from bangeod.jobs.cleanup import DeletionFigures, carry_out
 from bangeod.jobs.job import JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.store.port import Store
@@ -23,7 +23,7 @@ class SessionCleanup:
     async def run(self, run: Run) -> Result:
         """Delete sessions whose ``expires_at`` is now or earlier; ones that can't be read stay."""
         now = int(run.clock.now())
-        tally = Tally("sessions", "expires_at")
+        tally = DeletionFigures("sessions", "expires_at")
         if run.dry:
             tally.count(await self._store.count_expired(now))
             return Result({"would_delete": tally.matching, "unreadable": tally.unreadable, "cutoff_time": to_text(now)})

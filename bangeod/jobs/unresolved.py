@@ -6,12 +6,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
-from bangeod.geo.addresses import Kind
-from bangeod.geo.addresses import read as read_address
-from bangeod.geo.model import UNKNOWN, Row
-from bangeod.jobs.bans import BanWatch
+from bangeod.addresses import AddressKind
+from bangeod.addresses import read as read_address
+from bangeod.cooperative import yielding
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import Run
-from bangeod.jobs.turns import in_turns
+from bangeod.model import UNKNOWN, Row
 from bangeod.store.port import Store
 
 SORTED_AT_ONCE: Final = 5_000  # addresses; a few milliseconds
@@ -31,16 +31,16 @@ class Candidates:
     async def newest_first(self) -> Iterable[str]:
         """Return the addresses, what was seen last first; many are sorted in turns, and merged as they are taken."""
         when = self.seen.__getitem__
-        parts = [sorted(part, key=when, reverse=True) async for part in in_turns(self.seen, SORTED_AT_ONCE)]
+        parts = [sorted(part, key=when, reverse=True) async for part in yielding(self.seen, SORTED_AT_ONCE)]
         return heapq.merge(*parts, key=when, reverse=True)
 
     def consider(self, row: Row) -> None:
         """Take in a row without a country."""
         kind, ip = read_address(row.key)
-        if kind is Kind.INVALID:
+        if kind is AddressKind.INVALID:
             self.invalid += 1
             self.example = self.example or row.key[:80]
-        elif kind is Kind.GLOBAL:
+        elif kind is AddressKind.GLOBAL:
             self.seen[ip] = max(row.last_seen or 0, self.seen.get(ip, 0))
             if row.geo != UNKNOWN:
                 self.partly.append(row)
@@ -61,7 +61,7 @@ async def find_candidates(store: Store, bans: BanWatch, run: Run) -> Candidates:
             for row in page:
                 candidates.consider(row)
     now = int(run.clock.now())
-    async for ips in in_turns((await bans.banned_now(run)).addresses):  # of networks no rows are made
-        banned = [ip for ip in ips if read_address(ip)[0] is Kind.GLOBAL]
+    async for ips in yielding((await bans.banned_now(run)).addresses):  # of networks no rows are made
+        banned = [ip for ip in ips if read_address(ip)[0] is AddressKind.GLOBAL]
         candidates.consider_banned(banned, await store.find(banned), now)
     return candidates

@@ -1,1 +1,4 @@
-"""The running process: event loop, scheduler, state on disk, and what wires them."""
+"""The running process: two threads, the components and what wires them, schedule, signals, systemd, start and stop.
+
+``daemon`` is the place to begin. Nothing below (jobs, api, geo, store) imports from here.
+"""

@@ -15,20 +15,21 @@ from bangeod.clock import Clock
 from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
-from bangeod.service import logs, plan, reload, status
-from bangeod.service.background import Background
-from bangeod.service.core import Core
+from bangeod.service import reload, status_line
+from bangeod.service.background_tasks import Background
+from bangeod.service.components import Components
 from bangeod.service.crash import CrashGuard
 from bangeod.service.local_api import LocalApi
 from bangeod.service.lock import DatabaseLock
+from bangeod.service.log import setup
 from bangeod.service.loop import LoopThread
-from bangeod.service.more_time import with_more_time
-from bangeod.service.notify import Notifier, watchdog_interval
-from bangeod.service.parting import flush_finally
-from bangeod.service.scheduler import JobScheduler
-from bangeod.service.shift import Shift
+from bangeod.service.schedule import timing
+from bangeod.service.schedule.job_schedule import JobSchedule
+from bangeod.service.schedule.scheduler import JobScheduler
+from bangeod.service.shutdown import flush_finally
 from bangeod.service.signals import SignalRelay
-from bangeod.service.verification import Verifier
+from bangeod.service.systemd import Notifier, watchdog_interval, with_more_time
+from bangeod.service.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,8 +74,8 @@ class Daemon:
         self._scheduler = JobScheduler(loop)
         self._watchdog = watchdog_interval(os.environ, os.getpid())
         self._notifier = Notifier.from_environment(os.environ, clock, unset=True)
-        self._core: Core  # made on the loop
-        self._shift: Shift  # as above
+        self._components: Components  # made on the loop
+        self._job_schedule: JobSchedule  # as above
         self._verifier: Verifier  # as above
         self._api: LocalApi  # as above
         self._refused_config = False
@@ -86,7 +87,7 @@ class Daemon:
         self._served = False  # whether a database has been opened
         self._opening = asyncio.Lock()
         self._reloading = asyncio.Lock()
-        self._clocks = plan.ClockWatch()
+        self._clocks = timing.ClockWatch()
         self._database_problem: str | None = None
         self._stopping = False
 
@@ -110,7 +111,7 @@ class Daemon:
         """Yield what is left to do where the daemon can't go on; the loop's."""
         yield lambda: self._notifier.status(f"failed: {reason}")
         if hasattr(self, "_core"):
-            yield self._core.keep_leftover_of_crash
+            yield self._components.keep_leftover_of_crash
         yield self._lock.release
 
     def _on_started(self) -> None:
@@ -124,21 +125,21 @@ class Daemon:
         self._starting = asyncio.current_task()
         log.info("starting", database=str(self._settings.database.path), pid=os.getpid())
         self._notifier.status("starting: reading the database")
-        self._core = Core(self._settings, self._clock, self._lock)
-        self._shift = Shift(self._core, self._scheduler, self._tell_status)
-        self._verifier = Verifier(self._core)
-        self._api = LocalApi(self._core, self._shift, self._config, self._facts)
-        self._core.cache.on_full = lambda: self._shift.bring_forward(JobId.GEO_CACHE_FLUSH)
-        self._core.take_up_leftover()
-        await self._core.sources.refresh()
+        self._components = Components(self._settings, self._clock, self._lock)
+        self._job_schedule = JobSchedule(self._components, self._scheduler, self._tell_status)
+        self._verifier = Verifier(self._components)
+        self._api = LocalApi(self._components, self._job_schedule, self._config, self._facts)
+        self._components.cache.on_full = lambda: self._job_schedule.bring_forward(JobId.GEO_CACHE_FLUSH)
+        self._components.take_up_leftover()
+        await self._components.sources.refresh()
         self._verifier.look()
         try:
             await self._open()
         except StoreError as error:
             log.error("database_unavailable", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
-        self._core.ready = self._open  # type: ignore[method-assign]
+        self._components.ready = self._open  # type: ignore[method-assign]
         self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves what is planned
-        self._shift.plan()
+        self._job_schedule.plan()
         if self._watchdog is not None:
             self._scheduler.plan(HEALTH, self._ping, interval=self._watchdog, first_run=self._clock.now())
         await self._api.apply(self._settings)
@@ -149,21 +150,21 @@ class Daemon:
         async with self._opening:  # jobs that are due together find a new file together
             try:
                 self._lock.acquire()
-                if await self._core.store.prepare():
+                if await self._components.store.prepare():
                     if self._served:
                         log.warning("database_replaced", database=str(self._settings.database.path))
-                        self._core.cache.clear()
+                        self._components.cache.clear()
                     self._served = True
-                if not self._core.cache.loaded:
-                    await self._core.load()
+                if not self._components.cache.loaded:
+                    await self._components.load()
             except StoreError as error:
                 self._database_problem = str(error)
                 raise
-            self._database_problem = self._core.load_problem
+            self._database_problem = self._components.load_problem
 
     async def _announce(self) -> None:
         self._notifier.ready(self._status())
-        log.info("ready", cached=self._core.cache.entries, dirty=self._core.cache.dirty)
+        log.info("ready", cached=self._components.cache.entries, dirty=self._components.cache.dirty)
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
         self._background.keep_running(self._verifier.run)
@@ -178,23 +179,23 @@ class Daemon:
         """Prove that both threads live: the scheduler's sent this here."""
         self._notifier.watchdog()
 
-    def _facts(self) -> status.Facts:
-        cache, shift = self._core.cache, self._shift
-        return status.Facts(
-            len(JobId) - len(shift.disabled),
+    def _facts(self) -> status_line.Facts:
+        cache, job_schedule = self._components.cache, self._job_schedule
+        return status_line.Facts(
+            len(JobId) - len(job_schedule.disabled),
             cache.entries,
             cache.dirty,
-            shift.reports,
-            shift.failing_since,
-            shift.totals[JobId.GEO_CACHE_FLUSH].last_success,
+            job_schedule.reports,
+            job_schedule.failing_since,
+            job_schedule.totals[JobId.GEO_CACHE_FLUSH].last_success,
             self._refused_config,
             self._database_problem,
             self._api.problem,
-            shift.disabled,
+            job_schedule.disabled,
         )
 
     def _status(self) -> str:
-        return status.line(self._facts(), self._clock.now())
+        return status_line.line(self._facts(), self._clock.now())
 
     def _tell_status(self) -> None:
         self._notifier.status(self._status())
@@ -219,13 +220,13 @@ class Daemon:
 
     async def _refresh_sources(self) -> None:
         """See what sources there are now; what is unresolved, new ones are asked about at once."""
-        changed = await self._core.sources.refresh()
+        changed = await self._components.sources.refresh()
         self._verifier.look()
         if not changed:
             return
-        self._core.cache.clear_neg_cache()
-        self._core.resolver.sources_changed()
-        self._shift.bring_forward(JobId.GEO_RE_RESOLVE)
+        self._components.cache.clear_neg_cache()
+        self._components.resolver.sources_changed()
+        self._job_schedule.bring_forward(JobId.GEO_RE_RESOLVE)
 
     # --- reload and stop ---
 
@@ -258,10 +259,10 @@ class Daemon:
             log.warning("config_needs_restart", keys=change.held_back)
         settings = change.settings
         self._to_plan |= change.jobs
-        logs.configure(settings.log.level, settings.log.format, environ=os.environ)
-        self._core.apply(settings)
+        setup.configure(settings.log.level, settings.log.format, environ=os.environ)
+        self._components.apply(settings)
         await self._refresh_sources()
-        self._shift.plan(self._to_plan)
+        self._job_schedule.plan(self._to_plan)
         await self._api.apply(settings)
         self._settings, self._to_plan = settings, frozenset()  # last: what failed half-way is taken up by the next one
         log.info("config_reloaded", changed=change.taken_up)
@@ -285,6 +286,6 @@ class Daemon:
             log.warning("jobs_cut_short", jobs=cancelled)
         if hasattr(self, "_core"):
             await self._api.close()
-            await flush_finally(self._core)
-            await self._core.close()
+            await flush_finally(self._components)
+            await self._components.close()
         log.info("stopped")

@@ -8,18 +8,18 @@ from typing import Final
 
 import structlog
 
-from bangeod.api.explanations import Explanation
+from bangeod.api.messages import Explanation
 from bangeod.api.server import ApiServer
-from bangeod.api.state import ApiState, State
+from bangeod.api.status_document import ApiState, State
 from bangeod.config import Settings
 from bangeod.errors import SocketError, StoppingError
-from bangeod.geo.cache import GeoCache
+from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.job import JobId, Report
-from bangeod.service import explaining
-from bangeod.service.core import Core
-from bangeod.service.portrait import Portrait, trouble
-from bangeod.service.shift import Shift
-from bangeod.service.status import Facts
+from bangeod.service import explain
+from bangeod.service.components import Components
+from bangeod.service.schedule.job_schedule import JobSchedule
+from bangeod.service.state_report import StateReport, trouble
+from bangeod.service.status_line import Facts
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +31,13 @@ REMEMBERED: Final = 12  # of these
 class LocalApi:
     """The server and what it asks. Everything belongs to the event loop."""
 
-    def __init__(self, core: Core, shift: Shift, config: Path, facts: Callable[[], Facts]) -> None:
-        self._core = core
-        self._shift = shift
+    def __init__(
+        self, components: Components, job_schedule: JobSchedule, config: Path, facts: Callable[[], Facts]
+    ) -> None:
+        self._components = components
+        self._job_schedule = job_schedule
         self._facts = facts
-        self._portrait = Portrait(core, shift, config)
+        self._state_report = StateReport(components, job_schedule, config)
         self._server = ApiServer(self, grace=GRACE)
         self._wanted: object = None  # the settings that were applied last
         self._stopping = False
@@ -83,7 +85,7 @@ class LocalApi:
     @property
     def cache(self) -> GeoCache:
         """Return the cache."""
-        return self._core.cache
+        return self._components.cache
 
     def trouble(self) -> str | None:
         """Say what keeps the daemon from its work; None where all is well."""
@@ -91,14 +93,14 @@ class LocalApi:
 
     async def state(self, api: ApiState) -> State:
         """Describe how the daemon stands."""
-        return await self._portrait.draw(self._facts(), api, lag=max(self._lags, default=0.0))
+        return await self._state_report.draw(self._facts(), api, lag=max(self._lags, default=0.0))
 
     async def explain(self, ips: Sequence[str]) -> list[Explanation]:
         """Say what each source says of each address."""
-        return await explaining.explain(self._core, ips)
+        return await explain.explain(self._components, ips)
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         """Run a job now and return its report. Raises JobRunningError, StoppingError."""
         if self._stopping:
             raise StoppingError
-        return await self._shift.run_by_hand(job_id, dry=dry)
+        return await self._job_schedule.run_by_hand(job_id, dry=dry)

@@ -16,7 +16,8 @@ from bangeod.errors import (
     StoreMissingError,
     StoreReadOnlyError,
 )
-from bangeod.store import faults, links
+from bangeod.store import symlinks
+from bangeod.store.sqlite import faults
 
 SUFFIX = ".bangeod-lock"
 MODE = 0o644  # to flock a file one must be able to open it: one made by root is the service's as well
@@ -76,10 +77,10 @@ class DatabaseLock:
         self.release()
 
     def _place(self) -> Path:
-        way = links.route(self._database)
+        way = symlinks.route(self._database)
         if way.is_circle:
             raise faults.missing(self._database)
-        return links.beside(way.end, SUFFIX)
+        return symlinks.beside(way.end, SUFFIX)
 
     def _lock(self, path: Path) -> int | None:
         """Open and lock the file; None where it was replaced in between, so that the lock is worth nothing."""
@@ -125,7 +126,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 def _explain(error: OSError, database_path: Path, path: Path) -> StoreError:
     reason, database = error.strerror or str(error), str(database_path)
     match error.errno:
-        case errno.ENOENT | errno.ENOTDIR if links.route(database_path).links:
+        case errno.ENOENT | errno.ENOTDIR if symlinks.route(database_path).links:
             return faults.missing(database_path)
         case errno.ENOENT | errno.ENOTDIR:
             return StoreMissingError(

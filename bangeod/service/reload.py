@@ -8,7 +8,7 @@ from bangeod.config import RESTART_ONLY, Settings, differences
 from bangeod.jobs.job import JobId
 
 
-class Change(NamedTuple):
+class ConfigChange(NamedTuple):
     """The way from one config to another."""
 
     settings: Settings  # what is in force from now on
@@ -17,7 +17,7 @@ class Change(NamedTuple):
     jobs: frozenset[JobId]  # whose schedule has changed
 
 
-def between(old: Settings, wanted: Settings) -> Change:
+def between(old: Settings, wanted: Settings) -> ConfigChange:
     """Say what to take up; keys of RESTART_ONLY keep their old values."""
     changed = differences(old, wanted)
     held_back = [key for key in changed if key in RESTART_ONLY]
@@ -29,4 +29,4 @@ def between(old: Settings, wanted: Settings) -> Change:
     taken_up = [key for key in changed if key not in RESTART_ONLY]
     scheduling = ("enabled", "interval", "retention_days")
     jobs = frozenset(job for job in JobId for name in scheduling if f"jobs.{job}.{name}" in taken_up)
-    return Change(settings, taken_up, held_back, jobs)
+    return ConfigChange(settings, taken_up, held_back, jobs)

@@ -15,6 +15,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from bangeod.banned import Reading
+from bangeod.banned import reading as sort_out
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import (
     StoreDamagedError,
@@ -24,11 +26,10 @@ from bangeod.errors import (
     StoreMissingError,
     StoreReadOnlyError,
 )
-from bangeod.geo.banned import Reading
-from bangeod.geo.banned import reading as sort_out
-from bangeod.store import faults, glance, links, queries
-from bangeod.store.engine import engine
-from bangeod.store.fail2ban_pages import CutShortError, Locks, Source, Wait, bans
+from bangeod.store import symlinks
+from bangeod.store.fail2ban_pages import BanTable, CutShortError, Locks, Wait, bans
+from bangeod.store.sqlite import faults, queries, read_only
+from bangeod.store.sqlite.engine import engine
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -46,7 +47,7 @@ _RESTART = "systemctl restart fail2ban: it makes or repairs its tables when it s
 class _Shape(NamedTuple):
     """What there is to be read."""
 
-    source: Source
+    source: BanTable
     enabled: frozenset[str]  # the names of the enabled jails; none where that is not known
     ends_are_known: bool
 
@@ -62,8 +63,8 @@ class Fail2banReader:
         self._busy_timeout = busy_timeout
         self._wait = wait
         # One at a time: to close a file drops all locks that this process has on it, another reading's too. SQLite
-        # knows that of its own files, but not of those that glance.py opens without locks. A thread that was given up
-        # may still be at it when the next one comes.
+        # knows that of its own files, but not of those that are opened without locks (read_only.py). A thread that was
+        # given up may still be at it when the next one comes.
         self._reading = asyncio.Lock()
         self._at_it = threading.Lock()
 
@@ -106,10 +107,10 @@ class Fail2banReader:
 
     def _look_into_it(self, now: int, patience: float, given_up: threading.Event) -> Reading:
         before = self._look_at_file()
-        manner = glance.manner(self._path)
-        with glance.opened(self._path, manner, min(patience, ATTEMPT)) as connection:
+        manner = read_only.manner(self._path)
+        with read_only.opened(self._path, manner, min(patience, ATTEMPT)) as connection:
             connection.text_factory = _decode
-            alone = manner == glance.ALONE
+            alone = manner == read_only.ALONE
             found = self._pages(Locks(connection, given_up, patience=patience, alone=alone, wait=self._wait), now)
         if faults.is_missing(self._path) or self._look_at_file() != before:
             raise CutShortError("the file was moved or replaced meanwhile")
@@ -153,14 +154,14 @@ class Fail2banReader:
         enabled = frozenset[str]()
         if {"name", "enabled"} <= _columns(connection, "jails"):
             enabled = frozenset(name for (name,) in connection.execute(queries.FAIL2BAN_JAILS))
-        return _Shape(Source.of(table, still, columns), enabled, ends_are_known)
+        return _Shape(BanTable.of(table, still, columns), enabled, ends_are_known)
 
     def _incomplete(self, why: str, advice: str = f"tried again at the next run; if it stays, {_DISK}") -> StoreError:
         return StoreIncompleteError(str(self._path), f"fail2ban's database can't be read: {why}", advice)
 
     def _translated(self, error: Exception) -> StoreError:
         code = faults.code(error)
-        if code in glance.NEEDS_A_WRITER:
+        if code in read_only.NEEDS_A_WRITER:
             problem, advice = "fail2ban was killed while it wrote", _RESTART
             return StoreError(str(self._path), f"fail2ban's database can't be read: {problem}", advice)
         fault = faults.translate(self._path, code, str(error))
@@ -178,10 +179,10 @@ class Fail2banReader:
         return type(fault)(str(self._path), f"fail2ban's database can't be read: {fault.problem}", advice)
 
     def _let_in(self) -> str:
-        """Return the command by which this user may read the file, and the log of a database in WAL mode."""
-        user, real = _user_name(), links.real(self._path)  # its log lies beside what a link leads to
+        """Return the command by which this user may read the file, and the WAL of a database in WAL mode."""
+        user, real = _user_name(), symlinks.real(self._path)  # its log lies beside what a link leads to
         path, directories = shlex.quote(str(real)), dict.fromkeys([self._path.parent, real.parent])
-        with_log = glance.is_open_somewhere(self._path) and os.access(real.parent, os.X_OK)
+        with_log = read_only.is_open_somewhere(self._path) and os.access(real.parent, os.X_OK)
         files = " ".join([path, f"{path}-wal", f"{path}-shm"] if with_log else [path])
         on_the_way = " ".join(shlex.quote(str(directory)) for directory in directories)
         return f"it belongs to root; as root: setfacl -m u:{user}:x {on_the_way} && setfacl -m u:{user}:r {files}"

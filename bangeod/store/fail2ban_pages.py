@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from bangeod.geo.banned import Network
-from bangeod.geo.banned import read as read_banned
-from bangeod.store import faults, queries
-from bangeod.store.engine import engine
-from bangeod.store.slicing import pause_after
+from bangeod.banned import Network
+from bangeod.banned import read as read_banned
+from bangeod.store.sqlite import faults, queries
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.slicing import pause_after
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -136,7 +136,7 @@ class Locks:
         return self._given_up.is_set() or time.monotonic() > self._limit
 
 
-class Source(NamedTuple):
+class BanTable(NamedTuple):
     """The statements over a table of bans, filled in."""
 
     page_end: str
@@ -144,12 +144,12 @@ class Source(NamedTuple):
     data: str | None  # None where the table has no such column
 
     @staticmethod
-    def of(table: str, still: str, columns: frozenset[str]) -> "Source":
+    def of(table: str, still: str, columns: frozenset[str]) -> "BanTable":
         """Fill them in; ``still`` is the condition on what is in force."""
         jail = queries.FAIL2BAN_JAIL_OF_BAN if "jail" in columns else "''"
         names = {"table": table, "still": still, "jail": jail}
         data = queries.FAIL2BAN_DATA.format(**names) if "data" in columns else None
-        return Source(queries.FAIL2BAN_PAGE_END.format(**names), queries.FAIL2BAN_PAGE.format(**names), data)
+        return BanTable(queries.FAIL2BAN_PAGE_END.format(**names), queries.FAIL2BAN_PAGE.format(**names), data)
 
 
 class _Page(NamedTuple):
@@ -161,7 +161,7 @@ class _Page(NamedTuple):
     is_last: bool = False
 
 
-def bans(locks: Locks, source: Source, moments: Mapping[str, int]) -> Iterator[tuple[str | Network, str]]:
+def bans(locks: Locks, source: BanTable, moments: Mapping[str, int]) -> Iterator[tuple[str | Network, str]]:
     """Hand out what is banned, and the jail of each ban, in no order, some perhaps twice."""
     size, size_of_data = PageSize(), PageSize()
     after = BEFORE_ALL
@@ -181,7 +181,9 @@ def bans(locks: Locks, source: Source, moments: Mapping[str, int]) -> Iterator[t
         after = page.last
 
 
-def _bans_after(source: Source, moments: Mapping[str, int], after: int, connection: "Connection", limit: int) -> _Page:
+def _bans_after(
+    source: BanTable, moments: Mapping[str, int], after: int, connection: "Connection", limit: int
+) -> _Page:
     last, rows = connection.execute(source.page_end, {"after": after, "limit": limit}).fetchone()
     (text,) = connection.execute(source.page, {"after": after, "upto": last, **moments}).fetchone()
     return _Page(rows, text, last or after, is_last=rows < limit)

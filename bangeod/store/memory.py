@@ -11,12 +11,12 @@ from functools import lru_cache
 from itertools import count
 from typing import TypeVar
 
+from bangeod.addresses import read as read_address
 from bangeod.errors import StoreError, StoreMissingError
-from bangeod.geo.addresses import read as read_address
-from bangeod.geo.model import Entry, Geo, Row
-from bangeod.store import places, time_forms, times
+from bangeod.model import DirtyEntry, Geo, Row
 from bangeod.store.port import Census, Deleted, Refusal
-from bangeod.store.time_forms import TimeForms
+from bangeod.store.sqlite import row_values, time_forms, times
+from bangeod.store.sqlite.time_forms import TimeForms
 
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org", "cached_at", "last_seen")
 SESSION_COLUMNS = ("token", "created_at", "expires_at")
@@ -97,7 +97,7 @@ class MemoryStore:
 
     def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
         """Walk over the rows of geo_cache that have no country."""
-        return self._pages(lambda row: places.read(*_place(row)).country_code is None)
+        return self._pages(lambda row: row_values.read(*_place(row)).country_code is None)
 
     async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
         """Return the rows of these canonical addresses that there are, by canonical address."""
@@ -110,10 +110,10 @@ class MemoryStore:
         """Count the rows that have a country with a name, by code and name."""
         await self._step()
         rows = self.geo_cache.values()
-        countries = (places.country(row.get("country_code"), row.get("country_name")) for row in rows)
+        countries = (row_values.country(row.get("country_code"), row.get("country_name")) for row in rows)
         return Counter(country for country in countries if country is not None and country[0] not in but)
 
-    async def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+    async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is written."""
         forms = self._forms()
         for part in _parts(entries, self._slice_size):
@@ -189,7 +189,7 @@ class MemoryStore:
         values = (row.get(column) for row in self.geo_cache.values())
         return {(type(value), value): value for value in values}.values()
 
-    def _write_one(self, entry: Entry, forms: TimeForms) -> None:
+    def _write_one(self, entry: DirtyEntry, forms: TimeForms) -> None:
         keys = self._keys_by_address().get(entry.ip)
         if keys is None:
             self.put_geo(entry.ip, **entry.geo._asdict(), **_stamps(entry, forms))
@@ -224,9 +224,9 @@ class MemoryStore:
         return [key for _, _, key in sorted(ages, key=lambda age: age[:2])[: max(0, excess)]]
 
 
-def _update(row: RawRow, entry: Entry, stamps: Mapping[str, object]) -> None:
+def _update(row: RawRow, entry: DirtyEntry, stamps: Mapping[str, object]) -> None:
     """Bring a row up to date with an entry, without taking away what it knows better."""
-    change = places.change(_place(row), entry)
+    change = row_values.change(_place(row), entry)
     row.update(change.columns)
     if change.resolved:
         row["cached_at"] = stamps["cached_at"]
@@ -240,7 +240,7 @@ def _place(row: RawRow) -> list[object]:
     return [row.get(name) for name in Geo._fields]
 
 
-def _stamps(entry: Entry, forms: TimeForms) -> dict[str, object]:
+def _stamps(entry: DirtyEntry, forms: TimeForms) -> dict[str, object]:
     """Return an entry's times as a row holds them."""
     return {
         "cached_at": forms.cached_at.write(entry.resolved_at),
@@ -249,7 +249,7 @@ def _stamps(entry: Entry, forms: TimeForms) -> dict[str, object]:
 
 
 def _row(key: object, row: RawRow) -> Row:
-    return Row(str(key), places.read(*_place(row)), times.whole_seconds(row.get("last_seen")))
+    return Row(str(key), row_values.read(*_place(row)), times.whole_seconds(row.get("last_seen")))
 
 
 def _stale(rows: Mapping[object, RawRow], before: int, keep: Callable[[str], bool]) -> list[object]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from bangeod.geo.model import Entry, Row
+from bangeod.model import DirtyEntry, Row
 
 MOST_NAMES = 10_000  # pairs of code and name that are counted
 
@@ -65,7 +65,7 @@ class Store(Protocol):
         A text too long for a name counts for nothing, and of names without end not all do.
         """
 
-    def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+    def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed.
 
         A country is filled in only where the row has none; a row that holds all that the entry ``replaces``

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bangeod.store import schema
-from bangeod.store.engine import engine
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import samples
 
 INSERT_GEO = "INSERT INTO geo_cache VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -9,7 +9,7 @@ from typing import Any
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet  # type: ignore[import-untyped] # ships no types
 
-from bangeod.geo.model import Geo
+from bangeod.model import Geo
 from tests.benchmarks import samples
 
 NETWORKS = 60_000

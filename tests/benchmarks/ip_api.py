@@ -18,13 +18,13 @@ from typing import NamedTuple
 import httpx
 
 from bangeod.clock import to_text
-from bangeod.config.settings import Database, Geo, IpApi, Settings, State
+from bangeod.config.settings import DatabaseSettings, GeoSettings, IpApiSettings, Settings, StateSettings
 from bangeod.jobs.geo_re_resolve import GeoReResolve
 from bangeod.jobs.job import JobId
-from bangeod.service.core import Core
+from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
-from bangeod.store import schema
-from bangeod.store.engine import engine
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, samples
 from tests.benchmarks.report import Section, medians, verdict
 from tests.benchmarks.running import done
@@ -122,22 +122,22 @@ async def _by_bangeod(world: World, directory: Path) -> int:
     path = directory / "bangui.db"
     _make_unresolved(path, world.ips)
     settings = Settings(
-        database=Database(path=path),
-        state=State(directory=directory / "state"),
-        geo=Geo(ip_api=IpApi(enabled=True, url=world.server.url)),
+        database=DatabaseSettings(path=path),
+        state=StateSettings(directory=directory / "state"),
+        geo=GeoSettings(ip_api=IpApiSettings(enabled=True, url=world.server.url)),
     )
     lock = DatabaseLock(path)
     lock.acquire()
-    core = Core(settings, world.clock, lock)
+    components = Components(settings, world.clock, lock)
     try:
-        await core.sources.refresh()
-        await core.ready()
-        job = core.jobs[JobId.GEO_RE_RESOLVE]
+        await components.sources.refresh()
+        await components.ready()
+        job = components.jobs[JobId.GEO_RE_RESOLVE]
         assert isinstance(job, GeoReResolve)
         job._sleep = world.clock.sleep
-        await done(core, JobId.GEO_RE_RESOLVE)
+        await done(components, JobId.GEO_RE_RESOLVE)
     finally:
-        await core.close()
+        await components.close()
         lock.release()
     resolved: int = databases.query(path, "SELECT count(*) FROM geo_cache WHERE country_code = 'SE'")
     return resolved

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bangeod.clock import SECONDS_A_DAY, to_text
-from bangeod.geo.model import Entry
 from bangeod.jobs.job import JobId
-from bangeod.store.engine import engine
+from bangeod.model import DirtyEntry
+from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, plain, samples
 from tests.benchmarks.report import Section, medians, milliseconds, per_second, times
 from tests.benchmarks.running import done, running, settings
@@ -45,7 +45,7 @@ class Inputs:
     template: Path
     mmdb: Path
     now: int
-    dirty: Sequence[Entry]
+    dirty: Sequence[DirtyEntry]
 
 
 def run(scale: Scale, directory: Path) -> Iterator[Section]:
@@ -112,12 +112,12 @@ def _resolve(connection: "Connection", now: int) -> None:
 
 
 async def _job(job_id: JobId, inputs: Inputs, path: Path) -> float:
-    async with running(settings(path, (inputs.mmdb,))) as core:
-        await core.load()
+    async with running(settings(path, (inputs.mmdb,))) as components:
+        await components.load()
         if job_id is JobId.GEO_CACHE_FLUSH:
-            core.cache.restore_dirty(inputs.dirty)
+            components.cache.restore_dirty(inputs.dirty)
         began = time.perf_counter()
-        await done(core, job_id)
+        await done(components, job_id)
         spent = time.perf_counter() - began
     if job_id is JobId.GEO_RE_RESOLVE and databases.query(path, f"SELECT count(*) FROM ({FIND_UNRESOLVED})"):
         raise RuntimeError("there are addresses without a country left")

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 
 
 def facts(directory: Path) -> dict[str, object]:

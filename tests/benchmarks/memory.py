@@ -18,11 +18,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bangeod.geo.addresses import read as read_address
-from bangeod.geo.cache import GeoCache
-from bangeod.geo.model import Geo, Status
-from bangeod.geo.table import EntryTable
-from bangeod.store.engine import engine
+from bangeod.addresses import read as read_address
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.geo.cache.table import EntryTable
+from bangeod.model import Geo, Status
+from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, samples
 from tests.benchmarks.report import Section, medians, milliseconds, per_second, times, verdict
 from tests.benchmarks.running import running, settings
@@ -129,16 +129,20 @@ def _bare_load(path: Path) -> float:
 
 
 async def _cache(path: Path, ips: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
-    async with running(settings(path)) as core:
+    async with running(settings(path)) as components:
         with StepMonitor() as steps:
             began = time.perf_counter()
-            await core.cache.load_from_db()
+            await components.cache.load_from_db()
             spent = time.perf_counter() - began
             await asyncio.sleep(0)
         load = {"load": spent, "step": steps.share(0.999), "longest_step": max(steps.durations)}
         # The first round moves last_seen forward, once a day; what is of interest is every other one.
-        first = _look_up(core.cache, ips)
-        return load, {"first": first, "lookup": _look_up(core.cache, ips), "bare": _bare_lookup(core.cache, ips)}
+        first = _look_up(components.cache, ips)
+        return load, {
+            "first": first,
+            "lookup": _look_up(components.cache, ips),
+            "bare": _bare_lookup(components.cache, ips),
+        }
 
 
 def _look_up(cache: GeoCache, ips: Sequence[str]) -> float:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import aiosqlite
 
 from bangeod.clock import SECONDS_A_DAY, to_text
-from bangeod.geo.model import Entry
 from bangeod.jobs.job import JobId
-from bangeod.store.engine import engine
+from bangeod.model import DirtyEntry
+from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, plain, samples
 from tests.benchmarks.beside import beside_web_app, web_app
 from tests.benchmarks.report import Section, medians, milliseconds, times, verdict
@@ -57,7 +57,7 @@ class Inputs:
 
     template: Path
     now: int
-    dirty: Sequence[Entry]
+    dirty: Sequence[DirtyEntry]
 
 
 def run(scale: Scale, directory: Path) -> Iterator[Section]:
@@ -118,12 +118,12 @@ async def _plainly(job_id: JobId, inputs: Inputs, directory: Path) -> dict[str, 
 
 async def _by_bangeod(job_id: JobId, inputs: Inputs, directory: Path) -> dict[str, float]:
     with _copy(inputs, directory) as path:
-        async with running(settings(path)) as core:
-            await core.load()
+        async with running(settings(path)) as components:
+            await components.load()
             if job_id is JobId.GEO_CACHE_FLUSH:
-                core.cache.restore_dirty(inputs.dirty)
+                components.cache.restore_dirty(inputs.dirty)
 
-            measured = await beside_web_app(path, lambda: done(core, job_id))
+            measured = await beside_web_app(path, lambda: done(components, job_id))
         return measured | {"left": _left(job_id, path, inputs)}
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import maxminddb
 
 from bangeod.clock import SystemClock
-from bangeod.geo.memory import Memory
-from bangeod.geo.model import UNKNOWN, Status
-from bangeod.geo.sources.mmdb import MmdbFiles
-from bangeod.geo.verification import verify
+from bangeod.geo.cache.contents import Memory
+from bangeod.geo.cache.verification import verify
+from bangeod.geo.sources.mmdb.merged import MmdbFiles
+from bangeod.model import UNKNOWN, Status
 from tests.benchmarks import databases, geodata, samples
 from tests.benchmarks.report import Section, medians, milliseconds, per_second, verdict
 from tests.benchmarks.running import running, settings
@@ -71,13 +71,13 @@ def _resolving(scale: Scale, directory: Path, nested: Path, flat: Path) -> Secti
 
 
 async def _both_ways(database: Path, mmdb: Path, ips: Sequence[str]) -> dict[str, float]:
-    async with running(settings(database, (mmdb,))) as core:
-        await core.cache.load_from_db()
+    async with running(settings(database, (mmdb,))) as components:
+        await components.cache.load_from_db()
         gc.collect()
         began = time.perf_counter()
         unresolved = 0
         for start in range(0, len(ips), AT_ONCE):
-            answers = await core.cache.lookup_batch(ips[start : start + AT_ONCE])
+            answers = await components.cache.lookup_batch(ips[start : start + AT_ONCE])
             unresolved += sum(answer.status is not Status.RESOLVED for answer in answers)
         batch = time.perf_counter() - began
     if unresolved > len(ips) // 20:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from bangeod.addresses import AddressKind, read
 from bangeod.clock import SECONDS_A_DAY, to_text
-from bangeod.geo.addresses import Kind, read
-from bangeod.geo.countries import name as country_name
-from bangeod.geo.model import UNKNOWN, Entry, Geo
+from bangeod.countries import name as country_name
+from bangeod.model import UNKNOWN, DirtyEntry, Geo
 
 NETWORKS = 60_000
 RETENTION_DAYS = 90
@@ -53,7 +53,7 @@ def addresses(count: int, seed: int = 2) -> list[str]:
             text = str(IPv6Address((0x2A << 120) | chance.getrandbits(112)))
         else:
             text = str(IPv4Address(chance.getrandbits(32)))
-        if read(text)[0] is Kind.GLOBAL:
+        if read(text)[0] is AddressKind.GLOBAL:
             found[text] = None
     return list(found)
 
@@ -90,11 +90,11 @@ def session_rows(count: int, now: int, *, expired: int, seed: int = 5) -> Iterat
         yield f"{chance.getrandbits(256):064x}", written(expires - 86_400, chance), written(expires, chance)
 
 
-def dirty_entries(known: list[str], fresh: list[str], now: int) -> list[Entry]:
+def dirty_entries(known: list[str], fresh: list[str], now: int) -> list[DirtyEntry]:
     """Make entries to be written: of addresses that have rows, and of new ones, mixed."""
     ips = [*known, *fresh]
     random.Random(6).shuffle(ips)
-    return [Entry(ip, geo, now, now) for ip, geo in zip(ips, places(len(ips), seed=7), strict=True)]
+    return [DirtyEntry(ip, geo, now, now) for ip, geo in zip(ips, places(len(ips), seed=7), strict=True)]
 
 
 def written(epoch: float, chance: random.Random) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from bangeod.clock import SystemClock
 from bangeod.errors import StoreLockedError
-from bangeod.store import schema
-from bangeod.store.engine import engine
 from bangeod.store.memory import GEO_COLUMNS, MemoryStore, RawRow
 from bangeod.store.port import Store
-from bangeod.store.sqlite import SqliteStore
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

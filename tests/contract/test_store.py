@@ -4,9 +4,9 @@ from contextlib import aclosing
 
 import pytest
 
+from bangeod.addresses import spellings
 from bangeod.errors import StoreError, StoreLockedError, StoreMissingError
-from bangeod.geo.addresses import spellings
-from bangeod.geo.model import Geo, Row
+from bangeod.model import Geo, Row
 from tests.contract.harness import Harness
 from tests.contract.values import BROKEN, NOW, NOW_TEXT, entry, read_all, write_all
 

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bangeod.addresses import read as read_address
+from bangeod.addresses import spellings
 from bangeod.errors import StoreLockedError
-from bangeod.geo.addresses import read as read_address
-from bangeod.geo.addresses import spellings
-from bangeod.geo.model import Entry, Geo
-from bangeod.store import places, times
+from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import RawRow
-from bangeod.store.time_forms import TimeForms, choose, newest
+from bangeod.store.sqlite import row_values, times
+from bangeod.store.sqlite.time_forms import TimeForms, choose, newest
 from tests.contract.harness import KINDS, Harness, opened
 from tests.contract.values import NOW, read_all, total, write_all
 
@@ -148,7 +148,7 @@ async def test_a_row_is_read_as_its_columns_are_and_is_unresolved_just_where_tha
     async with opened(kind) as harness:
         for key, columns in zip(keys, stored, strict=True):
             harness.put_geo(key, **dict(zip(Geo._fields, columns, strict=True)))
-        read = {key: places.read(*(row[name] for name in Geo._fields)) for key, row in harness.geo().items()}
+        read = {key: row_values.read(*(row[name] for name in Geo._fields)) for key, row in harness.geo().items()}
         assert {key: row.geo for key, row in (await harness.store.find(keys)).items()} == read
         unresolved = {row.key: row.geo for row in await read_all(harness.store.unresolved())}
         assert unresolved == {key: geo for key, geo in read.items() if geo.country_code is None}
@@ -213,7 +213,7 @@ class Drop:
 class Write:
     """The daemon writes entries: to the end, only the first slice, or against a locked database."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[DirtyEntry]
     manner: str
 
 
@@ -223,7 +223,7 @@ web_app = st.one_of(
     st.builds(Drop, keys_of_both),
 )
 entries_of_one = st.builds(
-    Entry, st.just(""), geos, st.integers(NOW - 2, NOW + 2), st.just(NOW), replaces=st.one_of(st.none(), geos)
+    DirtyEntry, st.just(""), geos, st.integers(NOW - 2, NOW + 2), st.just(NOW), replaces=st.one_of(st.none(), geos)
 )
 writes = st.builds(
     lambda ips, entries, manner: Write([replace(e, ip=ip) for ip, e in zip(ips, entries, strict=False)], manner),
@@ -238,7 +238,7 @@ def forms_of(table: dict[object, RawRow]) -> TimeForms:
     return TimeForms(*(choose("", newest(row[name] for row in table.values())) for name in TimeForms._fields))
 
 
-def apply(entry: Entry, table: dict[object, RawRow], forms: TimeForms) -> None:
+def apply(entry: DirtyEntry, table: dict[object, RawRow], forms: TimeForms) -> None:
     """Do to the model what the port says of one entry."""
     cached_at, last_seen = forms.cached_at.write(entry.resolved_at), forms.last_seen.write(entry.last_seen)
     keys = [key for key in table if read_address(key)[1] == entry.ip]
@@ -270,7 +270,7 @@ def apply(entry: Entry, table: dict[object, RawRow], forms: TimeForms) -> None:
             row["last_seen"] = last_seen if moves else old["last_seen"]
 
 
-async def carry_out(write: Write, harness: Harness) -> Sequence[Entry]:
+async def carry_out(write: Write, harness: Harness) -> Sequence[DirtyEntry]:
     """Return what the store says is committed."""
     if write.manner == "locked":
         with harness.locked(), pytest.raises(StoreLockedError):

@@ -4,11 +4,11 @@ from contextlib import aclosing
 
 import pytest
 
+from bangeod.addresses import read as read_address
+from bangeod.addresses import spellings
 from bangeod.clock import to_text
-from bangeod.geo.addresses import read as read_address
-from bangeod.geo.addresses import spellings
-from bangeod.geo.model import Geo
-from bangeod.store import times
+from bangeod.model import Geo
+from bangeod.store.sqlite import times
 from tests.contract.harness import Harness
 from tests.contract.values import BROKEN, NOW, NOW_TEXT, entry, read_all, write_all
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import NamedTuple, TypeVar
 
 from bangeod.clock import to_text
-from bangeod.geo.model import Entry, Geo
+from bangeod.model import DirtyEntry, Geo
 from bangeod.store.port import Deleted, Refusal, Store
 
 T = TypeVar("T")
@@ -24,9 +24,9 @@ def entry(
     org: str | None = None,
     seen: int = NOW,
     replaces: Geo | None = None,
-) -> Entry:
+) -> DirtyEntry:
     """Make an entry that was resolved a minute after it was seen."""
-    return Entry(ip, Geo(country_code, name, asn, org), seen, seen + 60, replaces)
+    return DirtyEntry(ip, Geo(country_code, name, asn, org), seen, seen + 60, replaces)
 
 
 async def read_all(pages: AsyncGenerator[Iterable[T], None]) -> list[T]:
@@ -35,7 +35,7 @@ async def read_all(pages: AsyncGenerator[Iterable[T], None]) -> list[T]:
         return [item async for page in pages for item in page]
 
 
-async def write_all(store: Store, entries: Sequence[Entry]) -> list[Entry]:
+async def write_all(store: Store, entries: Sequence[DirtyEntry]) -> list[DirtyEntry]:
     """Write all entries; return what was handed out as committed."""
     return await read_all(store.write(entries))
 

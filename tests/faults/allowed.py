@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from bangeod.api.bodies import LARGEST_BODY
+from bangeod.api.batch_admission import AT_A_TIME, MOST_WAITING
 from bangeod.api.connections import MOST_CONNECTIONS, MOST_READ, MOST_RECEIVING, MOST_UNSENT
-from bangeod.api.large import AT_A_TIME, MOST_WAITING
 from bangeod.api.messages import Mode
+from bangeod.api.request_body import LARGEST_BODY
 
 MIB: Final = 1 << 20
 
@@ -13,7 +13,7 @@ MIB: Final = 1 << 20
 # clients' own requests. 13 were measured where thousands of clients vanish and leave hardly a byte each.
 LITTLE: Final = 20.0
 
-_WORK: Final = 3.0  # for a batch of 10,000 addresses, as bangeod.api.large says
+_WORK: Final = 3.0  # for a batch of 10,000 addresses, as bangeod.api.batch_admission says
 _ANSWER: Final = 1.0  # to such a batch
 _TWICE: Final = 2  # Python 3.11 holds each byte of an answer so often
 _GROWN: Final = 9 / 8  # a bytearray that grows is larger than what is in it

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.client import GeoClient, Status
 from bangeod.clock import SECONDS_A_DAY
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 from tests.benchmarks.samples import written
 from tests.companion import Companion, end_of_input
 from tests.feed import DEADLINE

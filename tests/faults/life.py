@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Self, cast
 
 from bangeod.config import Settings
 from bangeod.geo.sources import RemoteSource
-from bangeod.service.core import Core
+from bangeod.service.components import Components
 from bangeod.service.daemon import Daemon
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.loop import LoopThread
-from bangeod.service.shift import Shift
+from bangeod.service.schedule.job_schedule import JobSchedule
 from tests.manual_clock import ManualClock
 from tests.manual_schedule import ManualSchedule
 
 if TYPE_CHECKING:
-    from bangeod.service.scheduler import JobScheduler
+    from bangeod.service.schedule.scheduler import JobScheduler
 
 
 class Life:
@@ -34,18 +34,18 @@ class Life:
         schedule = ManualSchedule(clock)
         daemon._scheduler = cast("JobScheduler", schedule)
         await daemon._start()
-        daemon._core.resolver.remote = remote
+        daemon._components.resolver.remote = remote
         return cls(daemon, schedule, lock)
 
     @property
-    def core(self) -> Core:
+    def components(self) -> Components:
         """Return what the daemon is made of."""
-        return self._daemon._core
+        return self._daemon._components
 
     @property
-    def shift(self) -> Shift:
+    def job_schedule(self) -> JobSchedule:
         """Return what became of its runs."""
-        return self._daemon._shift
+        return self._daemon._job_schedule
 
     async def end(self) -> None:
         """Stop as after SIGTERM: what is left is written."""
@@ -56,5 +56,5 @@ class Life:
     async def be_killed(self) -> None:
         """Let go of all that a process holds, and write nothing: what was only in memory is lost."""
         self.schedule.shutdown()
-        await self.core.close()
+        await self.components.close()
         self._lock.release()

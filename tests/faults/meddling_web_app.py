@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 from tests.companion import Companion, end_of_input
 from tests.feed import DEADLINE, Feed
 

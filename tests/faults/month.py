@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.config import Settings
-from bangeod.geo.model import Geo, Origin, Status
 from bangeod.geo.sources.embedded import EmbeddedSource
 from bangeod.jobs.job import JobId, Outcome
-from bangeod.store.engine import engine
+from bangeod.model import Geo, Origin, Status
+from bangeod.store.sqlite.engine import engine
 from tests.benchmarks.samples import written
 from tests.fakes import RemoteTable
 from tests.faults.life import Life
@@ -138,7 +138,7 @@ class Month:
 
     async def _run(self, life: Life) -> None:
         job_id = JobId(await life.schedule.run_next())
-        report = life.shift.reports[job_id]
+        report = life.job_schedule.reports[job_id]
         assert report.outcome is Outcome.DONE, report
         self.runs.append(Ran(job_id, self.clock.now(), self.clock.monotonic(), self.down))
         self.model.ran(job_id, self.now)
@@ -180,7 +180,7 @@ class Month:
     async def _look_up(self, life: Life) -> None:
         """Look up what is in use again and again, what has a row, and at times something new."""
         asked = [*self._chance.sample(self._regulars, 6), *self._some_known(9), self._new_address()]
-        for answer in await life.core.cache.lookup_batch(asked):
+        for answer in await life.components.cache.lookup_batch(asked):
             self.model.seen(answer.ip, self.now, resolved=answer.origin in SOURCES)
             if answer.ip in self.nowhere:
                 assert answer.status is Status.UNRESOLVED

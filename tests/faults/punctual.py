@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from bangeod.client import GeoClient
 from bangeod.jobs import registry
 from bangeod.jobs.job import JobId
-from bangeod.service import plan
+from bangeod.service.schedule import timing
 
 CLOCK: Final = JobId.GEO_CACHE_FLUSH
 ON_TIME: Final = 0.6  # of its runs there are at least so many: 0.9 are usual, and a machine may have other work
@@ -18,7 +18,7 @@ IN_STEP: Final = 0.9  # of the runs that the others should have had in that many
 EDGE: Final = 1  # run more or less, by where a span begins and ends in the interval
 UNDER_WAY: Final = 1  # run that began before the span, and ended in it
 MADE_UP: Final = (
-    plan.SOON + len(JobId) * plan.SPREAD
+    timing.SOON + len(JobId) * timing.SPREAD
 )  # seconds after a start at which what was due has been made up for
 
 Intervals = Mapping[str, float]  # seconds, by the id of the job

@@ -13,11 +13,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.clock import SECONDS_A_DAY
-from bangeod.config.settings import Api, CleanupJob, Database, Job, Jobs, Settings, State
+from bangeod.config.settings import (
+    ApiSettings,
+    CleanupJobSettings,
+    DatabaseSettings,
+    JobSettings,
+    JobsSettings,
+    Settings,
+    StateSettings,
+)
 from bangeod.jobs import registry
 from bangeod.jobs.job import JobId
-from bangeod.service import plan
-from bangeod.store import schema, times
+from bangeod.service.schedule import timing
+from bangeod.store.sqlite import schema, times
 from tests.faults.life import Life
 from tests.faults.month import TICK, Month, Ran
 from tests.faults.siege import Process
@@ -39,13 +47,13 @@ def settings() -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
         database = Path(home) / "bangui.db"
         schema.create(database)
-        cleanup = CleanupJob(interval=float(SECONDS_A_DAY), timeout=60.0, retention_days=RETENTION_DAYS)
-        flush, re_resolve = Job(interval=FLUSH, timeout=60.0), Job(interval=RE_RESOLVE, timeout=540.0)
+        cleanup = CleanupJobSettings(interval=float(SECONDS_A_DAY), timeout=60.0, retention_days=RETENTION_DAYS)
+        flush, re_resolve = JobSettings(interval=FLUSH, timeout=60.0), JobSettings(interval=RE_RESOLVE, timeout=540.0)
         yield Settings(
-            database=Database(path=database),
-            jobs=Jobs(geo_cache_flush=flush, geo_re_resolve=re_resolve, geo_cache_cleanup=cleanup),
-            state=State(directory=Path(home)),
-            api=Api(enabled=False),
+            database=DatabaseSettings(path=database),
+            jobs=JobsSettings(geo_cache_flush=flush, geo_re_resolve=re_resolve, geo_cache_cleanup=cleanup),
+            state=StateSettings(directory=Path(home)),
+            api=ApiSettings(enabled=False),
         )
     gc.unfreeze()  # the daemon freezes what it has loaded
 
@@ -119,12 +127,12 @@ def _check_tables(month: Month) -> None:
 
 def _check_memory(month: Month, life: Life) -> None:
     """Hold what the daemon has in memory against its table."""
-    cache = life.core.cache
+    cache = life.components.cache
     assert cache.dirty == 0
     assert {ip for ip, _, _ in cache._memory.table.items()} <= month.model.rows.keys()
     assert cache.negative <= len(month.nowhere & month.model.rows.keys())
     lately = {ip for ip, when in month.model.gone.items() if when > month.now - BACKOFF_DAYS * SECONDS_A_DAY}
-    assert life.core.resolver.backoff._known.keys() <= month.model.rows.keys() | lately
+    assert life.components.resolver.backoff._known.keys() <= month.model.rows.keys() | lately
 
 
 def _check_runs(runs: list[Ran], interval: float) -> None:
@@ -132,11 +140,11 @@ def _check_runs(runs: list[Ran], interval: float) -> None:
 
     After a step of the wall clock the interval has passed by one of the two clocks.
     """
-    soon = plan.SOON + len(JobId) * plan.SPREAD
+    soon = timing.SOON + len(JobId) * timing.SPREAD
     late = interval if runs[0].job_id in registry.WITHOUT_RECORD else soon
     for before, after in pairwise(runs):
         wall, monotonic = after.wall - before.wall, after.monotonic - before.monotonic
         assert min(wall, monotonic) <= interval + (after.down - before.down) + late, (before, after)
         if runs[0].job_id not in registry.WITHOUT_RECORD:
-            assert max(wall, monotonic) >= interval * (1 - plan.ON_TIME) - 1, (before, after)
+            assert max(wall, monotonic) >= interval * (1 - timing.ON_TIME) - 1, (before, after)
     assert len(runs) * interval >= (DAYS - 2) * SECONDS_A_DAY - interval

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bangeod.client import GeoClient
 from bangeod.config import Settings, load, to_toml
-from bangeod.errors import ConfigError, Finding
+from bangeod.errors import ConfigError, ConfigProblem
 from tests.asking import socket_of
 from tests.config_documents import HARMS, Document, documents, spoil
 from tests.conftest import Start
@@ -30,7 +30,7 @@ def often(few: int, many: int) -> settings:
     return settings(max_examples=times(few, many), deadline=None, suppress_health_check=CHECKS, database=None)
 
 
-def outcome(file: Path) -> Settings | tuple[Finding, ...]:
+def outcome(file: Path) -> Settings | tuple[ConfigProblem, ...]:
     try:
         return load(file, {})
     except ConfigError as error:

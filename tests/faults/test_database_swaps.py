@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from bangeod.client import Entry, GeoClient
-from bangeod.store import schema
+from bangeod.store.sqlite import schema
 from tests.asking import Asking, new_addresses, socket_of
 from tests.conftest import Start
 from tests.daemon_process import DaemonProcess

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bangeod.service.lock import DatabaseLock
-from bangeod.store import inspection
+from bangeod.store.sqlite import inspection
 from tests.check_command import BAD, BAD_CONFIG, GOOD, check, everything_in, only, run, wrong
 from tests.installation import Installation, text
 

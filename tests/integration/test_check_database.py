@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.geo import countries
-from bangeod.service.checkup import database
-from bangeod.store.engine import engine
-from bangeod.store.schema import GEO_CACHE
+from bangeod import countries
+from bangeod.check import database
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.schema import GEO_CACHE
 from tests.check_command import (
     BAD,
     GOOD,

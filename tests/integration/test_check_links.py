@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.store import links
+from bangeod.store import symlinks
 from tests.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, everything_in, only, wrong
 from tests.installation import Installation
 
@@ -14,7 +14,7 @@ from tests.installation import Installation
 @pytest.fixture
 def real(place: Installation) -> Path:
     """Put the database elsewhere, and a link in its place; return where it is."""
-    real = links.real(place.home) / "data/real.db"
+    real = symlinks.real(place.home) / "data/real.db"
     real.parent.mkdir()
     place.database.rename(real)
     place.database.symlink_to("data/real.db")
@@ -59,7 +59,7 @@ def test_links_that_lead_to_no_database_are_a_fault(
     change(place.database)
     finding = only(check(place, status=BAD), "database")
     assert expected.format(real) in finding["problem"]
-    assert str(links.real(place.home) / place.database.name) in finding["problem"]
+    assert str(symlinks.real(place.home) / place.database.name) in finding["problem"]
 
 
 def test_a_second_name_of_the_file_is_warned_about(place: Installation) -> None:
@@ -87,4 +87,4 @@ def test_a_closed_directory_on_the_way_of_the_links_is_a_fault(place_of_nobody: 
         for finding in check(place_of_nobody, *as_nobody(), status=BAD)
         if finding["subject"] == "permissions" and finding["level"] == "fault"
     }
-    assert faults == {str(links.real(home) / closed)}
+    assert faults == {str(symlinks.real(home) / closed)}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bangeod.service.checkup import sources
-from bangeod.service.checkup.identity import Identity
-from bangeod.store.engine import engine
+from bangeod.check import geodata
+from bangeod.check.identity import Identity
+from bangeod.store.sqlite.engine import engine
 from tests.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, only, run, wrong
 from tests.installation import Installation, make_fail2ban
 from tests.mmdb_files import GOOGLE, nested, write_mmdb
@@ -76,7 +76,7 @@ def test_a_fetched_as_file_alone_comes_with_what_mends_it(place: Installation) -
 def test_an_old_mmdb_is_a_warning(place: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mmdb = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("US")})
     place.configure({"geo.mmdb": [str(mmdb)]})
-    monkeypatch.setattr(sources, "MAX_AGE", -1)
+    monkeypatch.setattr(geodata, "MAX_AGE", -1)
     finding = only(check(place, status=GOOD), "mmdb", "warning")
     assert "0 days old" in finding["problem"]
 
@@ -123,7 +123,7 @@ def test_a_fetched_mmdb_that_is_damaged_or_old_or_not_there_yet_comes_with_the_c
     assert "was not fetched yet" in only(findings, "mmdb", "warning")["problem"]
     write_mmdb(fetched(place), {"8.8.8.0/24": nested("US")})
     write_mmdb(fetched(place, "dbip-asn-lite"), {"8.8.8.0/24": GOOGLE})
-    monkeypatch.setattr(sources, "MAX_AGE", -1)
+    monkeypatch.setattr(geodata, "MAX_AGE", -1)
     for finding in check(place, status=GOOD):
         if finding["subject"] == "mmdb":
             assert finding["mend"].startswith("bangeod geodb update   # each month: systemctl enable --now ")
@@ -152,7 +152,7 @@ def test_without_any_source_there_is_a_warning(place: Installation) -> None:
 
 def test_a_python_out_of_the_users_reach_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
-    finding = sources.program(Identity("web", 1, 1, frozenset({1})))
+    finding = geodata.program(Identity("web", 1, 1, frozenset({1})))
     assert finding is not None
     assert "user web can't run this bangeod" in finding.problem
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bangeod.store import inspection, schema
-from bangeod.store.engine import engine
+from bangeod.store.sqlite import inspection, schema
+from bangeod.store.sqlite.engine import engine
 from tests.check_command import BAD, GOOD, Finding, check, everything_in, only, wrong
 from tests.installation import Installation, text
 

@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.config import load
-from bangeod.service import logs
-from bangeod.service.background import AGAIN_AFTER, Background
+from bangeod.service.background_tasks import AGAIN_AFTER, Background
 from bangeod.service.daemon import Daemon
-from bangeod.service.notify import Notifier
+from bangeod.service.log import setup
+from bangeod.service.systemd import Notifier
 from tests.fakes import RemoteTable
 from tests.faults.life import Life
 from tests.feed import DEADLINE
@@ -38,7 +38,7 @@ class Manager(Notifier):
 
 @pytest.fixture(autouse=True)
 def logging_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(setup, "configure", lambda *_, **__: None)
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def test_a_reload_that_fails_on_a_bug_ends_all_the_same(
     place: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(place, ManualClock()) as (_, daemon):
-        monkeypatch.setattr(daemon._core, "apply", _fail)
+        monkeypatch.setattr(daemon._components, "apply", _fail)
         place.configure({"cache.max_entries": 10})
         with pytest.raises(LookupError):
             await daemon._reload()
@@ -104,12 +104,12 @@ async def test_a_reload_takes_up_what_the_one_before_failed_on(
     clock = ManualClock()
     async with running(place, clock) as (life, daemon):
         with monkeypatch.context() as broken:
-            broken.setattr(daemon._core.sources, "refresh", _fail)
+            broken.setattr(daemon._components.sources, "refresh", _fail)
             place.configure(every("7s"))
             with pytest.raises(LookupError):
                 await daemon._reload()
         await daemon._reload()
-        assert max(life.shift.next_runs().values()) <= clock.now() + 10
+        assert max(life.job_schedule.next_runs().values()) <= clock.now() + 10
         assert told(daemon) == ["reloading", "ready"] * 2
 
 
@@ -118,7 +118,7 @@ async def test_a_reload_undoes_what_the_one_before_failed_on(
 ) -> None:
     clock = ManualClock()
     async with running(place, clock) as (life, daemon):
-        config, before = place.config.read_text(), dict(life.shift.next_runs())
+        config, before = place.config.read_text(), dict(life.job_schedule.next_runs())
         with monkeypatch.context() as broken:
             broken.setattr(daemon._api, "apply", _fail)
             place.configure(every("7s"))
@@ -126,7 +126,7 @@ async def test_a_reload_undoes_what_the_one_before_failed_on(
                 await daemon._reload()
         place.config.write_text(config)
         await daemon._reload()
-        assert dict(life.shift.next_runs()) == before
+        assert dict(life.job_schedule.next_runs()) == before
 
 
 def _fail(*_: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bangeod.service.leftover import Leftover
+from bangeod.service.state.unwritten import Leftover
 from tests import broken_within
 from tests.daemon_process import DaemonProcess
 from tests.installation import Installation

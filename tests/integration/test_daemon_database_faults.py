@@ -2,7 +2,7 @@
 
 import pytest
 
-from bangeod.store import schema
+from bangeod.store.sqlite import schema
 from tests.daemon_process import DaemonProcess
 from tests.feed import eventually
 from tests.installation import Installation, every, text

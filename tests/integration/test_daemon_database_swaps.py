@@ -7,7 +7,7 @@ import pytest
 
 from bangeod.errors import AlreadyServedError
 from bangeod.service.lock import DatabaseLock
-from bangeod.store import schema
+from bangeod.store.sqlite import schema
 from tests.installation import Installation, every, make_fail2ban, text
 from tests.integration.conftest import Start
 from tests.notify_socket import NotifySocket

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 from tests.installation import Installation, every, make_fail2ban, text
 from tests.integration.conftest import NOBODY, READ_ALL, Start
 

@@ -6,7 +6,7 @@ import threading
 import msgspec
 import pytest
 
-from bangeod.service.leftover import Leftover
+from bangeod.service.state.unwritten import Leftover
 from tests.feed import eventually
 from tests.installation import Installation, every, make_fail2ban, text
 from tests.integration.conftest import Start

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bangeod.banned import Banned, Reading
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import StoreLockedError
-from bangeod.geo.banned import Banned, Reading
-from bangeod.store.engine import engine
 from bangeod.store.fail2ban import LATELY, Fail2banReader
 from bangeod.store.fail2ban_pages import Locks
+from bangeod.store.sqlite.engine import engine
 from tests.real_fail2ban import Ban, Fail2ban
 
 NOW = 1_795_305_600

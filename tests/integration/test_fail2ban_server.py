@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.geo.banned import Reading
-from bangeod.store.engine import engine
+from bangeod.banned import Reading
 from bangeod.store.fail2ban import Fail2banReader
+from bangeod.store.sqlite.engine import engine
 from tests.fail2ban_server import Fail2banServer
 from tests.feed import eventually
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from bangeod.cli import cli, geodb
 from bangeod.errors import OutputError
-from bangeod.service import logs
+from bangeod.service.log import setup
 from tests.daemon_process import DaemonProcess, bangeod
 from tests.geodb_server import ACCOUNT, KEY, NOVEMBER, GeodbServer, packed, tarred
 from tests.installation import Installation
@@ -54,7 +54,7 @@ def update(place: Installation, *arguments: str, **environ: str) -> Result:
         words = ["geodb", "update", "--config", str(place.config), *arguments]
         return CliRunner().invoke(cli, words, env={**blank, **environ})
     finally:
-        logs.reset()
+        setup.reset()
 
 
 def test_what_was_fetched_is_named_with_its_attribution_and_nothing_else_is_said(

@@ -16,7 +16,7 @@ from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.download import Credentials, make_client
 from bangeod.geo.update.install import ABANDONED, Owner, Part
 from bangeod.geo.update.releases import SOURCES
-from bangeod.geo.update.updater import Outcome, Updater
+from bangeod.geo.update.updater import Update, Updater
 from tests.geodb_server import ACCOUNT, KEY, NOVEMBER, PERMALINK, GeodbServer, packed, tarred
 from tests.loopback_server import Reply, endless, raw, respond, silence
 from tests.manual_clock import ManualClock
@@ -77,7 +77,7 @@ async def refused(updater: Updater, source: object = COUNTRY) -> str:
     return str(caught.value)
 
 
-async def update(updater: Updater, source: object = COUNTRY) -> Outcome:
+async def update(updater: Updater, source: object = COUNTRY) -> Update:
     return await updater.update(source, silent)  # type: ignore[arg-type]
 
 

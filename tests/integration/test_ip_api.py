@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.errors import SourceError, SourcePausedError
-from bangeod.geo.model import Geo, Origin
-from bangeod.geo.sources.ip_api import IpApi
+from bangeod.geo.sources.ip_api.client import IpApi
+from bangeod.model import Geo, Origin
 from tests.ip_api_server import IpApiServer, Pauses
 from tests.loopback_server import Reply, endless, raw, respond, silence, when
 from tests.manual_clock import Deadlines, ManualClock

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from bangeod.errors import SourcePausedError
-from bangeod.geo.sources.ip_api import IpApi
+from bangeod.geo.sources.ip_api.client import IpApi
 from tests.ip_api_server import IpApiServer, Pauses
 from tests.loopback_server import Request, endless, respond
 from tests.manual_clock import ManualClock

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.errors import SourcePausedError
-from bangeod.geo.sources.ip_api import IpApi
+from bangeod.geo.sources.ip_api.client import IpApi
 from tests.ip_api_server import IpApiServer, Pauses
 from tests.loopback_server import Reply, raw, respond
 from tests.manual_clock import ManualClock

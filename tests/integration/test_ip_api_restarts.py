@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bangeod.clock import SystemClock
-from bangeod.geo.sources.ip_api import IpApi
+from bangeod.geo.sources.ip_api.client import IpApi
 from tests.asking_ip_api import asking, said
 from tests.daemon_process import bangeod
 from tests.installation import Installation, text

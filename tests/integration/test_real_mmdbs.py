@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.geo.addresses import Kind, read
-from bangeod.geo.model import Geo
-from bangeod.geo.sources.mmdb import MmdbFiles
+from bangeod.addresses import AddressKind, read
+from bangeod.geo.sources.mmdb.merged import MmdbFiles
+from bangeod.model import Geo
 from tests import real_mmdb
 
 GOOGLE = "8.8.8.8"
@@ -26,7 +26,7 @@ async def real(fetch: Callable[[Path], Path]) -> MmdbFiles:
 
 def find(files: MmdbFiles, text: str) -> Geo | None:
     kind, ip = read(text)
-    assert kind is Kind.GLOBAL
+    assert kind is AddressKind.GLOBAL
     return files.find(ip)
 
 

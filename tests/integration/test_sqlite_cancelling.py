@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bangeod.clock import SystemClock
-from bangeod.store import schema
-from bangeod.store.connection import SharedFile
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.connection import SharedFile
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

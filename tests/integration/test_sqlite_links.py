@@ -8,10 +8,10 @@ import pytest
 
 from bangeod.clock import SystemClock
 from bangeod.errors import StoreMissingError, StoreReplacedError
-from bangeod.geo.model import Entry, Geo
-from bangeod.store import schema
-from bangeod.store.engine import engine
-from bangeod.store.sqlite import SqliteStore
+from bangeod.model import DirtyEntry, Geo
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.store import SqliteStore
 from tests.web_worker import WebWorker
 
 NOW = 1_795_305_600
@@ -67,7 +67,7 @@ async def store(home: Home) -> AsyncIterator[SqliteStore]:
 
 
 async def write(store: SqliteStore, *ips: str) -> None:
-    async for _ in store.write([Entry(ip, Geo("US"), NOW, NOW) for ip in ips]):
+    async for _ in store.write([DirtyEntry(ip, Geo("US"), NOW, NOW) for ip in ips]):
         pass
 
 

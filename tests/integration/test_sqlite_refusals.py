@@ -9,12 +9,12 @@ import pytest
 
 from bangeod.clock import SystemClock
 from bangeod.errors import SchemaError, StoreError
-from bangeod.geo.dirty import DirtySet, flush
-from bangeod.geo.model import Entry, Geo
-from bangeod.store import held_back, schema, sweep
-from bangeod.store.engine import engine
+from bangeod.geo.cache.dirty import DirtySet, flush
+from bangeod.model import DirtyEntry, Geo
 from bangeod.store.port import Refusal
-from bangeod.store.sqlite import SqliteStore
+from bangeod.store.sqlite import deletion, row_removal, schema
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import NOW, refused
 
 OLD = "2000-01-01T00:00:00Z"
@@ -245,7 +245,7 @@ async def test_a_row_of_geo_cache_that_a_foreign_key_refuses_is_set_aside_and_th
     await store.prepare()
     dirty = DirtySet()
     for number in range(300):
-        dirty.put(Entry(f"8.8.{number // 250}.{number % 250}", Geo("XK" if number == 123 else "US"), NOW, NOW))
+        dirty.put(DirtyEntry(f"8.8.{number // 250}.{number % 250}", Geo("XK" if number == 123 else "US"), NOW, NOW))
     assert await flush(dirty, store, 0.0, lambda: 60.0) == 299
     assert (len(dirty), dirty.set_aside(1.0), "8.8.0.123" in dirty) == (1, 1, True)
     assert ask(path, "SELECT country_code, count(*) FROM geo_cache GROUP BY 1") == [("US", 299)]
@@ -294,7 +294,7 @@ async def test_what_was_held_back_before_takes_no_more_than_its_time_and_is_coun
     await store.prepare()
     assert (await refused(store.delete_expired(NOW))).refused == 150
     change(path, "DROP TRIGGER t", f"INSERT INTO sessions (id, expires_at) VALUES (301, '{OLD}')")
-    monkeypatch.setattr(sweep, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(deletion, "RETRY_SECONDS", 0.0)
     assert await refused(store.delete_expired(NOW)) == ([""], 150, ("rowid = 300", "stays"))
     monkeypatch.undo()
     assert len((await refused(store.delete_expired(NOW))).keys) == 150
@@ -312,13 +312,13 @@ async def test_another_database_has_nothing_held_back(
     expired(backup, 10)
     backup.replace(path)
     await store.prepare()
-    monkeypatch.setattr(sweep, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(deletion, "RETRY_SECONDS", 0.0)
     assert len((await refused(store.delete_expired(NOW))).keys) == 10
 
 
 def test_of_what_is_held_back_that_comes_first_which_was_tried_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_back, "MOST", 3)
-    rows, why = held_back.HeldBack(), Refusal("1", "stays")
+    monkeypatch.setattr(row_removal, "MOST_HELD_BACK", 3)
+    rows, why = row_removal.HeldBack(), Refusal("1", "stays")
     for key in (1, 2, 3, 1, 4):
         rows.add(key, why)
     rows.discard(3)

@@ -22,10 +22,10 @@ from bangeod.errors import (
     StoreRefusedError,
     StoreReplacedError,
 )
-from bangeod.geo.model import Entry, Geo
-from bangeod.store import schema
-from bangeod.store.engine import engine
-from bangeod.store.sqlite import SqliteStore
+from bangeod.model import DirtyEntry, Geo
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import NOW, entry, read_all, total, write_all
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ async def test_a_change_of_the_schema_is_noticed_by_the_next_run(store: SqliteSt
     web_app.execute("ALTER TABLE geo_cache DROP COLUMN org")
     web_app.execute("ALTER TABLE sessions RENAME TO logins")
     assert await store.prepare() is False
-    await write_all(store, [Entry("8.8.8.8", Geo("DE", None, None, "Example"), NOW, NOW)])
+    await write_all(store, [DirtyEntry("8.8.8.8", Geo("DE", None, None, "Example"), NOW, NOW)])
     with pytest.raises(SchemaError, match="there is no table sessions"):
         await total(store.delete_expired(NOW))
     web_app.execute("ALTER TABLE logins RENAME TO sessions")

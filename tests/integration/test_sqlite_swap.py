@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import SystemClock
 from bangeod.errors import StoreError, StoreFullError, StoreReplacedError
-from bangeod.geo.model import Entry, Geo
-from bangeod.store import schema
-from bangeod.store.engine import engine
-from bangeod.store.sqlite import SqliteStore
+from bangeod.model import DirtyEntry, Geo
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.store import SqliteStore
 from tests.web_worker import WebWorker
 
 FULL = 13  # sqlite.org/rescode.html
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
     store = SqliteStore(path, busy_timeout=0.02, max_lock_time=0.01, clock=SystemClock())
     await store.prepare()
-    async for _ in store.write([Entry(f"8.8.{i}.8", Geo("US"), NOW, NOW) for i in range(200)]):
+    async for _ in store.write([DirtyEntry(f"8.8.{i}.8", Geo("US"), NOW, NOW) for i in range(200)]):
         pass
     yield store
     await store.close()
@@ -80,7 +80,7 @@ def keys(path: Path) -> set[str]:
 
 
 async def write(store: SqliteStore, *ips: str) -> None:
-    async for _ in store.write([Entry(ip, Geo("US"), NOW, NOW) for ip in ips]):
+    async for _ in store.write([DirtyEntry(ip, Geo("US"), NOW, NOW) for ip in ips]):
         pass
 
 
@@ -165,7 +165,7 @@ async def test_a_log_that_is_still_in_use_is_said(store: SqliteStore, path: Path
     with closing(engine.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM geo_cache").fetchone()
-        async for _ in store.write([Entry("9.9.9.9", Geo("CH"), NOW, NOW)]):
+        async for _ in store.write([DirtyEntry("9.9.9.9", Geo("CH"), NOW, NOW)]):
             pass
         remove(path)
         with capture_logs() as logged:
@@ -204,7 +204,7 @@ async def test_a_backup_that_is_copied_over_in_place_after_a_failed_write_is_not
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr("bangeod.store.sqlite.write_slice", lambda file, *_, **__: file.write(fail))
+        patched.setattr("bangeod.store.sqlite.store.write_slice", lambda file, *_, **__: file.write(fail))
         with pytest.raises(StoreFullError):
             await write(store, "20.0.0.1")
     copy(make_backup(path), path)

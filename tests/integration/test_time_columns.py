@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bangeod.clock import SystemClock, to_text
-from bangeod.store import form_watch, schema
-from bangeod.store.engine import engine
-from bangeod.store.sqlite import SqliteStore
+from bangeod.store.sqlite import schema, time_form_watch
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import NOW, NOW_TEXT, entry, total, write_all
 
 if TYPE_CHECKING:
@@ -182,22 +182,22 @@ async def written_after(path: Path, web_app: "Connection") -> object:
 
 async def test_the_form_is_that_of_the_latest_rows(path: Path) -> None:
     with closing(make(path, "DATETIME")) as web_app:
-        add(web_app, form_watch.LATEST[0], to_text(NOW))
-        add(web_app, form_watch.LATEST[0], NAIVE)
+        add(web_app, time_form_watch.LATEST[0], to_text(NOW))
+        add(web_app, time_form_watch.LATEST[0], NAIVE)
         assert await written_after(path, web_app) == NOW_NAIVE
 
 
 async def test_the_form_is_looked_for_in_more_rows_where_none_of_the_latest_can_be_read(path: Path) -> None:
     with closing(make(path, "DATETIME")) as web_app:
         add(web_app, 1, NAIVE)
-        add(web_app, form_watch.LATEST[0], "yesterday")
+        add(web_app, time_form_watch.LATEST[0], "yesterday")
         assert await written_after(path, web_app) == NOW_NAIVE
 
 
 async def test_the_form_is_not_looked_for_in_the_whole_of_a_large_table(path: Path) -> None:
     with closing(make(path, "DATETIME")) as web_app:
         add(web_app, 1, NAIVE)
-        add(web_app, form_watch.LATEST[-1], "yesterday")
+        add(web_app, time_form_watch.LATEST[-1], "yesterday")
         assert await written_after(path, web_app) == NOW_TEXT
 
 

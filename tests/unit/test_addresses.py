@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo.addresses import Kind, carried_ipv4, read, spellings
+from bangeod.addresses import AddressKind, carried_ipv4, read, spellings
 
 IPV4 = st.ip_addresses(v=4)
 IPV6 = st.ip_addresses(v=6)
@@ -34,68 +34,70 @@ IPV6 = st.ip_addresses(v=6)
     ],
 )
 def test_a_special_ipv4_block_is_private_to_its_borders_and_no_further(first: str, last: str) -> None:
-    assert read(first) == (Kind.PRIVATE, first)
-    assert read(last) == (Kind.PRIVATE, last)
+    assert read(first) == (AddressKind.PRIVATE, first)
+    assert read(last) == (AddressKind.PRIVATE, last)
     before, after = int(ipaddress.IPv4Address(first)) - 1, int(ipaddress.IPv4Address(last)) + 1
     if before >= 0:
-        assert read(str(ipaddress.IPv4Address(before)))[0] is Kind.GLOBAL
+        assert read(str(ipaddress.IPv4Address(before)))[0] is AddressKind.GLOBAL
     if after < 2**32:
-        assert read(str(ipaddress.IPv4Address(after)))[0] is Kind.GLOBAL
+        assert read(str(ipaddress.IPv4Address(after)))[0] is AddressKind.GLOBAL
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("::", Kind.PRIVATE),
-        ("::1", Kind.PRIVATE),
-        ("::8.8.8.8", Kind.PRIVATE),
-        ("64:ff9b:1::1", Kind.PRIVATE),
-        ("100::1", Kind.PRIVATE),
-        ("1fff:ffff::", Kind.PRIVATE),
-        ("2000::", Kind.GLOBAL),
-        ("2001:1::1", Kind.GLOBAL),
-        ("2001:1::4", Kind.PRIVATE),
-        ("2001:2::1", Kind.PRIVATE),
-        ("2001:3::1", Kind.GLOBAL),
-        ("2001:4:112::1", Kind.GLOBAL),
-        ("2001:10::1", Kind.PRIVATE),
-        ("2001:20::1", Kind.GLOBAL),
-        ("2001:30::1", Kind.GLOBAL),
-        ("2001:1ff:ffff::", Kind.PRIVATE),
-        ("2001:200::", Kind.GLOBAL),
-        ("2001:db8::1", Kind.PRIVATE),
-        ("2001:db9::1", Kind.GLOBAL),
-        ("2a00:1450:4001:80b::200e", Kind.GLOBAL),
-        ("3ffe:ffff::1", Kind.GLOBAL),
-        ("3fff::1", Kind.PRIVATE),
-        ("3fff:1000::", Kind.GLOBAL),
-        ("4000::", Kind.PRIVATE),
-        ("5f00::1", Kind.PRIVATE),
-        ("fc00::1", Kind.PRIVATE),
-        ("fe80::1", Kind.PRIVATE),
-        ("fec0::1", Kind.PRIVATE),
-        ("ff02::1", Kind.PRIVATE),
-        ("ff0e::1", Kind.PRIVATE),
+        ("::", AddressKind.PRIVATE),
+        ("::1", AddressKind.PRIVATE),
+        ("::8.8.8.8", AddressKind.PRIVATE),
+        ("64:ff9b:1::1", AddressKind.PRIVATE),
+        ("100::1", AddressKind.PRIVATE),
+        ("1fff:ffff::", AddressKind.PRIVATE),
+        ("2000::", AddressKind.GLOBAL),
+        ("2001:1::1", AddressKind.GLOBAL),
+        ("2001:1::4", AddressKind.PRIVATE),
+        ("2001:2::1", AddressKind.PRIVATE),
+        ("2001:3::1", AddressKind.GLOBAL),
+        ("2001:4:112::1", AddressKind.GLOBAL),
+        ("2001:10::1", AddressKind.PRIVATE),
+        ("2001:20::1", AddressKind.GLOBAL),
+        ("2001:30::1", AddressKind.GLOBAL),
+        ("2001:1ff:ffff::", AddressKind.PRIVATE),
+        ("2001:200::", AddressKind.GLOBAL),
+        ("2001:db8::1", AddressKind.PRIVATE),
+        ("2001:db9::1", AddressKind.GLOBAL),
+        ("2a00:1450:4001:80b::200e", AddressKind.GLOBAL),
+        ("3ffe:ffff::1", AddressKind.GLOBAL),
+        ("3fff::1", AddressKind.PRIVATE),
+        ("3fff:1000::", AddressKind.GLOBAL),
+        ("4000::", AddressKind.PRIVATE),
+        ("5f00::1", AddressKind.PRIVATE),
+        ("fc00::1", AddressKind.PRIVATE),
+        ("fe80::1", AddressKind.PRIVATE),
+        ("fec0::1", AddressKind.PRIVATE),
+        ("ff02::1", AddressKind.PRIVATE),
+        ("ff0e::1", AddressKind.PRIVATE),
     ],
 )
-def test_ipv6_blocks(text: str, kind: Kind) -> None:
+def test_ipv6_blocks(text: str, kind: AddressKind) -> None:
     assert read(text)[0] is kind
 
 
 @pytest.mark.parametrize(
     ("text", "carried", "kind"),
     [
-        ("64:ff9b::808:808", "8.8.8.8", Kind.GLOBAL),
-        ("64:ff9b::a00:1", "10.0.0.1", Kind.PRIVATE),
-        ("2002:808:808::1", "8.8.8.8", Kind.GLOBAL),
-        ("2002:c0a8:101::1", "192.168.1.1", Kind.PRIVATE),
-        ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", "8.8.8.8", Kind.GLOBAL),
-        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45", Kind.PRIVATE),
-        ("2001::f7f7:f7f7", "8.8.8.8", Kind.GLOBAL),
-        ("2001::1", "255.255.255.254", Kind.PRIVATE),
+        ("64:ff9b::808:808", "8.8.8.8", AddressKind.GLOBAL),
+        ("64:ff9b::a00:1", "10.0.0.1", AddressKind.PRIVATE),
+        ("2002:808:808::1", "8.8.8.8", AddressKind.GLOBAL),
+        ("2002:c0a8:101::1", "192.168.1.1", AddressKind.PRIVATE),
+        ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", "8.8.8.8", AddressKind.GLOBAL),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45", AddressKind.PRIVATE),
+        ("2001::f7f7:f7f7", "8.8.8.8", AddressKind.GLOBAL),
+        ("2001::1", "255.255.255.254", AddressKind.PRIVATE),
     ],
 )
-def test_an_address_that_carries_ipv4_is_as_routable_as_what_it_carries(text: str, carried: str, kind: Kind) -> None:
+def test_an_address_that_carries_ipv4_is_as_routable_as_what_it_carries(
+    text: str, carried: str, kind: AddressKind
+) -> None:
     assert read(text) == (kind, text)
     assert carried_ipv4(text) == carried
 
@@ -117,12 +119,12 @@ def test_other_addresses_carry_none(text: str) -> None:
     ],
 )
 def test_canonical_form(text: str, canonical: str) -> None:
-    assert read(text) == (Kind.GLOBAL, canonical)
+    assert read(text) == (AddressKind.GLOBAL, canonical)
 
 
 def test_a_zone_belongs_to_a_link_local_address() -> None:
-    assert read("FE80::1%eth0") == (Kind.PRIVATE, "fe80::1%eth0")
-    assert read("fe80::1%eth0") == (Kind.PRIVATE, "fe80::1%eth0")
+    assert read("FE80::1%eth0") == (AddressKind.PRIVATE, "fe80::1%eth0")
+    assert read("fe80::1%eth0") == (AddressKind.PRIVATE, "fe80::1%eth0")
 
 
 @pytest.mark.parametrize(
@@ -165,21 +167,21 @@ def test_a_zone_belongs_to_a_link_local_address() -> None:
     ],
 )
 def test_no_address(text: str) -> None:
-    assert read(text) == (Kind.INVALID, text)
+    assert read(text) == (AddressKind.INVALID, text)
 
 
 @pytest.mark.parametrize(
     "value", [None, b"8.8.8.8", 134744072, pytest.param(10**6000, id="huge"), 8.8, [":"], memoryview(b"")]
 )
 def test_what_is_no_text_is_invalid_and_named_by_its_type(value: object) -> None:
-    assert read(value) == (Kind.INVALID, f"<{type(value).__name__}>")
+    assert read(value) == (AddressKind.INVALID, f"<{type(value).__name__}>")
 
 
 def test_rows_of_sqlite_hold_such_values() -> None:
     with sqlite3.connect(":memory:") as connection:
         values = [value for (value,) in connection.execute("VALUES (NULL), (x'00'), (1), (1.5)")]
     connection.close()
-    assert [read(value)[0] for value in values] == [Kind.INVALID] * 4
+    assert [read(value)[0] for value in values] == [AddressKind.INVALID] * 4
 
 
 @given(st.text() | st.text(alphabet="0123456789abcdef:.%/ ", max_size=70))
@@ -188,12 +190,12 @@ def test_any_text_is_read_as_ipaddress_reads_it(text: str) -> None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        assert (kind, canonical) == (Kind.INVALID, text)
+        assert (kind, canonical) == (AddressKind.INVALID, text)
         return
     if "%" in text:  # ipaddress takes a zone on any address, of any length
         return
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    assert kind is not Kind.INVALID
+    assert kind is not AddressKind.INVALID
     assert canonical == str(mapped or address)
 
 
@@ -201,7 +203,7 @@ def test_any_text_is_read_as_ipaddress_reads_it(text: str) -> None:
 def test_canonical_is_a_fixed_point_of_every_spelling(address: ipaddress.IPv4Address, spell: object) -> None:
     assert callable(spell)
     kind, canonical = read(spell(str(address)))
-    assert kind is not Kind.INVALID
+    assert kind is not AddressKind.INVALID
     assert read(canonical) == (kind, canonical)
 
 
@@ -213,7 +215,7 @@ def test_no_address_that_python_calls_private_or_multicast_is_global(
     carries = carried_ipv4(text) is not None  # releases of Python differ on these
     exceptions = ("192.0.0.", "2001:")  # and on the exceptions within these
     if (address.is_private or address.is_multicast) and not carries and not text.startswith(exceptions):
-        assert read(text)[0] is Kind.PRIVATE
+        assert read(text)[0] is AddressKind.PRIVATE
 
 
 def test_spellings_of_ipv4() -> None:

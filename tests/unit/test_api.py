@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from bangeod.errors import JobRunningError, StoppingError, StoreError
-from bangeod.geo.model import Geo
 from bangeod.jobs.job import JobId
+from bangeod.model import Geo
 from tests.api_host import CACHED, CACHED6, Host, hosting, parse, until
 
 ENTRY = {

@@ -15,11 +15,11 @@ import pytest
 import structlog
 from aiohttp import web
 
-from bangeod.api import connections, large, unix_socket
+from bangeod.api import batch_admission, connections, unix_socket
 from bangeod.api.messages import Mode
 from tests.api_host import CACHED, Host, hosting, parse, until
 
-AT_A_TIME = large.AT_A_TIME[Mode.RESOLVE]
+AT_A_TIME = batch_admission.AT_A_TIME[Mode.RESOLVE]
 HALF_A_HEADER = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\nHo"
 HALF_A_BODY = b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
 BATCH = json.dumps({"ips": [CACHED] * 10_000}).encode()
@@ -174,7 +174,7 @@ async def test_what_waits_to_be_fetched_is_bounded(tmp_path: Path, monkeypatch: 
 async def test_large_batches_take_turns_and_small_ones_do_not_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "MOST_WAITING", 3 * len(BATCH))
+    monkeypatch.setattr(batch_admission, "MOST_WAITING", 3 * len(BATCH))
     async with hosting(tmp_path / "s") as host:
         remote = host.backend.world.with_remote({})
         remote.gate.clear()
@@ -191,7 +191,7 @@ async def test_large_batches_take_turns_and_small_ones_do_not_wait(
 async def test_a_large_batch_does_not_wait_for_its_turn_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(batch_admission, "WAIT_SECONDS", 0.01)
     async with hosting(tmp_path / "s") as host:
         remote = host.backend.world.with_remote({})
         remote.gate.clear()
@@ -227,7 +227,7 @@ async def test_a_large_batch_that_asks_no_source_does_not_wait_for_those_that_do
 async def test_a_large_batch_does_not_wait_for_its_turn_longer_than_its_sender(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "WAIT_SECONDS", 1_000.0)
+    monkeypatch.setattr(batch_admission, "WAIT_SECONDS", 1_000.0)
     async with all_turns_taken(tmp_path / "s") as host:
         reply = await host.post("/v1/lookup?wait=0", {"ips": ["1.1.1.1"] * 10_000})
         assert (reply.status, reply.code) == (503, "busy")

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import pytest
 import structlog
 
-from bangeod.api import resolving
+from bangeod.api import pending_lookups
 from bangeod.api.messages import MOST_ADDRESSES
-from bangeod.api.resolving import Resolving
-from bangeod.geo.model import Answer, Geo, Status
+from bangeod.api.pending_lookups import Resolving
+from bangeod.model import Answer, Geo, Status
 from tests.api_host import Backend, until
 from tests.feed import DEADLINE
 
@@ -41,8 +41,8 @@ async def test_a_lookup_that_nobody_waits_for_goes_on_and_its_answer_is_there_fo
 
 
 async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolving, "MOST_LEFT", 250)
-    monkeypatch.setattr(resolving, "LOOKUP_SECONDS", 3_600)
+    monkeypatch.setattr(pending_lookups, "MOST_LEFT", 250)
+    monkeypatch.setattr(pending_lookups, "LOOKUP_SECONDS", 3_600)
     backend = Backend()
     remote = backend.world.with_remote({})
     remote.gate.clear()
@@ -55,7 +55,7 @@ async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.Mon
 
 
 async def test_a_lookup_that_nobody_waits_for_is_given_up_some_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolving, "LOOKUP_SECONDS", 0.01)
+    monkeypatch.setattr(pending_lookups, "LOOKUP_SECONDS", 0.01)
     backend = Backend()
     remote = backend.world.with_remote({COLD: AUSTRALIA})
     remote.gate.clear()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.service.background import AGAIN_AFTER, SAID_EVERY, Background
+from bangeod.service.background_tasks import AGAIN_AFTER, SAID_EVERY, Background
 from tests.manual_clock import ManualClock
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bangeod.geo.backoff import Backoff, NegativeCache, delay_after
+from bangeod.geo.cache.backoff import Backoff, NegativeCache, delay_after
 
 IP, OTHER = "8.8.8.8", "9.9.9.9"
 MINUTE, HOUR, DAY = 60, 3_600, 86_400

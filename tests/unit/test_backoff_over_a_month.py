@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from bangeod.clock import to_text
-from bangeod.geo.backoff import FIRST_DELAY, LONGEST_DELAY, Backoff, delay_after
-from bangeod.jobs.bans import BanWatch
+from bangeod.geo.cache.backoff import FIRST_DELAY, LONGEST_DELAY, Backoff, delay_after
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_re_resolve import GeoReResolve
 from bangeod.jobs.job import Run
 from tests.fakes import GERMANY, RemoteTable, World

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
-from bangeod.jobs.bans import BanWatch
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import Run
 from tests.fakes import Bans
 from tests.manual_clock import ManualClock

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo.addresses import spellings
-from bangeod.geo.banned import Banned, Network, Reading, read, reading
+from bangeod.addresses import spellings
+from bangeod.banned import Banned, Network, Reading, read, reading
 
 
 def banned(*texts: str) -> Banned:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.service.checkup import unit_files
-from bangeod.service.checkup.credentials import LARGEST, Credential, declared, judge
-from bangeod.service.checkup.finding import Finding, Level
-from bangeod.service.checkup.identity import current
+from bangeod.check import unit_files
+from bangeod.check.credentials import LARGEST, Credential, declared, judge
+from bangeod.check.finding import Finding, Level
+from bangeod.check.identity import current
 
 UNIT = "bangeod.service"
 

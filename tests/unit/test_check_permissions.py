@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.errors import UsageError
-from bangeod.service.checkup import identity
-from bangeod.service.checkup.finding import Finding, Level
-from bangeod.service.checkup.identity import Identity, LookFailedError, choose, of_user, run_as
-from bangeod.service.checkup.permissions import (
+from bangeod.check import identity
+from bangeod.check.finding import Finding, Level
+from bangeod.check.identity import Identity, LookFailedError, choose, of_user, run_as
+from bangeod.check.permissions import (
     Access,
-    Facts,
     Names,
-    Place,
+    Need,
+    PathFacts,
     Remedy,
     granted,
     judge,
     judge_secret,
     judge_sharing,
 )
+from bangeod.errors import UsageError
 
 GROUPS = {0: "root", 4: "adm", 50: "bangeod", 60: "bangui", 65: "web"}
 USERS = {0: "root", 5: "bangeod", 6: "web"}
@@ -40,18 +40,23 @@ WORK, WORK_IN = READ | WRITE, READ | WRITE | SEARCH
 DATABASE = Path("/srv/web app/bangui.db")
 
 
-def file(mode: int, uid: int = 6, gid: int = 65, *, read_only: bool = False) -> Facts:
-    return Facts(uid, gid, stat.S_IFREG | mode, read_only)
+def file(mode: int, uid: int = 6, gid: int = 65, *, read_only: bool = False) -> PathFacts:
+    return PathFacts(uid, gid, stat.S_IFREG | mode, read_only)
 
 
-def directory(mode: int, uid: int = 6, gid: int = 65) -> Facts:
-    return Facts(uid, gid, stat.S_IFDIR | mode)
+def directory(mode: int, uid: int = 6, gid: int = 65) -> PathFacts:
+    return PathFacts(uid, gid, stat.S_IFDIR | mode)
 
 
 def verdict(
-    facts: Facts, needs: Access, remedy: Remedy = Remedy.SHARE, *, who: Identity = BANGEOD, truth: Access | None = None
+    facts: PathFacts,
+    needs: Access,
+    remedy: Remedy = Remedy.SHARE,
+    *,
+    who: Identity = BANGEOD,
+    truth: Access | None = None,
 ) -> Finding | None:
-    place = Place(DATABASE, "the database", needs, remedy)
+    place = Need(DATABASE, "the database", needs, remedy)
     truths = {} if truth is None else {DATABASE: truth}
     findings = judge({DATABASE: (place, facts)}, truths, who, names=NAMES)
     assert len(findings) <= 1
@@ -73,7 +78,7 @@ def verdict(
         (directory(0o1777), BANGEOD, READ | WRITE | SEARCH),
     ],
 )
-def test_one_third_of_the_mode_counts(facts: Facts, who: Identity, expected: Access) -> None:
+def test_one_third_of_the_mode_counts(facts: PathFacts, who: Identity, expected: Access) -> None:
     assert granted(facts, who) == expected
 
 
@@ -103,7 +108,7 @@ MENDS = [
 
 @pytest.mark.parametrize(("facts", "needs", "remedy", "command"), MENDS)
 def test_what_is_lacking_comes_with_the_command_that_gives_it(
-    facts: Facts, needs: Access, remedy: Remedy, command: str
+    facts: PathFacts, needs: Access, remedy: Remedy, command: str
 ) -> None:
     finding = verdict(facts, needs, remedy)
     assert finding is not None
@@ -121,7 +126,7 @@ def test_the_problem_says_who_may_not_what_and_why() -> None:
 
 
 @pytest.mark.parametrize("facts", [file(0o660, gid=60), file(0o600, uid=5), file(0o666), directory(0o2770, gid=60)])
-def test_nothing_is_said_where_nothing_is_lacking(facts: Facts) -> None:
+def test_nothing_is_said_where_nothing_is_lacking(facts: PathFacts) -> None:
     assert verdict(facts, WORK) is None
 
 
@@ -145,9 +150,9 @@ def test_a_read_only_file_system_is_named() -> None:
 def test_below_a_closed_directory_only_what_needs_mending_itself_is_named() -> None:
     closed, good, bad = Path("/srv"), Path("/srv/good"), Path("/srv/bad")
     places = {
-        closed: (Place(closed, "the way", SEARCH, Remedy.GRANT), directory(0o700)),
-        good: (Place(good, "the state", READ), file(0o644)),
-        bad: (Place(bad, "the database", READ), file(0o600)),
+        closed: (Need(closed, "the way", SEARCH, Remedy.GRANT), directory(0o700)),
+        good: (Need(good, "the state", READ), file(0o644)),
+        bad: (Need(bad, "the database", READ), file(0o600)),
     }
     truths = dict.fromkeys(places, Access(0))
     findings = judge(places, truths, BANGEOD, names=NAMES)
@@ -163,8 +168,10 @@ def test_below_a_closed_directory_only_what_needs_mending_itself_is_named() -> N
         (directory(0o0770), Identity("bangeod", 5, 65, frozenset({65})), WEB, False),
     ],
 )
-def test_a_directory_of_two_users_has_to_be_setgid(facts: Facts, who: Identity, other: Identity, parts: bool) -> None:
-    place = Place(DATABASE.parent, "the database's directory", WORK_IN)
+def test_a_directory_of_two_users_has_to_be_setgid(
+    facts: PathFacts, who: Identity, other: Identity, parts: bool
+) -> None:
+    place = Need(DATABASE.parent, "the database's directory", WORK_IN)
     finding = judge_sharing(place, facts, who, other, names=NAMES)
     assert (finding is not None) == parts
     if finding:
@@ -174,12 +181,12 @@ def test_a_directory_of_two_users_has_to_be_setgid(facts: Facts, who: Identity, 
 
 @pytest.mark.parametrize(("mode", "open_to_all"), [(0o644, True), (0o640, False), (0o600, False)])
 def test_a_key_is_not_for_everybody_to_read(mode: int, open_to_all: bool) -> None:
-    place = Place(Path("/etc/bangeod/bangeod.toml"), "the config", READ)
+    place = Need(Path("/etc/bangeod/bangeod.toml"), "the config", READ)
     assert bool(judge_secret(place, file(mode))) == open_to_all
 
 
 ANY_FACTS = st.builds(
-    Facts,
+    PathFacts,
     uid=st.sampled_from([0, 5, 6]),
     gid=st.sampled_from([0, 4, 50, 60, 65, 999]),
     mode=st.builds(int.__or__, st.integers(0, 0o7777), st.sampled_from([stat.S_IFDIR, stat.S_IFREG])),
@@ -192,7 +199,7 @@ ANY_FACTS = st.builds(
     remedy=st.sampled_from(Remedy),
 )
 def test_whatever_is_lacking_is_mended_by_one_command_that_names_the_path(
-    facts: Facts, needs: Access, remedy: Remedy
+    facts: PathFacts, needs: Access, remedy: Remedy
 ) -> None:
     finding = verdict(facts, needs, remedy)
     assert (finding is None) == (needs & ~granted(facts, BANGEOD) == Access(0))
@@ -256,7 +263,7 @@ def test_the_judgement_by_modes_is_the_kernels(open_directory: Path, nobody: Ide
     def ask() -> bytes:
         return bytes(sum(bit for bit in bits if os.access(path, bit)) for path in paths)
 
-    found = [Facts(status.st_uid, status.st_gid, status.st_mode) for status in map(os.stat, paths)]
+    found = [PathFacts(status.st_uid, status.st_gid, status.st_mode) for status in map(os.stat, paths)]
     assert [Access(answer) for answer in run_as(nobody, ask)] == [granted(facts, nobody) for facts in found]
 
 

@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.service.checkup.finding import Finding, Level
-from bangeod.service.checkup.sandbox import (
-    Option,
-    Process,
-    can_be_made,
-    judge_running,
-    judge_stopped,
-    judge_writing,
-    look,
-)
+from bangeod.check.finding import Finding, Level
+from bangeod.check.sandbox import Option, Process, can_be_made, judge_running, judge_stopped, judge_writing, look
 
 ASKED: Mapping[str, str] = {
     "MainPID": "7",

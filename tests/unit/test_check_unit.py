@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.config.settings import Api, Database, Fail2ban, Geo, IpApi, Settings, State
-from bangeod.service.checkup import unit
-from bangeod.service.checkup.finding import Finding, Level
-from bangeod.service.checkup.identity import Identity, choose, current
-from bangeod.service.checkup.unit import Unit
+from bangeod.check import unit
+from bangeod.check.finding import Finding, Level
+from bangeod.check.identity import Identity, choose, current
+from bangeod.check.unit import Unit
+from bangeod.config.settings import (
+    ApiSettings,
+    DatabaseSettings,
+    Fail2banSettings,
+    GeoSettings,
+    IpApiSettings,
+    Settings,
+    StateSettings,
+)
 
 # As systemd 252 shows contrib/systemd/bangeod.service; but with a user and a group that every machine has.
 SHOWN: Mapping[str, str] = {
@@ -39,7 +47,7 @@ IP_API_DROP_IN = {
     "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
     "IPAddressDeny": "224.0.0.0/4 ff00::/8",
 }
-WITH_IP_API = Settings(geo=Geo(ip_api=IpApi(enabled=True)))
+WITH_IP_API = Settings(geo=GeoSettings(ip_api=IpApiSettings(enabled=True)))
 
 
 def read(**changes: str) -> Unit:
@@ -50,7 +58,7 @@ def read(**changes: str) -> Unit:
 
 
 def database(path: str) -> Settings:
-    return Settings(database=Database(path=Path(path)))
+    return Settings(database=DatabaseSettings(path=Path(path)))
 
 
 def only(found: list[Finding]) -> Finding:
@@ -93,11 +101,13 @@ def test_a_path_that_only_begins_alike_is_not_taken_for_one_that_may_be_written(
 
 
 def test_state_and_socket_elsewhere_are_faults_of_their_own() -> None:
-    settings = Settings(state=State(directory=Path("/srv/state")), api=Api(socket=Path("/srv/run/bangeod.sock")))
+    settings = Settings(
+        state=StateSettings(directory=Path("/srv/state")), api=ApiSettings(socket=Path("/srv/run/bangeod.sock"))
+    )
     wrong = unit.judge(read(), settings)
     assert [finding.where for finding in wrong] == ["/srv/state", "/srv/run"]
     assert len({finding.mend for finding in wrong}) == 2
-    closed = Settings(api=Api(enabled=False, socket=Path("/srv/run/bangeod.sock")))
+    closed = Settings(api=ApiSettings(enabled=False, socket=Path("/srv/run/bangeod.sock")))
     assert only(unit.judge(read(), closed)).level is Level.OK
 
 
@@ -143,7 +153,7 @@ def test_a_link_into_what_the_unit_hides_is_a_fault(tmp_path: Path) -> None:
 
 def test_a_geo_database_and_fail2bans_in_a_home_directory_are_faults() -> None:
     mmdb, bans = Path("/root/country.mmdb"), Path("/home/f2b/fail2ban.sqlite3")
-    settings = Settings(geo=Geo(mmdb=(mmdb,)), fail2ban=Fail2ban(database=bans))
+    settings = Settings(geo=GeoSettings(mmdb=(mmdb,)), fail2ban=Fail2banSettings(database=bans))
     assert [finding.where for finding in unit.judge(read(), settings)] == [str(mmdb), str(bans)]
 
 
@@ -151,7 +161,7 @@ def test_what_is_bound_into_a_hidden_place_can_be_seen_and_written() -> None:
     bound = read(ProtectHome="tmpfs", BindPaths="/home/web:/home/web:rbind")
     assert only(unit.judge(bound, database("/home/web/bangui.db"))).level is Level.OK
     only_read = read(BindReadOnlyPaths="/home/geo:/home/geo:rbind")
-    assert only(unit.judge(only_read, Settings(geo=Geo(mmdb=(Path("/home/geo/c.mmdb"),))))).level is Level.OK
+    assert only(unit.judge(only_read, Settings(geo=GeoSettings(mmdb=(Path("/home/geo/c.mmdb"),))))).level is Level.OK
 
 
 def test_ip_api_without_a_network_is_a_fault() -> None:
@@ -199,12 +209,12 @@ def test_a_web_app_that_can_not_use_the_socket_is_warned_about() -> None:
     assert finding.level is Level.WARNING
     assert "user web, whom the database belongs to, can't ask bangeod" in finding.problem
     assert "Group=" in finding.mend
-    closed = Settings(api=Api(enabled=False))
+    closed = Settings(api=ApiSettings(enabled=False))
     assert only(unit.judge(read(), closed, [outside])).level is Level.OK
 
 
 def test_a_socket_below_run_gets_a_directory_that_systemd_makes_at_each_start() -> None:
-    finding = only(unit.judge(read(), Settings(api=Api(socket=Path("/run/web/geo/bangeod.sock")))))
+    finding = only(unit.judge(read(), Settings(api=ApiSettings(socket=Path("/run/web/geo/bangeod.sock")))))
     assert "RuntimeDirectory=web/geo" in finding.mend
 
 

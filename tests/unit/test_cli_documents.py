@@ -2,7 +2,7 @@
 
 import os
 
-from bangeod.cli.documents import as_json
+from bangeod.cli.json_output import as_json
 from bangeod.client import Entry, Status
 
 NOT_UTF_8 = os.fsdecode(b"8.8.8.8\xe4")

@@ -15,8 +15,8 @@ from bangeod import __version__
 from bangeod.cli import COMMANDS, LazyGroup, cli
 from bangeod.config import Settings, differences, load
 from bangeod.errors import AlreadyServedError
-from bangeod.store import schema
-from bangeod.store.engine import engine
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import engine
 
 
 def run(*arguments: str | Path, **environ: str) -> Result:

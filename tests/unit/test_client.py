@@ -16,7 +16,7 @@ import pytest
 
 from bangeod.client import AsyncGeoClient, Entry, GeoClient, Status
 from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
-from bangeod.geo.model import Geo
+from bangeod.model import Geo
 from tests.api_host import CACHED, Host, hosting
 from tests.feed import DEADLINE
 

@@ -11,21 +11,22 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.cli import oneshot
+from bangeod.check import database
+from bangeod.cli import without_daemon
 from bangeod.clock import SystemClock
 from bangeod.config import Settings
-from bangeod.config.settings import Database, State
+from bangeod.config.settings import DatabaseSettings, StateSettings
 from bangeod.errors import StoreReadOnlyError
-from bangeod.geo.model import Entry, Geo
 from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.releases import SOURCES
 from bangeod.geo.update.updater import Updater
-from bangeod.service import leftover, logs
-from bangeod.service.checkup import database
-from bangeod.service.core import LEFTOVER_FILE, Core
-from bangeod.service.state_files import is_there
-from bangeod.store import schema
+from bangeod.model import DirtyEntry, Geo
+from bangeod.service.components import LEFTOVER_FILE, Components
+from bangeod.service.log import setup
+from bangeod.service.state import unwritten
+from bangeod.service.state.files import is_there
 from bangeod.store.fail2ban import Fail2banReader
+from bangeod.store.sqlite import schema
 from tests.bound import bound_by_file_modes
 
 
@@ -47,7 +48,7 @@ def test_check_does_not_say_of_a_database_there_that_there_is_none(closed: Path)
     schema.create(path)
     shut(closed)
     with bound_by_file_modes():
-        findings = list(database.examine(Settings(database=Database(path=path)), may_read=False, now=0))
+        findings = list(database.examine(Settings(database=DatabaseSettings(path=path)), may_read=False, now=0))
     problems = [finding.problem for finding in findings if finding.where == str(path)]
     assert problems == ["was not looked into, as it may not be read"]
 
@@ -62,28 +63,28 @@ def test_a_fail2ban_database_there_is_one_that_may_not_be_read(closed: Path) -> 
 
 def test_unwritten_entries_there_are_not_taken_for_removed(closed: Path) -> None:
     path = closed / LEFTOVER_FILE
-    leftover.save(path, [Entry("8.8.8.8", Geo("US"), 1, 1)])
+    unwritten.save(path, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
     shut(closed)
     with bound_by_file_modes(), capture_logs() as logged:
-        assert not leftover.discard(path)
+        assert not unwritten.discard(path)
         with pytest.raises(PermissionError):
             is_there(path)
     assert [line["event"] for line in logged] == ["leftover_not_removed"]
 
 
 def test_a_command_does_without_unwritten_entries_there(closed: Path, tmp_path: Path) -> None:
-    leftover.save(closed / LEFTOVER_FILE, [Entry("8.8.8.8", Geo("US"), 1, 1)])
+    unwritten.save(closed / LEFTOVER_FILE, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
     shut(closed)
-    settings = Settings(database=Database(path=tmp_path / "bangui.db"), state=State(directory=closed))
+    settings = Settings(database=DatabaseSettings(path=tmp_path / "bangui.db"), state=StateSettings(directory=closed))
 
-    async def dirty(core: Core) -> int:
-        return core.cache.dirty
+    async def dirty(components: Components) -> int:
+        return components.cache.dirty
 
     try:
         with bound_by_file_modes():
-            assert oneshot.work(settings, dirty) == 0
+            assert without_daemon.work(settings, dirty) == 0
     finally:
-        logs.reset()
+        setup.reset()
 
 
 async def test_an_update_of_a_geo_database_there_fails_with_a_reason(closed: Path) -> None:

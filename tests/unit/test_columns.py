@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bangeod.clock import SystemClock
-from bangeod.geo.model import Entry, Geo, Row
-from bangeod.store import queries
-from bangeod.store.columns import Column, Table, UnfitError, geo_table, sessions_table
-from bangeod.store.engine import engine
-from bangeod.store.schema import GEO_CACHE, SESSIONS
-from bangeod.store.sqlite import SqliteStore
+from bangeod.model import DirtyEntry, Geo, Row
+from bangeod.store.sqlite import queries
+from bangeod.store.sqlite.columns import Column, Table, UnfitTableError, geo_table, sessions_table
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
+from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import read_all, total, write_all
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-ENTRY = Entry("8.8.8.8", Geo("DE", "Germany", "AS64500", "Example"), 1_795_305_600, 1_795_305_660)
+ENTRY = DirtyEntry("8.8.8.8", Geo("DE", "Germany", "AS64500", "Example"), 1_795_305_600, 1_795_305_660)
 SEEN = "2026-11-22T00:00:00Z"
 ROW = Row("8.8.8.8", ENTRY.geo, ENTRY.last_seen)
 
@@ -161,7 +161,7 @@ def test_a_column_that_is_called_rowid_is_not_taken_for_the_rowid(connection: "C
     connection.execute("ALTER TABLE sessions ADD COLUMN _ROWID_ TEXT")
     assert look(connection, "sessions").key == "oid"
     connection.execute("ALTER TABLE sessions ADD COLUMN Oid TEXT")
-    with pytest.raises(UnfitError, match="hide its rowid"):
+    with pytest.raises(UnfitTableError, match="hide its rowid"):
         look(connection, "sessions")
 
 
@@ -173,7 +173,7 @@ async def test_a_generated_column_is_not_written(connection: "Connection", path:
 
 def test_a_column_for_addresses_that_takes_no_text_is_named(connection: "Connection") -> None:
     connection.execute("CREATE TABLE geo_cache (ip BLOB PRIMARY KEY, country_code TEXT) STRICT")
-    with pytest.raises(UnfitError, match="column ip of table geo_cache takes bytes alone"):
+    with pytest.raises(UnfitTableError, match="column ip of table geo_cache takes bytes alone"):
         look(connection, "geo_cache")
 
 
@@ -186,34 +186,34 @@ def test_a_key_of_several_columns_is_paged_by_rowid(connection: "Connection") ->
 
 
 def test_a_table_that_is_missing_is_named(connection: "Connection") -> None:
-    with pytest.raises(UnfitError, match="there is no table sessions"):
+    with pytest.raises(UnfitTableError, match="there is no table sessions"):
         look(connection, "sessions")
 
 
 def test_a_view_is_no_table(connection: "Connection") -> None:
     connection.execute("CREATE TABLE t (ip TEXT PRIMARY KEY, country_code TEXT)")
     connection.execute("CREATE VIEW geo_cache AS SELECT * FROM t")
-    with pytest.raises(UnfitError, match="geo_cache is a view, not a table"):
+    with pytest.raises(UnfitTableError, match="geo_cache is a view, not a table"):
         look(connection, "geo_cache")
 
 
 def test_a_virtual_table_cannot_be_worked_with(connection: "Connection") -> None:
-    with pytest.raises(UnfitError, match="virtual"):
+    with pytest.raises(UnfitTableError, match="virtual"):
         geo_table("table", "CREATE VIRTUAL TABLE geo_cache USING fts5(ip, country_code)", [Column("ip", 0)])
 
 
 def test_every_column_that_is_needed_and_missing_is_named(connection: "Connection") -> None:
     connection.execute("CREATE TABLE geo_cache (address TEXT PRIMARY KEY, country TEXT)")
     connection.execute("CREATE TABLE sessions (id INTEGER PRIMARY KEY, token TEXT)")
-    with pytest.raises(UnfitError, match="table geo_cache has no column ip and no column country_code"):
+    with pytest.raises(UnfitTableError, match="table geo_cache has no column ip and no column country_code"):
         look(connection, "geo_cache")
-    with pytest.raises(UnfitError, match="table sessions has no column expires_at"):
+    with pytest.raises(UnfitTableError, match="table sessions has no column expires_at"):
         look(connection, "sessions")
 
 
 def test_a_table_without_rowid_and_with_a_key_of_several_columns_cannot_be_paged(connection: "Connection") -> None:
     connection.execute("CREATE TABLE sessions (a TEXT, b TEXT, expires_at TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID")
-    with pytest.raises(UnfitError, match="a primary key of 2 columns"):
+    with pytest.raises(UnfitTableError, match="a primary key of 2 columns"):
         look(connection, "sessions")
 
 

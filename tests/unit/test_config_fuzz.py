@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bangeod.config import Settings, leaves, load
-from bangeod.errors import ConfigError, Finding
+from bangeod.errors import ConfigError, ConfigProblem
 
 
-def outcome(file: Path) -> Settings | tuple[Finding, ...]:
+def outcome(file: Path) -> Settings | tuple[ConfigProblem, ...]:
     try:
         return load(file, {})
     except ConfigError as error:

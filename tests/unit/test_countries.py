@@ -2,8 +2,8 @@
 
 import pytest
 
-from bangeod.geo import countries
-from bangeod.geo.cldr import NAMES
+from bangeod import countries
+from bangeod.cldr import NAMES
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_the_alpha_3_codes_are_those_of_iso_3166() -> None:
 
 
 def test_the_names_are_those_of_cldr() -> None:
-    core = pytest.importorskip("babel.core", reason="the package babel is not installed")
-    if core.get_cldr_version() != "49":
-        pytest.skip(f"this babel has CLDR {core.get_cldr_version()}")
-    territories = core.Locale("en").territories
+    babel = pytest.importorskip("babel.core", reason="the package babel is not installed")
+    if babel.get_cldr_version() != "49":
+        pytest.skip(f"this babel has CLDR {babel.get_cldr_version()}")
+    territories = babel.Locale("en").territories
     assert {code: territories[code] for code in NAMES} == NAMES

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bangeod.clock import to_text
 from bangeod.errors import StoreError, StoreFullError, StoreLockedError
-from bangeod.geo.model import Geo
+from bangeod.model import Geo
 from tests.fakes import World
 
 IPS = [f"8.8.8.{i}" for i in range(6)]

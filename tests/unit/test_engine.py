@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bangeod.errors import StoreError
-from bangeod.store import schema
-from bangeod.store.engine import IS_SAFE, engine, has_wal_reset_fix
+from bangeod.store.sqlite import schema
+from bangeod.store.sqlite.engine import IS_SAFE, engine, has_wal_reset_fix
 
 
 @pytest.mark.parametrize(

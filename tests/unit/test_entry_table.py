@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bangeod.geo.model import Geo
-from bangeod.geo.table import SAMPLE, EntryTable
+from bangeod.geo.cache.table import SAMPLE, EntryTable
+from bangeod.model import Geo
 
 IPS = st.sampled_from([f"8.8.8.{i}" for i in range(12)])
 GEOS = st.sampled_from([Geo(), Geo("DE"), Geo("DE", "Germany"), Geo("FR")])

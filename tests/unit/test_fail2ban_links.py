@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bangeod.errors import StoreReadOnlyError
-from bangeod.store import glance
-from bangeod.store.engine import engine
 from bangeod.store.fail2ban import Fail2banReader
+from bangeod.store.sqlite import read_only
+from bangeod.store.sqlite.engine import engine
 from tests.installation import make_fail2ban
 
 NOW = 1_795_305_600
@@ -41,9 +41,9 @@ async def test_what_is_still_in_the_log_is_read(real: Path, link: Path) -> None:
     with closing(engine.connect(real, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(ADD)
-        assert glance.is_open_somewhere(link)
+        assert read_only.is_open_somewhere(link)
         assert await banned(link) == {"8.8.8.8", "9.9.9.9"}
-    assert not glance.is_open_somewhere(link)
+    assert not read_only.is_open_somewhere(link)
     assert await banned(link) == {"8.8.8.8", "9.9.9.9"}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bangeod.banned import Banned
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import (
     StoreDamagedError,
@@ -20,11 +21,11 @@ from bangeod.errors import (
     StoreMissingError,
     StoreReadOnlyError,
 )
-from bangeod.geo.banned import Banned
-from bangeod.store import fail2ban_pages, queries
-from bangeod.store.engine import engine
+from bangeod.store import fail2ban_pages
 from bangeod.store.fail2ban import LATELY, Fail2banReader
 from bangeod.store.fail2ban_pages import Locks, PageSize
+from bangeod.store.sqlite import queries
+from bangeod.store.sqlite.engine import engine
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

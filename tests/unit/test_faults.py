@@ -16,7 +16,7 @@ from bangeod.errors import (
     StoreRefusedError,
     StoreReplacedError,
 )
-from bangeod.store import faults
+from bangeod.store.sqlite import faults
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreLockedError
-from bangeod.geo.backoff import FIRST_DELAY
-from bangeod.geo.cache import LOCAL_BATCH, LOOKED_UP
-from bangeod.geo.model import UNKNOWN, Answer, Geo, Origin, Status
-from bangeod.geo.resolver import Resolver
+from bangeod.geo.cache.backoff import FIRST_DELAY
+from bangeod.geo.cache.cache import LOCAL_BATCH, LOOKED_UP
+from bangeod.geo.cache.resolver import Resolver
+from bangeod.model import UNKNOWN, Answer, Geo, Origin, Status
 from tests.fakes import FRANCE, GERMANY, LocalTable, World
 
 LOCKED = StoreLockedError("memory", "locked", "wait")

@@ -6,8 +6,8 @@ import pytest
 
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreLockedError
-from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin, Row, Status
-from bangeod.geo.resolver import Found
+from bangeod.geo.cache.resolver import Found
+from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, Status
 from tests.fakes import FRANCE, GERMANY, World
 
 IP, OTHER, THIRD, FOURTH = "8.8.8.8", "9.9.9.9", "1.1.1.1", "1.0.0.1"
@@ -48,7 +48,7 @@ async def test_an_entry_waiting_to_be_written_keeps_its_country_when_it_is_seen(
     await world.cache.lookup(IP)
     world.clock.advance(DAY)
     world.cache.see([IP, OTHER])
-    assert world.dirty == {IP: Entry(IP, GERMANY, world.now, world.now - DAY)}
+    assert world.dirty == {IP: DirtyEntry(IP, GERMANY, world.now, world.now - DAY)}
 
 
 async def test_a_clock_that_was_ahead_does_not_make_last_seen_go_back(world: World) -> None:
@@ -71,7 +71,7 @@ async def test_what_a_job_resolves_is_not_seen_by_that(world: World) -> None:
 async def test_a_lookup_that_is_not_written_yet_is_not_undone_by_what_a_job_resolves(world: World) -> None:
     await world.cache.lookup(IP)
     world.cache.adopt({IP: Found(GERMANY, Origin.MMDB)}, {IP: 1_700_000_000})
-    assert world.dirty[IP] == Entry(IP, GERMANY, world.now, world.now)
+    assert world.dirty[IP] == DirtyEntry(IP, GERMANY, world.now, world.now)
 
 
 # --- loading ---

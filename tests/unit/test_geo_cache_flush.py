@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import to_text
 from bangeod.errors import StoreFullError, StoreLockedError, StoreRefusedError
-from bangeod.geo import dirty
-from bangeod.geo.dirty import MOST_REFUSED, REFUSED_RETRY
-from bangeod.geo.model import UNKNOWN, Entry, Geo, Origin
-from bangeod.geo.resolver import Found
+from bangeod.geo.cache import dirty
+from bangeod.geo.cache.dirty import MOST_REFUSED, REFUSED_RETRY
+from bangeod.geo.cache.resolver import Found
+from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin
 from tests.fakes import FRANCE, GERMANY, RefusingStore, World
 
 LOCKED = StoreLockedError("memory", "locked", "wait")
@@ -80,7 +80,7 @@ async def test_an_entry_that_changed_since_stays(world: World) -> None:
     world.cache.adopt(world.resolver.ask_local([IPS[0]]))
     world.store.gate.set()
     assert await flushing == 5
-    assert world.dirty == {IPS[0]: Entry(IPS[0], FRANCE, world.now, world.now)}
+    assert world.dirty == {IPS[0]: DirtyEntry(IPS[0], FRANCE, world.now, world.now)}
     await world.cache.flush_dirty()
     assert world.store.geo_cache[IPS[0]]["country_code"] == "FR"
 
@@ -213,13 +213,13 @@ async def test_what_could_not_be_written_is_written_by_the_next_process(world: W
 
 async def test_what_is_known_already_is_newer_than_what_is_restored(world: World) -> None:
     await fill(world, IPS[:1], FRANCE)
-    world.cache.restore_dirty([Entry(IPS[0], GERMANY, world.now - 60, world.now - 60)])
+    world.cache.restore_dirty([DirtyEntry(IPS[0], GERMANY, world.now - 60, world.now - 60)])
     assert world.dirty[IPS[0]].geo == FRANCE
 
 
 @pytest.mark.parametrize("ip", ["10.0.0.1", "x", "::ffff:8.8.8.8", "\ud800"])
 async def test_what_is_no_canonical_routable_address_is_not_restored(world: World, ip: str) -> None:
-    world.cache.restore_dirty([Entry(ip, GERMANY, 1, 1)])
+    world.cache.restore_dirty([DirtyEntry(ip, GERMANY, 1, 1)])
     assert (world.cache.dirty, world.cache.entries) == (0, 0)
 
 
@@ -313,6 +313,6 @@ async def test_many_addresses_that_begin_alike_are_sorted_in_turns_with_others(m
         return sorted(items, **how)
 
     monkeypatch.setattr(dirty, "sorted", noting, raising=False)
-    entries = [Entry(f"2001:41d0::{number:x}", UNKNOWN, 1, 1) for number in (*range(1, 100, 2), *range(0, 100, 2))]
+    entries = [DirtyEntry(f"2001:41d0::{number:x}", UNKNOWN, 1, 1) for number in (*range(1, 100, 2), *range(0, 100, 2))]
     assert await dirty.in_key_order(entries) == sorted(entries, key=lambda entry: entry.ip)
     assert longest == 10

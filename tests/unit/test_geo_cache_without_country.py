@@ -3,7 +3,7 @@
 import pytest
 
 from bangeod.clock import to_text
-from bangeod.geo.model import Answer, Entry, Geo, Origin, Status
+from bangeod.model import Answer, DirtyEntry, Geo, Origin, Status
 from tests.fakes import FRANCE, GERMANY, LocalTable, World
 
 IP, OTHER = "8.8.8.8", "9.9.9.9"
@@ -116,7 +116,7 @@ async def test_what_ip_api_knows_without_a_country_is_kept_as_well(world: World)
 
 
 async def test_it_never_takes_the_place_of_a_country(world: World) -> None:
-    world.cache.restore_dirty([Entry(IP, GERMANY, last_seen=world.now, resolved_at=world.now)])
+    world.cache.restore_dirty([DirtyEntry(IP, GERMANY, last_seen=world.now, resolved_at=world.now)])
     await world.cache.ask_local([IP])
     assert world.cache.known(IP) == GERMANY
     assert world.dirty[IP].geo == GERMANY

@@ -9,15 +9,15 @@ import pytest
 
 from bangeod.clock import SystemClock, to_text
 from bangeod.errors import StoreRefusedError
-from bangeod.geo.model import Entry, Geo
-from bangeod.store.columns import Table
-from bangeod.store.engine import engine
-from bangeod.store.geo_writing import OPTIMISTIC, write_slice
-from bangeod.store.odd_keys import OddKeys
-from bangeod.store.schema import GEO_CACHE, SESSIONS
-from bangeod.store.slices import SliceWriter
-from bangeod.store.sqlite import SqliteStore
-from bangeod.store.time_forms import TimeForms
+from bangeod.model import DirtyEntry, Geo
+from bangeod.store.sqlite.columns import Table
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.geo_writing import OPTIMISTIC, write_slice
+from bangeod.store.sqlite.odd_keys import OddKeys
+from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
+from bangeod.store.sqlite.slicing import SliceWriter
+from bangeod.store.sqlite.store import SqliteStore
+from bangeod.store.sqlite.time_forms import TimeForms
 from tests.contract.values import write_all
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AT = 1_795_305_600  # seconds since the epoch
-ENTRIES = [Entry("8.8.8.8", Geo("US"), AT, AT), Entry("9.9.9.9", Geo("CH"), AT, AT)]
+ENTRIES = [DirtyEntry("8.8.8.8", Geo("US"), AT, AT), DirtyEntry("9.9.9.9", Geo("CH"), AT, AT)]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bangeod.config import Settings, settings
 from bangeod.geo.update import answers
-from bangeod.geo.update.answers import Verdict
+from bangeod.geo.update.answers import Advice
 from bangeod.geo.update.releases import SOURCES, candidates
 
 
@@ -44,26 +44,26 @@ def test_each_source_that_can_be_fetched_may_stand_in_the_config(name: str) -> N
 @pytest.mark.parametrize(
     ("status", "last_modified", "since", "verdict"),
     [
-        (200, None, None, Verdict.TAKE),
-        (200, 5.0, None, Verdict.TAKE),
-        (200, None, 5.0, Verdict.TAKE),
-        (200, 6.0, 5.0, Verdict.TAKE),
-        (200, 5.0, 5.0, Verdict.UNCHANGED),
-        (200, 4.0, 5.0, Verdict.UNCHANGED),
-        (304, None, 5.0, Verdict.UNCHANGED),
-        (304, None, None, Verdict.GIVE_UP),
-        (302, None, None, Verdict.FOLLOW),
-        (308, None, 5.0, Verdict.FOLLOW),
-        (404, None, 5.0, Verdict.NOT_THERE),
-        (410, None, None, Verdict.NOT_THERE),
-        (206, None, None, Verdict.GIVE_UP),
-        (204, None, None, Verdict.GIVE_UP),
-        (300, None, None, Verdict.GIVE_UP),
-        (401, None, None, Verdict.GIVE_UP),
-        (500, None, None, Verdict.GIVE_UP),
+        (200, None, None, Advice.TAKE),
+        (200, 5.0, None, Advice.TAKE),
+        (200, None, 5.0, Advice.TAKE),
+        (200, 6.0, 5.0, Advice.TAKE),
+        (200, 5.0, 5.0, Advice.UNCHANGED),
+        (200, 4.0, 5.0, Advice.UNCHANGED),
+        (304, None, 5.0, Advice.UNCHANGED),
+        (304, None, None, Advice.GIVE_UP),
+        (302, None, None, Advice.FOLLOW),
+        (308, None, 5.0, Advice.FOLLOW),
+        (404, None, 5.0, Advice.NOT_THERE),
+        (410, None, None, Advice.NOT_THERE),
+        (206, None, None, Advice.GIVE_UP),
+        (204, None, None, Advice.GIVE_UP),
+        (300, None, None, Advice.GIVE_UP),
+        (401, None, None, Advice.GIVE_UP),
+        (500, None, None, Advice.GIVE_UP),
     ],
 )
-def test_a_status_is_judged(status: int, last_modified: float | None, since: float | None, verdict: Verdict) -> None:
+def test_a_status_is_judged(status: int, last_modified: float | None, since: float | None, verdict: Advice) -> None:
     assert answers.judge(status, last_modified, since) is verdict
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bangeod.geo.banned import Network, Reading, reading
-from bangeod.geo.banned import read as read_banned
-from bangeod.jobs.gone_jails import APART, GoneJails
+from bangeod.banned import Network, Reading, reading
+from bangeod.banned import read as read_banned
+from bangeod.jobs.disabled_jails import APART, GoneJails
 
 OLD, IN_FORCE, NET = "7.7.7.7", "8.8.8.8", "9.9.9.0/24"
 T0 = 1_000.0

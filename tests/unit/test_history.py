@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from bangeod.service.history import History
+from bangeod.service.state.history import History
 
 AT = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 

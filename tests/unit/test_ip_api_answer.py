@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo.model import Geo
-from bangeod.geo.sources.ip_api_answer import Outcome, Quota, Verdict, interpret
+from bangeod.geo.sources.ip_api.answer import Quota, Understood, Verdict, interpret
+from bangeod.model import Geo
 
 GOOGLE = {
     "status": "success",
@@ -25,7 +25,7 @@ NO_ARRAY = "its answer is not a JSON array"
 ABOUT_NONE = "its answer is about none of the addresses asked"
 
 
-def answer(*items: object, asked: tuple[str, ...] = ("8.8.8.8",)) -> Outcome:
+def answer(*items: object, asked: tuple[str, ...] = ("8.8.8.8",)) -> Understood:
     return interpret(200, {}, json.dumps(items).encode(), asked)
 
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from bangeod import countries
 from bangeod.errors import SourceError
-from bangeod.geo import countries
-from bangeod.geo.model import Geo
-from bangeod.geo.sources.ip_api import IpApi
-from bangeod.geo.sources.ip_api_answer import Outcome, Verdict, interpret
-from bangeod.geo.sources.ip_api_limit import Limit
+from bangeod.geo.sources.ip_api.answer import Understood, Verdict, interpret
+from bangeod.geo.sources.ip_api.client import IpApi
+from bangeod.geo.sources.ip_api.limit import Limit
+from bangeod.model import Geo
 from tests.ip_api_server import Pauses
 from tests.manual_clock import ManualClock
 
@@ -100,7 +100,7 @@ def check_found(found: Mapping[str, Geo | None]) -> None:
         check_geo(geo)
 
 
-def check_outcome(outcome: Outcome) -> None:
+def check_outcome(outcome: Understood) -> None:
     check_found(outcome.found)
     assert (outcome.verdict is Verdict.ANSWERED) == bool(outcome.found)
     assert bool(outcome.problem) == (outcome.verdict is not Verdict.ANSWERED)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bangeod.geo.sources.ip_api_answer import Quota, Verdict
-from bangeod.geo.sources.ip_api_limit import Limit, Reason
+from bangeod.geo.sources.ip_api.answer import Quota, Verdict
+from bangeod.geo.sources.ip_api.limit import Limit, Reason
 
 ANSWERED, LIMITED, REFUSED = Verdict.ANSWERED, Verdict.LIMITED, Verdict.REFUSED
 NOTHING = Quota()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bangeod.geo.sources.ip_api import IpApi
+from bangeod.geo.sources.ip_api.client import IpApi
 from tests.ip_api_server import Pauses
 from tests.manual_clock import ManualClock
 

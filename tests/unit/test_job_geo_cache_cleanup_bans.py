@@ -3,12 +3,12 @@
 import pytest
 from structlog.testing import capture_logs
 
+from bangeod.banned import Reading, reading
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
-from bangeod.geo.banned import Reading, reading
-from bangeod.jobs.bans import BanWatch
+from bangeod.jobs.ban_watch import BanWatch
+from bangeod.jobs.disabled_jails import APART
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
-from bangeod.jobs.gone_jails import APART
 from bangeod.jobs.job import Result, Run
 from tests.fakes import Bans, World
 

@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreError, StoreFullError
-from bangeod.geo.model import Entry, Geo
-from bangeod.jobs.bans import BanWatch
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_re_resolve import FOR_AN_ANSWER, GeoReResolve
 from bangeod.jobs.job import LONGEST_MARGIN, Result, Run
+from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import MemoryStore
 from tests.fakes import FRANCE, GERMANY, Bans, RefusingStore, World
 
@@ -114,9 +114,9 @@ class NotingStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries: list[Entry] = []
+        self.entries: list[DirtyEntry] = []
 
-    def write(self, entries: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+    def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         self.entries += entries
         return super().write(entries)
 

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreError, StoreFullError, StoreLockedError
 from bangeod.jobs import registry
-from bangeod.jobs.bans import BanWatch
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.geo_cache_flush import GeoCacheFlush
 from bangeod.jobs.job import Job, JobId, Result, Run

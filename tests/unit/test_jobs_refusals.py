@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.jobs.bans import BanWatch
-from bangeod.jobs.deletion import ON_REFUSAL
+from bangeod.jobs.ban_watch import BanWatch
+from bangeod.jobs.cleanup import ON_REFUSAL
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.job import Job, Run
 from bangeod.jobs.session_cleanup import SessionCleanup

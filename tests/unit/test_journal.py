@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.service.journal import JournalOutput, encode, field_name, is_journal, to_fields
-from bangeod.service.log_lines import Entry, to_entry
-from bangeod.service.log_output import Output
+from bangeod.service.log.journal import JournalOutput, encode, field_name, is_journal, to_fields
+from bangeod.service.log.lines import LogEntry, to_entry
+from bangeod.service.log.output import Output
 
 ALL_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
@@ -70,9 +70,9 @@ class Kept(Output):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries: list[Entry] = []
+        self.entries: list[LogEntry] = []
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: LogEntry) -> None:
         self.entries.append(entry)
 
 
@@ -95,7 +95,7 @@ def journal(tmp_path: Path, fallback: Kept) -> Iterator[JournalOutput]:
     output.close()
 
 
-def entry(event: str = "started", level: str = "info", **keys: Any) -> Entry:
+def entry(event: str = "started", level: str = "info", **keys: Any) -> LogEntry:
     return to_entry({"timestamp": "2026-11-22T00:00:00.000000Z", "level": level, "event": event, **keys})
 
 

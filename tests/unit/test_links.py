@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.store import faults, links
-from bangeod.store.engine import engine
+from bangeod.store import symlinks
+from bangeod.store.sqlite import faults
+from bangeod.store.sqlite.engine import engine
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Return a directory whose own path has no link in it."""
-    return links.real(tmp_path)
+    return symlinks.real(tmp_path)
 
 
 def test_a_path_without_links_leads_to_itself(home: Path) -> None:
-    found = links.route(home / "bangui.db")
+    found = symlinks.route(home / "bangui.db")
     assert found == ((*reversed(home.parents), home), (), home / "bangui.db", False)
 
 
@@ -26,9 +27,9 @@ def test_a_chain_of_links_through_linked_folders_is_followed_to_its_end(home: Pa
     (home / "config/bangui.db").symlink_to("../current/second.db")
     (home / "current").symlink_to(home / "old")
     (home / "old/second.db").symlink_to("../data/./../data/real.db")
-    found = links.route(home / "config/bangui.db")
+    found = symlinks.route(home / "config/bangui.db")
     assert found.links == (home / "config/bangui.db", home / "current", home / "old/second.db")
-    assert found.end == links.real(home / "config/bangui.db") == home / "data/real.db"
+    assert found.end == symlinks.real(home / "config/bangui.db") == home / "data/real.db"
     assert [path for path in found.directories if path.is_relative_to(home)] == [
         home,
         home / "config",
@@ -40,14 +41,14 @@ def test_a_chain_of_links_through_linked_folders_is_followed_to_its_end(home: Pa
 def test_two_dots_behind_a_linked_folder_lead_out_of_its_target(home: Path) -> None:
     (home / "a/b").mkdir(parents=True)
     (home / "link").symlink_to("a/b")
-    assert links.route(home / "link/../real.db").end == home / "a/real.db"
+    assert symlinks.route(home / "link/../real.db").end == home / "a/real.db"
 
 
 @pytest.mark.parametrize("name", ["one", "one/bangui.db"])
 def test_links_that_lead_in_a_circle_are_told(home: Path, name: str) -> None:
     (home / "one").symlink_to("two")
     (home / "two").symlink_to("one")
-    found = links.route(home / name)
+    found = symlinks.route(home / name)
     assert found.is_circle
     assert found.links == (home / "one", home / "two")
     assert faults.is_missing(home / name)
@@ -57,14 +58,14 @@ def test_more_links_than_the_kernel_follows_are_followed_as_sqlite_does(home: Pa
     for number in range(60):
         (home / f"{number}").symlink_to(f"{number + 1}")
     (home / "60").touch()
-    assert links.real(home / "0") == links.route(home / "0").end == home / "60"
-    assert not links.route(home / "0").is_circle
+    assert symlinks.real(home / "0") == symlinks.route(home / "0").end == home / "60"
+    assert not symlinks.route(home / "0").is_circle
 
 
 def test_a_relative_path_begins_where_the_process_stands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     (home / "link").symlink_to("real.db")
-    assert links.route(Path("link")).end == links.real(Path("link")) == home / "real.db"
+    assert symlinks.route(Path("link")).end == symlinks.real(Path("link")) == home / "real.db"
 
 
 def test_sqlite_keeps_its_files_where_beside_says(home: Path) -> None:
@@ -75,5 +76,5 @@ def test_sqlite_keeps_its_files_where_beside_says(home: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE t (a)")
         assert {path.name for path in (home / "data").iterdir()} == {"real.db", "real.db-wal", "real.db-shm"}
-        assert links.beside(home / "bangui.db", "-wal") == home / "data/real.db-wal"
+        assert symlinks.beside(home / "bangui.db", "-wal") == home / "data/real.db-wal"
     assert [path.name for path in (home / "data").iterdir()] == ["real.db"]

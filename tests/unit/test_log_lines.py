@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.service.log_lines import VALUE_LIMIT, console_line, json_line, message, plain, to_entry
+from bangeod.service.log.lines import VALUE_LIMIT, console_line, json_line, message, plain, to_entry
 
 DATA = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(),

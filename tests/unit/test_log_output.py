@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.service.log_lines import Entry, json_line, to_entry
-from bangeod.service.log_output import StreamOutput
+from bangeod.service.log.lines import LogEntry, json_line, to_entry
+from bangeod.service.log.output import StreamOutput
 
 
-def entry(event: str = "resolved", **keys: object) -> Entry:
+def entry(event: str = "resolved", **keys: object) -> LogEntry:
     return to_entry({"timestamp": "2026-11-22T01:02:03.000004Z", "level": "info", "event": event, **keys})
 
 

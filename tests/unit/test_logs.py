@@ -20,7 +20,8 @@ import pytest
 import structlog
 
 from bangeod.errors import SourceError
-from bangeod.service import log_bridge, logs
+from bangeod.service.log import setup
+from bangeod.service.log.bridge import Bridge
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ if child:
 @pytest.fixture(autouse=True)
 def _logging_is_left_as_it_was() -> Iterator[None]:
     yield
-    logs.reset()
+    setup.reset()
     structlog.contextvars.clear_contextvars()
 
 
@@ -53,7 +54,7 @@ def stream() -> io.StringIO:
 @pytest.fixture
 def lines(stream: io.StringIO) -> Callable[[], list[dict[str, Any]]]:
     """Log JSON at level info, and return a function that reads what was logged."""
-    logs.configure("info", "json", stream=stream, environ={})
+    setup.configure("info", "json", stream=stream, environ={})
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -102,7 +103,7 @@ def test_an_error_raised_on_purpose_has_its_traceback_for_machines_too(lines: Li
 
 @pytest.mark.parametrize("as_true", [True, False])
 def test_an_error_raised_on_purpose_shows_people_no_traceback(stream: io.StringIO, as_true: bool) -> None:
-    logs.configure("info", "console", stream=stream, environ={})
+    setup.configure("info", "console", stream=stream, environ={})
     error = raised(SourceError("ip-api", "is out of reach"))
     try:
         raise error
@@ -113,7 +114,7 @@ def test_an_error_raised_on_purpose_shows_people_no_traceback(stream: io.StringI
 
 
 def test_a_fault_of_the_program_shows_people_its_traceback(stream: io.StringIO) -> None:
-    logs.configure("info", "console", stream=stream, environ={})
+    setup.configure("info", "console", stream=stream, environ={})
     log.error("job_failed", exc_info=raised(ValueError("never")))
     assert "Traceback" in stream.getvalue()
 
@@ -135,10 +136,10 @@ def test_a_level_below_the_configured_one_is_not_logged(lines: Lines) -> None:
 def test_the_level_changes_at_runtime_for_loggers_in_use(lines: Lines) -> None:
     bound = log.bind(part="cache")
     bound.debug("before")
-    logs.set_level("debug")
+    setup.set_level("debug")
     bound.debug("meanwhile")
     log.debug("meanwhile")
-    logs.set_level("error")
+    setup.set_level("error")
     bound.warning("after")
     log.warning("after")
     assert [line["event"] for line in lines()] == ["meanwhile", "meanwhile"]
@@ -146,9 +147,9 @@ def test_the_level_changes_at_runtime_for_loggers_in_use(lines: Lines) -> None:
 
 def test_an_unknown_level_or_format_is_refused(stream: io.StringIO) -> None:
     with pytest.raises(ValueError, match="log level is 'loud': expected one of debug, info"):
-        logs.set_level("loud")
+        setup.set_level("loud")
     with pytest.raises(ValueError, match="log format is 'xml': expected one of auto, journal"):
-        logs.configure("info", "xml", stream=stream, environ={})
+        setup.configure("info", "xml", stream=stream, environ={})
 
 
 def test_a_log_call_below_the_level_reaches_no_processor(lines: Lines) -> None:
@@ -163,7 +164,7 @@ def test_a_log_call_below_the_level_reaches_no_processor(lines: Lines) -> None:
 def test_configured_anew_it_writes_to_the_new_stream_only(lines: Lines) -> None:
     log.info("first")
     other = io.StringIO()
-    logs.configure("info", "json", stream=other, environ={})
+    setup.configure("info", "json", stream=other, environ={})
     log.info("second")
     logging.getLogger("library").warning("once")
     assert [line["event"] for line in lines()] == ["first"]
@@ -180,7 +181,7 @@ def test_logs_can_be_captured_while_configured_and_after_a_reset(lines: Lines) -
     log.info("cached")
     with structlog.testing.capture_logs() as captured:
         log.info("seen")
-    logs.reset()
+    setup.reset()
     with structlog.testing.capture_logs() as captured_later:
         log.debug("seen_too")
     assert [entry["event"] for entry in captured + captured_later] == ["seen", "seen_too"]
@@ -194,9 +195,9 @@ def hooks() -> tuple[object, ...]:
 def test_a_reset_leaves_nothing_behind(stream: io.StringIO) -> None:
     root = logging.getLogger()
     before = (root.level, [*root.handlers], *hooks())
-    logs.configure("info", "json", stream=stream, environ={})
-    logs.configure("debug", "json", stream=stream, environ={})
-    logs.reset()
+    setup.configure("info", "json", stream=stream, environ={})
+    setup.configure("debug", "json", stream=stream, environ={})
+    setup.reset()
     after = (root.level, [*root.handlers], *hooks())
     assert after == before
     assert logging.getLogger("httpx").level == logging.NOTSET
@@ -207,18 +208,18 @@ def test_a_reset_leaves_nothing_behind(stream: io.StringIO) -> None:
 
 def test_auto_is_json_for_a_file_and_for_no_file_at_all(tmp_path: Path, stream: io.StringIO) -> None:
     with (tmp_path / "log").open("w") as file:
-        assert logs.choose_format("auto", file, {}) == "json"
-    assert logs.choose_format("auto", file, {}) == "json"  # closed
-    assert logs.choose_format("auto", stream, {}) == "json"
-    assert logs.choose_format("auto", None, {}) == "json"
+        assert setup.choose_format("auto", file, {}) == "json"
+    assert setup.choose_format("auto", file, {}) == "json"  # closed
+    assert setup.choose_format("auto", stream, {}) == "json"
+    assert setup.choose_format("auto", None, {}) == "json"
 
 
 def test_auto_is_the_journal_where_systemd_connected_the_stream_to_it(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as file:
         status = os.fstat(file.fileno())
         environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-        assert logs.choose_format("auto", file, environ) == "journal"
-        assert logs.choose_format("json", file, environ) == "json"
+        assert setup.choose_format("auto", file, environ) == "journal"
+        assert setup.choose_format("json", file, environ) == "json"
 
 
 @pytest.fixture
@@ -233,29 +234,29 @@ def terminal() -> Iterator[io.TextIOWrapper]:
 
 
 def test_auto_is_the_console_on_a_terminal(terminal: io.TextIOWrapper) -> None:
-    assert logs.choose_format("auto", terminal, {}) == "console"
+    assert setup.choose_format("auto", terminal, {}) == "console"
 
 
 @pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 def test_a_terminal_has_colours_unless_asked_not_to(
     terminal: io.TextIOWrapper, environ: dict[str, str], coloured: bool
 ) -> None:
-    assert logs.wants_colours(terminal, environ) is coloured
+    assert setup.wants_colours(terminal, environ) is coloured
 
 
 def test_a_file_has_no_colours(stream: io.StringIO) -> None:
-    assert not logs.wants_colours(stream, {})
+    assert not setup.wants_colours(stream, {})
 
 
 def test_the_journal_without_its_socket_is_json_on_the_stream(tmp_path: Path, stream: io.StringIO) -> None:
-    logs.configure("info", "journal", stream=stream, environ={}, journal_socket=str(tmp_path / "none"))
+    setup.configure("info", "journal", stream=stream, environ={}, journal_socket=str(tmp_path / "none"))
     log.info("alone")
     assert json.loads(stream.getvalue())["event"] == "alone"
 
 
 def test_without_any_stream_logging_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    logs.configure("info", "auto", environ={})
+    setup.configure("info", "auto", environ={})
     log.info("unheard")
 
 
@@ -263,7 +264,7 @@ def test_without_any_stream_logging_does_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 def test_libraries_log_at_warning_and_above(lines: Lines) -> None:
-    logs.set_level("debug")
+    setup.set_level("debug")
     logging.getLogger("httpx").info("GET https://pro.ip-api.com/batch?key=secret")
     logging.getLogger("aiosqlite").debug("parameters")
     logging.getLogger("apscheduler.scheduler").warning("run of job %s missed", "x\ny")
@@ -288,18 +289,18 @@ def test_a_librarys_exception_and_odd_level_are_kept(lines: Lines) -> None:
 
 
 @pytest.fixture
-def bridge(lines: Lines) -> log_bridge.Bridge:
-    (bridge,) = (each for each in logging.getLogger().handlers if isinstance(each, log_bridge.Bridge))
+def bridge(lines: Lines) -> Bridge:
+    (bridge,) = (each for each in logging.getLogger().handlers if isinstance(each, Bridge))
     return bridge
 
 
-def test_a_librarys_wrong_arguments_still_make_a_line(lines: Lines, bridge: log_bridge.Bridge) -> None:
+def test_a_librarys_wrong_arguments_still_make_a_line(lines: Lines, bridge: Bridge) -> None:
     # Straight to the bridge: pytest's own handler would raise.
     bridge.handle(logging.LogRecord("sloppy", logging.WARNING, "", 0, "%d items", ("many",), None))
     assert lines()[0]["event"] == "%d items"
 
 
-def test_what_a_filter_holds_back_is_no_line(lines: Lines, bridge: log_bridge.Bridge) -> None:
+def test_what_a_filter_holds_back_is_no_line(lines: Lines, bridge: Bridge) -> None:
     bridge.addFilter(lambda record: record.name != "noisy")
     logging.getLogger("noisy").error("again")
     logging.getLogger("quiet").error("once")
@@ -307,7 +308,7 @@ def test_what_a_filter_holds_back_is_no_line(lines: Lines, bridge: log_bridge.Br
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="a filter can't put another record in the place of one yet")
-def test_what_a_filter_puts_in_the_place_of_a_record_is_the_line(lines: Lines, bridge: log_bridge.Bridge) -> None:
+def test_what_a_filter_puts_in_the_place_of_a_record_is_the_line(lines: Lines, bridge: Bridge) -> None:
     def mask(record: logging.LogRecord) -> Any:
         return logging.makeLogRecord({**vars(record), "msg": "masked"})
 
@@ -316,7 +317,7 @@ def test_what_a_filter_puts_in_the_place_of_a_record_is_the_line(lines: Lines, b
     assert [line["event"] for line in lines()] == ["masked"]
 
 
-def test_the_bridge_has_no_lock_and_outlives_a_fork_and_the_end_of_logging(bridge: log_bridge.Bridge) -> None:
+def test_the_bridge_has_no_lock_and_outlives_a_fork_and_the_end_of_logging(bridge: Bridge) -> None:
     assert bridge.lock is None
     done = subprocess.run([sys.executable, "-c", FORK_AND_END], capture_output=True, text=True, timeout=60, check=True)
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["said", "said", "at last"]
@@ -394,6 +395,6 @@ def test_a_log_call_from_within_a_write_is_no_deadlock() -> None:
             return super().write(text)
 
     stream = Chatty()
-    logs.configure("info", "json", stream=stream, environ={})
+    setup.configure("info", "json", stream=stream, environ={})
     log.info("outer")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()][-1] == "outer"

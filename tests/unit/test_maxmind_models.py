@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bangeod.geo.sources.maxmind import typed
+from bangeod.geo.sources.mmdb.maxmind_models import typed
 from tests.mmdb_files import GERMANY, GOOGLE
 
 IP = "8.8.8.8"

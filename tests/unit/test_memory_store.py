@@ -6,13 +6,13 @@ from contextlib import aclosing
 import pytest
 
 from bangeod.errors import StoreFullError, StoreLockedError, StoreMissingError
-from bangeod.geo.model import Entry, Geo
+from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import MemoryStore
 
 NOW = 1_795_305_600  # seconds since the epoch
 LOCKED = StoreLockedError("memory", "locked", "wait")
 FULL = StoreFullError("memory", "full", "make room")
-ENTRIES = [Entry(f"8.8.8.{i}", Geo("DE"), NOW, NOW) for i in range(5)]
+ENTRIES = [DirtyEntry(f"8.8.8.{i}", Geo("DE"), NOW, NOW) for i in range(5)]
 
 
 async def written(store: MemoryStore) -> list[str]:

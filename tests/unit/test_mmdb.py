@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.geo.model import Geo, Origin, merge
-from bangeod.geo.sources import mmdb_file, records
-from bangeod.geo.sources.mmdb import MmdbFiles
-from bangeod.geo.sources.mmdb_file import MmdbSource
-from bangeod.geo.sources.probe import Findings
-from bangeod.geo.sources.snapshot import Signature
+from bangeod.geo.sources.mmdb import file, layouts
+from bangeod.geo.sources.mmdb.file import MmdbSource
+from bangeod.geo.sources.mmdb.merged import MmdbFiles
+from bangeod.geo.sources.mmdb.probe import Findings
+from bangeod.geo.sources.mmdb.snapshot import Signature
+from bangeod.model import Geo, Origin, merge
 from tests.mmdb_files import FRANCE, GERMANY, GOOGLE, nested, write_mmdb
 
 
@@ -198,12 +198,12 @@ def test_where_a_lookup_raises_the_next_file_is_asked() -> None:
 )
 def test_a_source_says_of_a_record_what_its_interpretation_says(record: object) -> None:
     source = source_on(ConstantReader(record))
-    assert source.find("1.1.1.1") == records.interpret(record)
-    assert source.find("1.1.1.1") == records.interpret(record)
+    assert source.find("1.1.1.1") == layouts.interpret(record)
+    assert source.find("1.1.1.1") == layouts.interpret(record)
 
 
 def test_the_memo_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mmdb_file, "_MAX_MEMO", 3)
+    monkeypatch.setattr(file, "_MAX_MEMO", 3)
     fake = ConstantReader(None)
     source = source_on(fake)
     for number in range(1, 20):

@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.errors import SourceError
-from bangeod.geo.model import Geo
-from bangeod.geo.sources import mmdb
-from bangeod.geo.sources.mmdb import MmdbFiles
-from bangeod.geo.sources.mmdb_file import MmdbSource, ProbeError, UnusableFileError, open_file
-from bangeod.geo.sources.mmdb_slot import FileStatus, Slot
-from bangeod.geo.sources.snapshot import Signature
+from bangeod.geo.sources.mmdb import merged
+from bangeod.geo.sources.mmdb.file import MmdbSource, ProbeError, UnusableFileError, open_file
+from bangeod.geo.sources.mmdb.merged import MmdbFiles
+from bangeod.geo.sources.mmdb.slot import FileStatus, Slot
+from bangeod.geo.sources.mmdb.snapshot import Signature
+from bangeod.model import Geo
 from tests.mmdb_files import FATAL_RECORD, GOOGLE, US, by_hand, nested, put, remove, write_mmdb
 
 SIGNATURE = Signature(1, 2, 3, 4, 5)
@@ -134,7 +134,7 @@ async def test_several_new_files_come_into_use_in_one_step(tmp_path: Path, monke
         seen.append(files.find("1.1.1.1"))
         return source
 
-    monkeypatch.setattr(mmdb, "open_file", open_and_look)
+    monkeypatch.setattr(merged, "open_file", open_and_look)
     await files.refresh()
     assert seen == [old, old]
     assert files.find("1.1.1.1") == new

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 from mmdb_writer import MmdbU32
 
-from bangeod.geo.model import Geo
-from bangeod.geo.sources import records
-from bangeod.geo.sources.mmdb import MmdbFiles
-from bangeod.geo.sources.mmdb_slot import FileStatus
+from bangeod.geo.sources.mmdb import layouts
+from bangeod.geo.sources.mmdb.merged import MmdbFiles
+from bangeod.geo.sources.mmdb.slot import FileStatus
+from bangeod.model import Geo
 from tests.mmdb_files import write_mmdb
 
 
@@ -325,7 +325,7 @@ async def test_an_as_file_of_ipinfo_takes_no_country_from_where_the_as_is_regist
 
 
 def test_the_documented_layouts_are_those_that_are_tested() -> None:
-    assert records.__doc__ is not None
-    _, _, rows, *_ = re.split(r"^=+  =+  =+$", records.__doc__, flags=re.MULTILINE)
+    assert layouts.__doc__ is not None
+    _, _, rows, *_ = re.split(r"^=+  =+  =+$", layouts.__doc__, flags=re.MULTILINE)
     documented = [row[:33].strip() for row in rows.splitlines() if row[:33].strip()]
     assert documented == list(LAYOUTS)

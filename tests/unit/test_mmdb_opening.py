@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from bangeod.errors import SourceError
-from bangeod.geo.model import Geo
-from bangeod.geo.sources import mmdb_file, snapshot
-from bangeod.geo.sources.mmdb_file import ProbeError, UnusableFileError, open_file, read_answer
-from bangeod.geo.sources.probe import Findings
-from bangeod.geo.sources.snapshot import Snapshot
+from bangeod.geo.sources.mmdb import file, snapshot
+from bangeod.geo.sources.mmdb.file import ProbeError, UnusableFileError, open_file, read_answer
+from bangeod.geo.sources.mmdb.probe import Findings
+from bangeod.geo.sources.mmdb.snapshot import Snapshot
+from bangeod.model import Geo
 from tests.mmdb_files import FATAL_RECORD, FRANCE, GOOGLE, US, by_hand, encoded, nested, put, remove, write_mmdb
 
 
@@ -63,7 +63,7 @@ async def test_the_smallest_good_file_opens(path: Path) -> None:
 
 async def test_a_probe_that_takes_too_long_is_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_mmdb(path, {"1.0.0.0/8": nested("DE")})
-    monkeypatch.setattr(mmdb_file, "_PROBE", (sys.executable, "-c", "import time; time.sleep(600)"))
+    monkeypatch.setattr(file, "_PROBE", (sys.executable, "-c", "import time; time.sleep(600)"))
     with pytest.raises(ProbeError, match="could not be checked within 0 s"):
         await open_file(path, time_limit=0.01)
 
@@ -78,7 +78,7 @@ async def test_a_cancelled_opening_leaves_no_child(path: Path, monkeypatch: pyte
         opening.cancel()
         return started[-1]
 
-    monkeypatch.setattr(mmdb_file, "_PROBE", (sys.executable, "-c", "import time; time.sleep(600)"))
+    monkeypatch.setattr(file, "_PROBE", (sys.executable, "-c", "import time; time.sleep(600)"))
     monkeypatch.setattr(asyncio, "create_subprocess_exec", note)
     opening = asyncio.create_task(open_file(path))
     with pytest.raises(asyncio.CancelledError):
@@ -90,7 +90,7 @@ async def test_a_probe_that_can_t_be_started_is_a_problem_of_the_machine(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_mmdb(path, {"1.0.0.0/8": nested("DE")})
-    monkeypatch.setattr(mmdb_file, "_PROBE", ("/nonexistent",))
+    monkeypatch.setattr(file, "_PROBE", ("/nonexistent",))
     with pytest.raises(ProbeError, match="no probe can be started"):
         await open_file(path)
 
@@ -137,7 +137,7 @@ def test_a_file_that_changes_while_it_is_copied_is_not_used(
 
 
 def test_a_file_that_grows_without_end_is_not_copied_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bangeod.geo.sources.snapshot.MAX_BYTES", 10)
+    monkeypatch.setattr("bangeod.geo.sources.mmdb.snapshot.MAX_BYTES", 10)
     put(path, b"eleven byte")
     with pytest.raises(SourceError, match="larger than"):
         Snapshot(path)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo import countries
-from bangeod.geo.model import Geo
-from bangeod.geo.sources.records import essence, interpret
+from bangeod import countries
+from bangeod.geo.sources.mmdb.layouts import essence, interpret
+from bangeod.model import Geo
 
 US = {"geoname_id": 6252001, "iso_code": "US", "names": {"de": "USA", "en": "United States"}}
 DE = {"geoname_id": 2921044, "iso_code": "DE", "names": {"de": "Deutschland", "en": "Germany"}}

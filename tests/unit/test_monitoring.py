@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bangeod.api.metrics import render
-from bangeod.api.state import ApiState, IpApiState, MmdbState
+from bangeod.api.status_document import ApiState, IpApiState, MmdbState
 from tests import promtool
 from tests.api_host import state
 from tests.promtool import Promtool

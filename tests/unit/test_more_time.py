@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from bangeod.service import more_time
-from bangeod.service.more_time import with_more_time
-from bangeod.service.notify import Notifier
+from bangeod.service import systemd
+from bangeod.service.systemd import Notifier, with_more_time
 from tests.manual_clock import ManualClock
 
 EVERY = 0.001  # seconds
@@ -50,7 +49,7 @@ async def test_nothing_is_asked_for_when_the_work_has_failed() -> None:
 
 
 async def test_work_that_hangs_is_left_to_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(more_time, "AT_MOST", 2 * EVERY)
+    monkeypatch.setattr(systemd, "MOST_TIME", 2 * EVERY)
     requests = Requests()
 
     async def until_nobody_asks() -> None:

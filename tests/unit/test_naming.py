@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.errors import StoreLockedError
-from bangeod.geo.model import Entry, Geo
-from bangeod.geo.naming import Counts, Naming, decide
+from bangeod.geo.cache.naming import Counts, Naming, decide
+from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import MemoryStore
 from tests.fakes import NamesInMemory, World
 
@@ -144,7 +144,7 @@ async def test_a_correction_of_the_as_alone_leaves_the_name() -> None:
 
 async def test_what_an_earlier_process_left_is_named_as_well() -> None:
     world = fresh(a=("VN", "Vietnam"))
-    world.cache.restore_dirty([Entry(IP, Geo("VN", "Viet Nam"), world.now, world.now)])
+    world.cache.restore_dirty([DirtyEntry(IP, Geo("VN", "Viet Nam"), world.now, world.now)])
     await world.cache.flush_dirty()
     assert names(world)[IP] == "Vietnam"
 
@@ -153,7 +153,7 @@ async def test_what_an_earlier_process_left_without_a_change_of_country_keeps_it
     world = fresh(a=("VN", "Vietnam"), b=("VN", "Vietnam"))
     held = Geo("VN", "Viet Nam")
     world.store.put_geo(IP, country_code="VN", country_name="Viet Nam")
-    world.cache.restore_dirty([Entry(IP, held._replace(asn="AS64500"), world.now, world.now, replaces=held)])
+    world.cache.restore_dirty([DirtyEntry(IP, held._replace(asn="AS64500"), world.now, world.now, replaces=held)])
     await world.cache.flush_dirty()
     assert (names(world)[IP], world.store.geo_cache[IP]["asn"]) == ("Viet Nam", "AS64500")
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bangeod.geo.model import Geo
-from bangeod.geo.sources import networks
-from bangeod.geo.sources.mmdb_file import MmdbSource, open_file
-from bangeod.geo.sources.networks import Networks
+from bangeod.geo.sources.mmdb import network_memo
+from bangeod.geo.sources.mmdb.file import MmdbSource, open_file
+from bangeod.geo.sources.mmdb.network_memo import Networks
+from bangeod.model import Geo
 from tests.mmdb_files import nested, write_mmdb
 
 GERMANY, FRANCE = Geo("DE"), Geo("FR")
@@ -72,7 +72,7 @@ def test_that_nothing_is_known_is_an_answer_too() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "_MOST", 4)
+    monkeypatch.setattr(network_memo, "_MOST", 4)
     memo = Networks()
     for octet in range(20):
         memo.remember(f"8.8.{octet}.1", 24, GERMANY)

@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.service.notify import STATUS_LIMIT, Notifier, watchdog_interval
+from bangeod.service.systemd import STATUS_LIMIT, Notifier, watchdog_interval
 
 PID = 4711
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo.addresses import Kind, spellings
-from bangeod.geo.addresses import read as read_address
-from bangeod.store import odd_keys, queries
-from bangeod.store.columns import Table
-from bangeod.store.engine import engine
-from bangeod.store.odd_keys import FEW, READ_AGAIN, OddKeys
-from bangeod.store.schema import GEO_CACHE, SESSIONS
-from bangeod.store.sqlite import look_at_tables
+from bangeod.addresses import AddressKind, spellings
+from bangeod.addresses import read as read_address
+from bangeod.store.sqlite import odd_keys, queries
+from bangeod.store.sqlite.columns import Table
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.odd_keys import FEW, READ_AGAIN, OddKeys
+from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
+from bangeod.store.sqlite.store import look_at_tables
 from tests.manual_clock import ManualClock
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_every_spelling_is_either_thought_of_or_looks_odd(
     kind, ip = read_address(key)
     with closing(engine.connect(":memory:")) as connection:
         looks_odd = connection.execute(f"SELECT {queries.ODD_KEY} FROM (SELECT ? AS ip)", (key,)).fetchone()[0]
-    assert looks_odd or key in spellings(ip) or kind is not Kind.GLOBAL
+    assert looks_odd or key in spellings(ip) or kind is not AddressKind.GLOBAL
 
 
 def test_a_page_is_small_enough_for_the_others_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo import countries
-from bangeod.geo.model import Entry, Geo
-from bangeod.store import places
+from bangeod import countries
+from bangeod.model import DirtyEntry, Geo
+from bangeod.store.sqlite import row_values
 
 GOOGLE = Geo("US", "United States", "AS15169", "Google LLC")
 
@@ -28,7 +28,7 @@ GOOGLE = Geo("US", "United States", "AS15169", "Google LLC")
     ],
 )
 def test_a_country_is_a_code_of_iso_3166_in_whatever_form_or_none(stored: object, code: str | None) -> None:
-    assert places.read(stored, None, None, None).country_code == code
+    assert row_values.read(stored, None, None, None).country_code == code
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_country_is_a_code_of_iso_3166_in_whatever_form_or_none(stored: object
     ],
 )
 def test_an_as_number_has_one_form_whatever_the_column_holds(stored: object, asn: str | None, org: str | None) -> None:
-    assert places.read("US", None, stored, None) == Geo("US", None, asn, org)
+    assert row_values.read("US", None, stored, None) == Geo("US", None, asn, org)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_an_as_number_has_one_form_whatever_the_column_holds(stored: object, asn
 def test_without_a_country_an_as_is_replaced_where_it_is_still_the_one_that_was_read(
     row: tuple[object, ...], columns: dict[str, str]
 ) -> None:
-    entry = Entry("8.8.8.8", Geo(asn="AS2", org="Two"), 1, 1, replaces=Geo(asn="AS1", org="One"))
-    assert places.change(row, entry) == places.Change(columns)
+    entry = DirtyEntry("8.8.8.8", Geo(asn="AS2", org="Two"), 1, 1, replaces=Geo(asn="AS1", org="One"))
+    assert row_values.change(row, entry) == row_values.PlaceChange(columns)
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_without_a_country_an_as_is_replaced_where_it_is_still_the_one_that_was_
     ],
 )
 def test_names_are_text_on_one_line_or_nothing(stored: object, name: str | None) -> None:
-    assert places.read("US", stored, None, stored) == Geo("US", name, None, name)
+    assert row_values.read("US", stored, None, stored) == Geo("US", name, None, name)
 
 
 def test_the_organisation_of_its_own_column_comes_first() -> None:
-    assert places.read("US", None, "AS15169 GOOGLE", "Google LLC").org == "Google LLC"
+    assert row_values.read("US", None, "AS15169 GOOGLE", "Google LLC").org == "Google LLC"
 
 
 def test_without_a_country_there_is_no_name_of_one() -> None:
-    assert places.read("XX", "Unknown country", "AS15169", None) == Geo(None, None, "AS15169", None)
+    assert row_values.read("XX", "Unknown country", "AS15169", None) == Geo(None, None, "AS15169", None)
 
 
 anything = st.one_of(
@@ -100,14 +100,14 @@ anything = st.one_of(
 def test_whatever_is_stored_is_read_into_the_documented_types(
     code: object, name: object, asn: object, org: object
 ) -> None:
-    geo = places.read(code, name, asn, org)
+    geo = row_values.read(code, name, asn, org)
     assert geo.country_code is None or countries.is_code(geo.country_code)
     assert geo.asn is None or geo.asn.removeprefix("AS").isdecimal()
     assert all(value is None or (type(value) is str and value) for value in geo)
 
 
-def entry(geo: Geo, replaces: Geo | None = None) -> Entry:
-    return Entry("8.8.8.8", geo, last_seen=1_795_305_600, resolved_at=1_795_305_600, replaces=replaces)
+def entry(geo: Geo, replaces: Geo | None = None) -> DirtyEntry:
+    return DirtyEntry("8.8.8.8", geo, last_seen=1_795_305_600, resolved_at=1_795_305_600, replaces=replaces)
 
 
 @pytest.mark.parametrize(
@@ -129,23 +129,25 @@ def entry(geo: Geo, replaces: Geo | None = None) -> Entry:
 def test_an_as_without_a_country_fills_in_what_is_not_known_of_it(
     row: tuple[object, ...], geo: Geo, columns: dict[str, str]
 ) -> None:
-    assert places.change(row, entry(geo)) == places.Change(columns)
+    assert row_values.change(row, entry(geo)) == row_values.PlaceChange(columns)
 
 
 @pytest.mark.parametrize("word", ["XX", "--", "Unknown", "", 0, b"ZZ"])
 def test_a_placeholder_gives_way_to_a_country_and_so_does_its_name(word: object) -> None:
     row = (word, "Unknown", "-", None)
-    assert places.change(row, entry(GOOGLE)) == places.Change(GOOGLE._asdict(), resolved=True)
-    assert places.change(row, entry(Geo("US"))).columns == {"country_code": "US", "country_name": None}
+    assert row_values.change(row, entry(GOOGLE)) == row_values.PlaceChange(GOOGLE._asdict(), resolved=True)
+    assert row_values.change(row, entry(Geo("US"))).columns == {"country_code": "US", "country_name": None}
 
 
 @pytest.mark.parametrize("row", [(b"us", None, 15169, "Google LLC"), ("us", "USA", "AS15169 Google LLC", "")])
 def test_a_row_holds_what_was_read_in_whatever_form_it_does(row: tuple[object, ...]) -> None:
     moved = Geo("CA", "Canada", "AS15169", "Google LLC")
-    assert places.change(row, entry(moved, replaces=GOOGLE)) == places.Change(moved._asdict(), resolved=True)
+    assert row_values.change(row, entry(moved, replaces=GOOGLE)) == row_values.PlaceChange(
+        moved._asdict(), resolved=True
+    )
 
 
 def test_the_same_country_in_lower_case_is_the_same() -> None:
-    assert places.change(("us", None, 15169, None), entry(GOOGLE)) == places.Change(
+    assert row_values.change(("us", None, 15169, None), entry(GOOGLE)) == row_values.PlaceChange(
         {"country_name": "United States", "org": "Google LLC"}
     )

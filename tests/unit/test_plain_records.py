@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo.sources.plain import CUT, DEEPEST, LONGEST_TEXT, MOST_VALUES, plain
+from bangeod.geo.sources.mmdb.plain_records import CUT, DEEPEST, LONGEST_TEXT, MOST_VALUES, plain
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(0, 2**128 - 1) | st.floats() | st.binary(max_size=300) | st.text(),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.service.plan import (
+from bangeod.service.schedule.timing import (
     RETRY,
     SOON,
     SPREAD,

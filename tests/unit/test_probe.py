@@ -11,9 +11,9 @@ from pathlib import Path
 import maxminddb
 import pytest
 
-from bangeod.geo.sources import reader
-from bangeod.geo.sources.mmdb_tree import DamagedError, records_reached, tree_values
-from bangeod.geo.sources.probe import examine
+from bangeod.geo.sources.mmdb import reader
+from bangeod.geo.sources.mmdb.probe import examine
+from bangeod.geo.sources.mmdb.tree import DamagedError, records_reached, tree_values
 from tests.mmdb_files import GOOGLE, nested, write_mmdb
 
 
@@ -152,7 +152,7 @@ def test_a_way_around_may_not_be_longer_than_an_address_either() -> None:
 
 def test_a_machine_short_of_memory_ends_the_probe_before_the_daemon(tmp_path: Path) -> None:
     program = (
-        "import sys, bangeod.geo.sources.probe as probe; probe.main(); print(open('/proc/self/oom_score_adj').read())"
+        "import bangeod.geo.sources.mmdb.probe as probe; probe.main(); print(open('/proc/self/oom_score_adj').read())"
     )
     with write_mmdb(tmp_path / "test.mmdb", {"1.0.0.0/8": nested("DE")}).open("rb") as file:
         command = [sys.executable, "-c", program, str(file.fileno())]

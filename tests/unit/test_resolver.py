@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.errors import SourceError
-from bangeod.geo.model import Geo, Origin
-from bangeod.geo.resolver import Found, Resolver
+from bangeod.geo.cache.resolver import Found, Resolver
+from bangeod.model import Geo, Origin
 from tests.fakes import FRANCE, GERMANY, LocalTable, RemoteTable
 from tests.manual_clock import ManualClock
 

@@ -9,7 +9,7 @@ import pytest
 
 from bangeod.errors import JobRunningError, StoppingError
 from bangeod.service.loop import LoopThread
-from bangeod.service.scheduler import JobScheduler
+from bangeod.service.schedule.scheduler import JobScheduler
 from tests.scheduler_thread import LONG, running
 
 

@@ -13,7 +13,7 @@ import time_machine
 from structlog.testing import capture_logs
 
 from bangeod.service.loop import LoopThread
-from bangeod.service.scheduler import Every, JobScheduler
+from bangeod.service.schedule.scheduler import Every, JobScheduler
 from tests.scheduler_thread import LONG, running
 
 HOUR, DAY = 3600.0, 86_400.0

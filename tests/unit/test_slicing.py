@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.store.slicing import (
+from bangeod.store.sqlite.slicing import (
     AIM,
     FIRST,
     GROWTH,

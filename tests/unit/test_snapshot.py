@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bangeod.errors import SourceError
-from bangeod.geo.sources import snapshot
-from bangeod.geo.sources.snapshot import Snapshot
+from bangeod.geo.sources.mmdb import snapshot
+from bangeod.geo.sources.mmdb.snapshot import Snapshot
 
 CONTENT = b"x" * 65_536
 

@@ -1,4 +1,4 @@
-"""Which sources are in force as the settings change, and what the parts of a core do about it."""
+"""Which sources are in force as the settings change, and what the other components do about it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,11 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.config import Settings
-from bangeod.geo.model import Geo, Origin, Status
 from bangeod.jobs.job import JobId
-from bangeod.service.core import Core
+from bangeod.model import Geo, Origin, Status
+from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
-from bangeod.store import schema
+from bangeod.store.sqlite import schema
 from tests.installation import make_fail2ban
 from tests.manual_clock import ManualClock
 from tests.mmdb_files import GOOGLE, nested, write_mmdb
@@ -33,13 +33,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def core(settings: Settings) -> AsyncIterator[Core]:
+async def components(settings: Settings) -> AsyncIterator[Components]:
     lock = DatabaseLock(settings.database.path)
     lock.acquire()
-    core = Core(settings, ManualClock(), lock)
-    await core.sources.refresh()
-    yield core
-    await core.close()
+    components = Components(settings, ManualClock(), lock)
+    await components.sources.refresh()
+    yield components
+    await components.close()
     lock.release()
 
 
@@ -51,44 +51,46 @@ def with_ip_api(settings: Settings, **changes: object) -> Settings:
     return with_geo(settings, ip_api=replace(settings.geo.ip_api, **changes))
 
 
-async def take_up(core: Core, settings: Settings) -> bool:
-    core.apply(settings)
-    return await core.sources.refresh()
+async def take_up(components: Components, settings: Settings) -> bool:
+    components.apply(settings)
+    return await components.sources.refresh()
 
 
-async def test_the_embedded_default_is_read_before_the_first_lookup(core: Core) -> None:
-    assert core.sources.embedded._source._table is not None
-    assert (await core.cache.lookup(IP)).origin is Origin.EMBEDDED
+async def test_the_embedded_default_is_read_before_the_first_lookup(components: Components) -> None:
+    assert components.sources.embedded._source._table is not None
+    assert (await components.cache.lookup(IP)).origin is Origin.EMBEDDED
 
 
-async def test_an_mmdb_takes_the_place_of_the_embedded_default(core: Core, settings: Settings, tmp_path: Path) -> None:
+async def test_an_mmdb_takes_the_place_of_the_embedded_default(
+    components: Components, settings: Settings, tmp_path: Path
+) -> None:
     file = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("SE")})
-    assert await take_up(core, with_geo(settings, mmdb=(file,)))
-    assert not core.sources.embedded.in_force
-    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Sweden")
-    assert (await core.cache.lookup("9.9.9.9")).status is Status.UNRESOLVED
+    assert await take_up(components, with_geo(settings, mmdb=(file,)))
+    assert not components.sources.embedded.in_force
+    assert (await components.cache.lookup(IP)).geo == Geo("SE", "Sweden")
+    assert (await components.cache.lookup("9.9.9.9")).status is Status.UNRESOLVED
 
 
 async def test_addresses_in_other_clothes_are_found_in_a_file_without_aliases_of_ipv4(
-    core: Core, settings: Settings, tmp_path: Path
+    components: Components, settings: Settings, tmp_path: Path
 ) -> None:
     file = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": {"country_code": "SE"}}, database_type="country ipvAll")
-    await take_up(core, with_geo(settings, mmdb=(file,)))
+    await take_up(components, with_geo(settings, mmdb=(file,)))
     dressed = ["::ffff:8.8.8.8", "::FFFF:808:808", "64:ff9b::808:808", "2002:808:808::1", "2001::f7f7:f7f7"]
-    answers = await core.cache.lookup_batch(dressed)
+    answers = await components.cache.lookup_batch(dressed)
     assert [(answer.ip, answer.geo.country_code) for answer in answers] == [(text, "SE") for text in dressed]
     # The first two are 8.8.8.8; the others are addresses of their own, and have rows of their own.
-    assert {entry.ip for entry in core.cache.dirty_entries()} == {"8.8.8.8", *dressed[2:]}
+    assert {entry.ip for entry in components.cache.dirty_entries()} == {"8.8.8.8", *dressed[2:]}
 
 
 async def test_what_is_known_by_its_registration_alone_has_that_country(
-    core: Core, settings: Settings, tmp_path: Path
+    components: Components, settings: Settings, tmp_path: Path
 ) -> None:
     registered = {"registered_country": nested("US")["country"]}  # as GeoLite2 has all of Cloudflare
     networks = {"104.16.0.0/13": registered, "104.24.0.0/14": registered, "2606:4700::/32": registered}
     file = write_mmdb(tmp_path / "country.mmdb", networks, database_type="GeoLite2-Country")
-    await take_up(core, with_geo(settings, mmdb=(file,)))
-    answers = await core.cache.lookup_batch(["104.16.0.1", "104.27.255.254", "2606:4700::1111"])
+    await take_up(components, with_geo(settings, mmdb=(file,)))
+    answers = await components.cache.lookup_batch(["104.16.0.1", "104.27.255.254", "2606:4700::1111"])
     assert {answer.geo.country_code for answer in answers} == {"US"}
 
 
@@ -103,33 +105,33 @@ AS_FILE = {"8.8.8.0/24": GOOGLE, "2a00::/16": GOOGLE}
     ],
 )
 async def test_an_mmdb_without_countries_of_ipv4_leaves_the_embedded_default_in_force(
-    core: Core, settings: Settings, tmp_path: Path, networks: dict[str, Any], geo: Geo
+    components: Components, settings: Settings, tmp_path: Path, networks: dict[str, Any], geo: Geo
 ) -> None:
-    await take_up(core, with_geo(settings, mmdb=(write_mmdb(tmp_path / "some.mmdb", networks),)))
-    assert core.sources.embedded.in_force
-    assert (await core.cache.lookup(IP)).geo == geo
-    assert (await core.cache.lookup(IP)).status is Status.RESOLVED
+    await take_up(components, with_geo(settings, mmdb=(write_mmdb(tmp_path / "some.mmdb", networks),)))
+    assert components.sources.embedded.in_force
+    assert (await components.cache.lookup(IP)).geo == geo
+    assert (await components.cache.lookup(IP)).status is Status.RESOLVED
 
 
 async def test_countries_of_ipv4_beside_an_as_file_switch_the_embedded_default_off(
-    core: Core, settings: Settings, tmp_path: Path
+    components: Components, settings: Settings, tmp_path: Path
 ) -> None:
     asn = write_mmdb(tmp_path / "asn.mmdb", AS_FILE)
     four = write_mmdb(tmp_path / "four.mmdb", {"9.9.9.0/24": nested("CH")}, ip_version=4)
-    await take_up(core, with_geo(settings, mmdb=(asn,)))
-    assert await take_up(core, with_geo(settings, mmdb=(asn, four)))
-    assert not core.sources.embedded.in_force
-    assert (await core.cache.lookup(IP)).status is Status.UNRESOLVED
-    assert await take_up(core, with_geo(settings, mmdb=(asn,)))  # it is a source that was not there before
-    assert core.sources.embedded.in_force
+    await take_up(components, with_geo(settings, mmdb=(asn,)))
+    assert await take_up(components, with_geo(settings, mmdb=(asn, four)))
+    assert not components.sources.embedded.in_force
+    assert (await components.cache.lookup(IP)).status is Status.UNRESOLVED
+    assert await take_up(components, with_geo(settings, mmdb=(asn,)))  # it is a source that was not there before
+    assert components.sources.embedded.in_force
 
 
 async def test_with_ip_api_an_as_file_alone_does_not_bring_the_embedded_default_back(
-    core: Core, settings: Settings, tmp_path: Path
+    components: Components, settings: Settings, tmp_path: Path
 ) -> None:
     asn = write_mmdb(tmp_path / "asn.mmdb", AS_FILE)
-    await take_up(core, with_ip_api(with_geo(settings, mmdb=(asn,)), enabled=True))
-    assert not core.sources.embedded.in_force
+    await take_up(components, with_ip_api(with_geo(settings, mmdb=(asn,)), enabled=True))
+    assert not components.sources.embedded.in_force
 
 
 def fetched(settings: Settings, name: str = "dbip-country-lite") -> Path:
@@ -137,132 +139,140 @@ def fetched(settings: Settings, name: str = "dbip-country-lite") -> Path:
     return settings.state.directory / f"{name}.mmdb"
 
 
-async def test_a_fetched_mmdb_is_used_when_it_comes_and_not_missed_before(core: Core, settings: Settings) -> None:
+async def test_a_fetched_mmdb_is_used_when_it_comes_and_not_missed_before(
+    components: Components, settings: Settings
+) -> None:
     with capture_logs() as lines:
-        assert not await core.sources.refresh()
-        assert (await core.cache.lookup("9.9.9.9")).origin is Origin.EMBEDDED
+        assert not await components.sources.refresh()
+        assert (await components.cache.lookup("9.9.9.9")).origin is Origin.EMBEDDED
         write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
-        assert await core.sources.refresh()
-    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Sweden")
-    assert not core.sources.embedded.in_force
+        assert await components.sources.refresh()
+    assert (await components.cache.lookup(IP)).geo == Geo("SE", "Sweden")
+    assert not components.sources.embedded.in_force
     assert [(line["event"], line["log_level"]) for line in lines] == [("mmdb_loaded", "info")]
 
 
-async def test_a_fetched_mmdb_that_goes_away_is_missed(core: Core, settings: Settings) -> None:
+async def test_a_fetched_mmdb_that_goes_away_is_missed(components: Components, settings: Settings) -> None:
     write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
-    await core.sources.refresh()
+    await components.sources.refresh()
     fetched(settings).unlink()
     with capture_logs() as lines:
-        await core.sources.refresh()
+        await components.sources.refresh()
     assert [(line["event"], line["old_one_in_use"]) for line in lines] == [("mmdb_missing", True)]
 
 
-async def test_fetched_mmdbs_give_way_to_those_that_are_listed(core: Core, settings: Settings, tmp_path: Path) -> None:
+async def test_fetched_mmdbs_give_way_to_those_that_are_listed(
+    components: Components, settings: Settings, tmp_path: Path
+) -> None:
     write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
     own = write_mmdb(tmp_path / "own.mmdb", {"8.8.8.0/24": nested("NO")})
-    await core.sources.refresh()
-    assert await take_up(core, with_geo(settings, mmdb=(own,)))
-    assert (await core.cache.lookup(IP)).geo.country_code == "NO"
+    await components.sources.refresh()
+    assert await take_up(components, with_geo(settings, mmdb=(own,)))
+    assert (await components.cache.lookup(IP)).geo.country_code == "NO"
 
 
-async def test_several_fetched_mmdbs_are_merged(core: Core, settings: Settings) -> None:
+async def test_several_fetched_mmdbs_are_merged(components: Components, settings: Settings) -> None:
     write_mmdb(fetched(settings), {"8.8.8.0/24": nested("SE")})
     write_mmdb(fetched(settings, "dbip-asn-lite"), {"8.8.8.0/24": GOOGLE})
     update = replace(settings.geo.update, source=("dbip-country-lite", "dbip-asn-lite"))
-    assert await take_up(core, with_geo(settings, update=update))
-    assert (await core.cache.lookup(IP)).geo == Geo("SE", "Sweden", "AS15169", "Google LLC")
+    assert await take_up(components, with_geo(settings, update=update))
+    assert (await components.cache.lookup(IP)).geo == Geo("SE", "Sweden", "AS15169", "Google LLC")
 
 
-async def test_a_listed_mmdb_that_is_missing_is_said_to_be(core: Core, settings: Settings, tmp_path: Path) -> None:
+async def test_a_listed_mmdb_that_is_missing_is_said_to_be(
+    components: Components, settings: Settings, tmp_path: Path
+) -> None:
     with capture_logs() as lines:
-        await take_up(core, with_geo(settings, mmdb=(tmp_path / "none.mmdb",)))
+        await take_up(components, with_geo(settings, mmdb=(tmp_path / "none.mmdb",)))
     assert [line["event"] for line in lines] == ["mmdb_missing"]
 
 
 async def test_the_embedded_default_answers_again_when_the_mmdb_is_gone(
-    core: Core, settings: Settings, tmp_path: Path
+    components: Components, settings: Settings, tmp_path: Path
 ) -> None:
     file = write_mmdb(tmp_path / "country.mmdb", {"8.8.8.0/24": nested("SE")})
-    await take_up(core, with_geo(settings, mmdb=(file,)))
-    assert await take_up(core, settings)
-    assert (await core.cache.lookup(IP)).origin is Origin.EMBEDDED
+    await take_up(components, with_geo(settings, mmdb=(file,)))
+    assert await take_up(components, settings)
+    assert (await components.cache.lookup(IP)).origin is Origin.EMBEDDED
 
 
-async def test_nothing_new_is_nothing_new(core: Core, settings: Settings) -> None:
-    assert not await core.sources.refresh()
-    assert not await take_up(core, settings)
-    assert not await take_up(core, with_geo(settings, embedded=False))
-    assert (await core.cache.lookup(IP)).status is Status.UNRESOLVED
+async def test_nothing_new_is_nothing_new(components: Components, settings: Settings) -> None:
+    assert not await components.sources.refresh()
+    assert not await take_up(components, settings)
+    assert not await take_up(components, with_geo(settings, embedded=False))
+    assert (await components.cache.lookup(IP)).status is Status.UNRESOLVED
 
 
-async def test_ip_api_that_is_switched_on_is_asked_about_what_was_put_off(core: Core, settings: Settings) -> None:
-    core.resolver.put_off([IP])
-    assert await take_up(core, with_ip_api(settings, enabled=True))
-    assert core.resolver.remote is core.sources.ip_api is not None
-    assert core.resolver.due([IP]) == [IP]
-    assert not core.sources.embedded.in_force
+async def test_ip_api_that_is_switched_on_is_asked_about_what_was_put_off(
+    components: Components, settings: Settings
+) -> None:
+    components.resolver.put_off([IP])
+    assert await take_up(components, with_ip_api(settings, enabled=True))
+    assert components.resolver.remote is components.sources.ip_api is not None
+    assert components.resolver.due([IP]) == [IP]
+    assert not components.sources.embedded.in_force
 
 
 async def test_ip_api_with_other_settings_is_another_client_and_the_backoff_stays(
-    core: Core, settings: Settings
+    components: Components, settings: Settings
 ) -> None:
-    await take_up(core, with_ip_api(settings, enabled=True))
-    before = core.sources.ip_api
-    core.resolver.put_off([IP])
-    await take_up(core, with_ip_api(settings, enabled=True, timeout=3.0))
-    assert core.sources.ip_api is not before
-    assert core.resolver.remote is core.sources.ip_api
-    assert core.resolver.due([IP]) == []
+    await take_up(components, with_ip_api(settings, enabled=True))
+    before = components.sources.ip_api
+    components.resolver.put_off([IP])
+    await take_up(components, with_ip_api(settings, enabled=True, timeout=3.0))
+    assert components.sources.ip_api is not before
+    assert components.resolver.remote is components.sources.ip_api
+    assert components.resolver.due([IP]) == []
     assert before is not None
     assert before._closed
 
 
-async def test_ip_api_that_is_switched_off_is_asked_no_more(core: Core, settings: Settings) -> None:
-    await take_up(core, with_ip_api(settings, enabled=True))
-    await take_up(core, settings)
-    assert (core.resolver.remote, core.sources.ip_api) == (None, None)
+async def test_ip_api_that_is_switched_off_is_asked_no_more(components: Components, settings: Settings) -> None:
+    await take_up(components, with_ip_api(settings, enabled=True))
+    await take_up(components, settings)
+    assert (components.resolver.remote, components.sources.ip_api) == (None, None)
 
 
-async def test_fail2ban_is_read_where_it_is_named(core: Core, settings: Settings, tmp_path: Path) -> None:
+async def test_fail2ban_is_read_where_it_is_named(components: Components, settings: Settings, tmp_path: Path) -> None:
     wanted = replace(settings, fail2ban=replace(settings.fail2ban, database=tmp_path / "fail2ban.sqlite3"))
-    await take_up(core, wanted)
-    assert core.sources.bans is not None
+    await take_up(components, wanted)
+    assert components.sources.bans is not None
     with capture_logs() as lines:
-        report = await core.run_job(JobId.GEO_RE_RESOLVE)
+        report = await components.run_job(JobId.GEO_RE_RESOLVE)
     assert report.succeeded
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["fail2ban_unreadable"]
 
 
 async def test_what_is_wrong_with_fail2ban_is_told_once_by_all_jobs_and_after_a_reload(
-    core: Core, settings: Settings, tmp_path: Path
+    components: Components, settings: Settings, tmp_path: Path
 ) -> None:
     wanted = replace(settings, fail2ban=replace(settings.fail2ban, database=tmp_path / "fail2ban.sqlite3"))
     with capture_logs() as lines:
         for _ in range(2):
-            await take_up(core, wanted)
+            await take_up(components, wanted)
             for job in (JobId.GEO_RE_RESOLVE, JobId.GEO_CACHE_CLEANUP):
-                await core.run_job(job)
+                await components.run_job(job)
         make_fail2ban(tmp_path / "fail2ban.sqlite3", IP)
-        await core.run_job(JobId.GEO_RE_RESOLVE)
+        await components.run_job(JobId.GEO_RE_RESOLVE)
     told = [line["event"] for line in lines if line["log_level"] != "debug" and "fail2ban" in line["event"]]
     assert told == ["fail2ban_unreadable", "fail2ban_recovered"]
 
 
-async def test_what_makes_sure_of_the_database_can_be_put_in_another_place(core: Core) -> None:
+async def test_what_makes_sure_of_the_database_can_be_put_in_another_place(components: Components) -> None:
     made_sure = []
 
     async def ready() -> None:
         made_sure.append(True)
-        await core.store.prepare()
+        await components.store.prepare()
 
-    core.ready = ready  # type: ignore[method-assign]
-    assert (await core.run_job(JobId.SESSION_CLEANUP)).succeeded
+    components.ready = ready  # type: ignore[method-assign]
+    assert (await components.run_job(JobId.SESSION_CLEANUP)).succeeded
     assert made_sure == [True]
 
 
-async def test_the_database_is_loaded_once_however_many_ask_for_it(core: Core) -> None:
-    await core.store.prepare()
+async def test_the_database_is_loaded_once_however_many_ask_for_it(components: Components) -> None:
+    await components.store.prepare()
     with capture_logs() as lines:
-        await core.load()
-        await core.load()
+        await components.load()
+        await components.load()
     assert [line["event"] for line in lines] == ["geo_cache_loaded"]

@@ -3,7 +3,7 @@
 import pytest
 
 from bangeod.jobs.job import JobId, Outcome, Report
-from bangeod.service.status import Facts, ago, line
+from bangeod.service.status_line import Facts, ago, line
 
 NOW = 1_795_305_600.0  # 2026-11-22 00:00:00 UTC
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.state import IpApiState, JobState, MmdbState, State
-from bangeod.cli.screen import BAD, BUSY, GOOD, Line, lines
+from bangeod.api.status_document import IpApiState, JobState, MmdbState, State
+from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
 from tests.api_host import state
 

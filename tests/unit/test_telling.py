@@ -10,15 +10,15 @@ from structlog.testing import capture_logs
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import StoreError
 from bangeod.jobs import registry
-from bangeod.jobs.bans import BanWatch
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import JobId, Run
 from bangeod.jobs.kept_rows import KeptRows
-from bangeod.telling import Said, Trouble, is_news
+from bangeod.trouble import LastTold, Trouble, is_news
 from tests.fakes import World
 from tests.manual_clock import ManualClock
 
 DAY = SECONDS_A_DAY
-SAID = Said("full", 10, at=0.0)
+SAID = LastTold("full", 10, at=0.0)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.clock import to_text
-from bangeod.store import time_forms, times
-from bangeod.store.time_forms import DEFAULT, SECONDS, Kind, TimeForm
+from bangeod.store.sqlite import time_forms, times
+from bangeod.store.sqlite.time_forms import DEFAULT, SECONDS, TimeForm, TimeKind
 
 NOON = 1_704_110_400  # 2024-01-01T12:00:00Z
 
@@ -46,7 +46,7 @@ def test_without_an_example_the_form_is_the_usual_one() -> None:
     assert DEFAULT.write(NOON) == to_text(NOON) == "2024-01-01T12:00:00Z"
 
 
-REAL = TimeForm(Kind.REAL)
+REAL = TimeForm(TimeKind.REAL)
 NAIVE = TimeForm(separator=" ", ending="")
 
 
@@ -69,7 +69,7 @@ NAIVE = TimeForm(separator=" ", ending="")
         ("double precision", None, REAL),
         ("NUMERIC", None, SECONDS),
         ("DECIMAL(10, 0)", None, SECONDS),
-        ("TEXT", "1700000000", TimeForm(Kind.DIGITS)),
+        ("TEXT", "1700000000", TimeForm(TimeKind.DIGITS)),
         ("TEXT", "2023-05-06 07:08:09", NAIVE),
         ("", 1_700_000_000, SECONDS),
         ("", 1_700_000_000.5, REAL),
@@ -102,7 +102,7 @@ def test_the_newest_is_the_latest_of_the_readable_ones(values: list[object], new
     assert time_forms.newest(values) == newest
 
 
-@pytest.mark.parametrize("form", [SECONDS, REAL, TimeForm(Kind.DIGITS)])
+@pytest.mark.parametrize("form", [SECONDS, REAL, TimeForm(TimeKind.DIGITS)])
 @pytest.mark.parametrize(("epoch", "written"), [(0, times.EARLIEST), (times.END, times.END - 1)])
 def test_a_clock_that_is_wrong_never_makes_a_number_that_is_no_time(form: TimeForm, epoch: int, written: int) -> None:
     assert times.whole_seconds(form.write(epoch)) == written
@@ -111,13 +111,13 @@ def test_a_clock_that_is_wrong_never_makes_a_number_that_is_no_time(form: TimeFo
 forms = st.one_of(
     st.builds(
         TimeForm,
-        st.just(Kind.DATE),
+        st.just(TimeKind.DATE),
         st.sampled_from(("T", " ")),
         st.integers(0, 6),
         st.sampled_from(("", "Z", "+00:00")),
     ),
-    st.builds(TimeForm, st.sampled_from((Kind.INTEGER, Kind.REAL))),
-    st.builds(TimeForm, st.just(Kind.DIGITS), fraction=st.integers(0, 17)),
+    st.builds(TimeForm, st.sampled_from((TimeKind.INTEGER, TimeKind.REAL))),
+    st.builds(TimeForm, st.just(TimeKind.DIGITS), fraction=st.integers(0, 17)),
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.store import times
+from bangeod.store.sqlite import times
 
 NOON = 1_704_110_400_000_000  # 2024-01-01T12:00:00Z, in microseconds
 YEAR_10000 = 253_402_300_800

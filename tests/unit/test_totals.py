@@ -1,7 +1,7 @@
 """What runs add up to."""
 
 from bangeod.jobs.job import JobId, Outcome, Report
-from bangeod.service.totals import Totals
+from bangeod.service.schedule.totals import Totals
 
 
 def report(outcome: Outcome = Outcome.DONE, problem: str | None = None, at: float = 100.0, **figures: object) -> Report:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bangeod.store import trial
-from bangeod.store.columns import Table
-from bangeod.store.engine import engine
-from bangeod.store.schema import GEO_CACHE, SESSIONS
-from bangeod.store.sqlite import look_at_tables
+from bangeod.store.sqlite import write_trial
+from bangeod.store.sqlite.columns import Table
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
+from bangeod.store.sqlite.store import look_at_tables
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -23,12 +23,12 @@ def connection() -> Iterator["Connection"]:
         yield connection
 
 
-def tried(connection: "Connection") -> list[trial.Refusal]:
+def tried(connection: "Connection") -> list[write_trial.NotTaken]:
     _, tables = look_at_tables(connection, None)
     assert tables is not None
     table = tables["geo_cache"]
     assert isinstance(table, Table)
-    return trial.what_is_refused(connection, table)
+    return write_trial.what_is_refused(connection, table)
 
 
 @pytest.mark.parametrize("options", ["", " WITHOUT ROWID"])
@@ -73,7 +73,7 @@ def test_a_trigger_that_refuses_is_told_apart(connection: "Connection") -> None:
     connection.execute(
         "CREATE TRIGGER t BEFORE UPDATE ON geo_cache BEGIN SELECT RAISE(ABORT, 'rows are for ever'); END"
     )
-    assert tried(connection) == [trial.Refusal("a country in a row that had none", "rows are for ever", True)]
+    assert tried(connection) == [write_trial.NotTaken("a country in a row that had none", "rows are for ever", True)]
 
 
 def test_what_can_not_be_copied_is_not_judged(connection: "Connection") -> None:

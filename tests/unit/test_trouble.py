@@ -3,8 +3,8 @@
 import pytest
 
 from bangeod.jobs.job import JobId, Outcome, Report
-from bangeod.service.portrait import trouble
-from bangeod.service.status import Facts
+from bangeod.service.state_report import trouble
+from bangeod.service.status_line import Facts
 
 LOCKED = "/db: the database is locked; look"
 

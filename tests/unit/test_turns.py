@@ -5,13 +5,13 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.jobs.turns import in_turns
+from bangeod.cooperative import yielding
 
 
 @given(items=st.lists(st.integers(), max_size=20), size=st.integers(1, 7))
 def test_all_items_come_in_their_order_in_slices_of_the_size(items: list[int], size: int) -> None:
     async def slices() -> list[list[int]]:
-        return [some async for some in in_turns(items, size)]
+        return [some async for some in yielding(items, size)]
 
     found = asyncio.run(slices())
     assert [item for some in found for item in some] == items
@@ -28,7 +28,7 @@ async def test_others_have_a_turn_after_each_slice() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    async for some in in_turns("abc", 1):
+    async for some in yielding("abc", 1):
         turns.extend(some)
     await task
     assert turns[:6] == ["a", "other", "b", "other", "c", "other"]

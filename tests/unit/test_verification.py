@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.geo.cache import GeoCache
-from bangeod.geo.memory import Memory
-from bangeod.geo.model import Entry, Geo, Origin
-from bangeod.geo.resolver import Found, Resolver
-from bangeod.geo.verification import AT_ONCE, LONGEST_STEP, Verified, corrected, verify
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.geo.cache.contents import Memory
+from bangeod.geo.cache.resolver import Found, Resolver
+from bangeod.geo.cache.verification import AT_ONCE, LONGEST_STEP, Verified, corrected, verify
+from bangeod.model import DirtyEntry, Geo, Origin
 from bangeod.store.memory import MemoryStore
 from tests.manual_clock import ManualClock
 
@@ -269,4 +269,4 @@ def test_a_correction_remembers_what_the_row_holds() -> None:
     memory = memory_of(0)
     memory.table.put(IP, FULL, 5)
     memory.correct(IP, FRANCE)
-    assert memory.dirty.entries() == [Entry(IP, FRANCE, 5, int(ManualClock().now()), FULL)]
+    assert memory.dirty.entries() == [DirtyEntry(IP, FRANCE, 5, int(ManualClock().now()), FULL)]

@@ -11,12 +11,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.config import Settings
-from bangeod.geo.model import Geo
-from bangeod.geo.verification import Find, Verified
-from bangeod.service.core import Core
+from bangeod.geo.cache.verification import Find, Verified
+from bangeod.model import Geo
+from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
-from bangeod.service.verification import Verifier
-from bangeod.store import schema
+from bangeod.service.verifier import Verifier
+from bangeod.store.sqlite import schema
 from tests.feed import DEADLINE
 from tests.manual_clock import ManualClock
 from tests.mmdb_files import nested, remove, write_mmdb
@@ -55,19 +55,19 @@ def lock(settings: Settings) -> Iterator[DatabaseLock]:
 
 
 class Start:
-    """One run of the daemon, as far as it concerns the verifier: a core that holds an entry with a country."""
+    """One run of the daemon, as far as it concerns the verifier: components that hold an entry with a country."""
 
     def __init__(self, settings: Settings, lock: DatabaseLock) -> None:
-        self.core = Core(settings, ManualClock(), lock)
-        self.verifier = Verifier(self.core)
+        self.components = Components(settings, ManualClock(), lock)
+        self.verifier = Verifier(self.components)
 
     async def look(self) -> None:
-        await self.core.sources.refresh()
+        await self.components.sources.refresh()
         self.verifier.look()
 
     @property
     def held(self) -> Geo | None:
-        return self.core.cache.known(IP)
+        return self.components.cache.known(IP)
 
 
 @pytest.fixture
@@ -88,11 +88,11 @@ class Runs:
     async def start(self) -> Start:
         await self.end()
         run = Start(self._settings, self._lock)
-        self._stack.push_async_callback(run.core.close)
-        self._stack.push_async_callback(run.core.history.save)
+        self._stack.push_async_callback(run.components.close)
+        self._stack.push_async_callback(run.components.history.save)
         await run.look()
-        await run.core.ready()
-        await run.core.load()
+        await run.components.ready()
+        await run.components.load()
         self._stack.enter_context(_cancelled(asyncio.ensure_future(run.verifier.run())))
         return run
 
@@ -117,8 +117,8 @@ async def held(run: Start, code: str) -> bool:
 
 async def known(run: Start) -> None:
     """Have a row and an entry with a country that a file said."""
-    await run.core.cache.lookup(IP)
-    await run.core.cache.flush_dirty()
+    await run.components.cache.lookup(IP)
+    await run.components.cache.flush_dirty()
 
 
 async def test_a_file_that_changes_has_the_cache_verified(running: Runs, file: Path) -> None:
@@ -144,7 +144,7 @@ async def test_a_file_that_changed_while_the_daemon_was_down_has_it_verified_too
 async def test_the_first_file_after_a_time_without_one_has_it_verified(running: Runs, file: Path) -> None:
     run = await running.start()
     await known(run)  # from the embedded default
-    run.core.history.succeeded("geo_re_resolve", 1_700_000_000)
+    run.components.history.succeeded("geo_re_resolve", 1_700_000_000)
     write_mmdb(file, FRANCE, build_epoch=LATER)
     assert await held(await running.start(), "FR")
 
@@ -154,7 +154,7 @@ async def test_at_the_very_first_start_rows_stay_as_the_web_app_made_them(runnin
     run = await running.start()
     await known(run)
     await running.end()
-    (run.core.history._path).unlink()
+    (run.components.history._path).unlink()
     write_mmdb(file, FRANCE, build_epoch=LATER)
     assert not await held(await running.start(), "FR")
 
@@ -184,7 +184,7 @@ async def test_a_table_that_is_loaded_anew_meanwhile_is_verified_once_more(
     write_mmdb(file, GERMANY)
     run = await running.start()
     await known(run)
-    cache, verify, times, again = run.core.cache, run.core.cache.verify, 0, asyncio.Event()
+    cache, verify, times, again = run.components.cache, run.components.cache.verify, 0, asyncio.Event()
 
     async def verify_and_load(find: Find) -> Verified:
         nonlocal times
@@ -213,18 +213,18 @@ async def test_files_that_go_meanwhile_are_not_noted_as_verified(
     write_mmdb(file, GERMANY)
     run = await running.start()
     await known(run)
-    before, verify = run.core.history.verified(), run.core.cache.verify
+    before, verify = run.components.history.verified(), run.components.cache.verify
     done = asyncio.Event()
 
     async def lose_files_and_verify(find: Find) -> Verified:
-        run.core.sources.mmdb.set_paths(())
+        run.components.sources.mmdb.set_paths(())
         done.set()
         return await verify(find)
 
-    monkeypatch.setattr(run.core.cache, "verify", lose_files_and_verify)
+    monkeypatch.setattr(run.components.cache, "verify", lose_files_and_verify)
     write_mmdb(file, FRANCE, build_epoch=LATER)
     await run.look()
     await done.wait()
     for _ in range(100):
         await asyncio.sleep(0)
-    assert run.core.history.verified() == before
+    assert run.components.history.verified() == before

@@ -6,9 +6,8 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from bangeod.errors import StoreError, StoreFullError
-from bangeod.store.checkpoint import Outcome
-from bangeod.store.connection import SharedFile
-from bangeod.store.slices import WriteGate
+from bangeod.store.sqlite.connection import SharedFile
+from bangeod.store.sqlite.slicing import Checkpointed, WriteGate
 from tests.manual_clock import ManualClock
 
 FULL = StoreFullError("/x.db", "the disk is full", "make room")
@@ -21,11 +20,11 @@ class FailingFile(SharedFile):
         super().__init__(Path("/x.db"), busy_timeout=1.0, clock=ManualClock())
         self._ends = list(ends)
 
-    async def maintain(self, work: object) -> Outcome:  # type: ignore[override]
+    async def maintain(self, work: object) -> Checkpointed:  # type: ignore[override]
         end = self._ends.pop(0)
         if end is not None:
             raise end
-        return Outcome(0, emptied=True, held=0.0)
+        return Checkpointed(0, emptied=True, held=0.0)
 
 
 async def test_a_checkpoint_that_goes_on_failing_is_said_once_and_then_its_end() -> None:

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import SystemClock
 from bangeod.errors import StoreRefusedError
-from bangeod.geo.model import Entry, Geo, Row
-from bangeod.store.engine import engine
-from bangeod.store.schema import GEO_CACHE, SESSIONS
-from bangeod.store.sqlite import SqliteStore
+from bangeod.model import DirtyEntry, Geo, Row
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
+from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import read_all, write_all
 from tests.fakes import World
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 AT = 1_795_305_600  # seconds since the epoch
 GOOGLE = Geo("US", "United States", "AS15169", "Google LLC")
-FOUND = Entry("8.8.8.8", GOOGLE, AT, AT)
-NOT_FOUND = Entry("9.9.9.9", Geo(), AT, AT)
+FOUND = DirtyEntry("8.8.8.8", GOOGLE, AT, AT)
+NOT_FOUND = DirtyEntry("9.9.9.9", Geo(), AT, AT)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_a_column_for_numbers_gets_the_number_of_the_as(
 ) -> None:
     table(web_app, "asn", declared)
     web_app.execute("INSERT INTO geo_cache (ip) VALUES ('8.8.4.4')")
-    await write_all(store, [FOUND, Entry("8.8.4.4", GOOGLE, AT, AT), NOT_FOUND])
+    await write_all(store, [FOUND, DirtyEntry("8.8.4.4", GOOGLE, AT, AT), NOT_FOUND])
     assert rows(web_app, "asn") == {"8.8.8.8": (15169,), "8.8.4.4": (15169,), "9.9.9.9": (None,)}
     assert {row.geo.asn for row in await read_all(store.rows())} == {"AS15169", None}
 
@@ -115,7 +115,7 @@ async def test_where_null_is_not_allowed_there_is_the_default_or_nothing(
     assert rows(web_app, column) == {"9.9.9.9": (nothing,)}
     (unresolved,) = await read_all(store.unresolved())
     assert unresolved.geo.country_code is None
-    await write_all(store, [Entry("9.9.9.9", Geo("CH"), AT, AT)])
+    await write_all(store, [DirtyEntry("9.9.9.9", Geo("CH"), AT, AT)])
     assert await read_all(store.unresolved()) == []
 
 
@@ -130,7 +130,7 @@ async def test_a_column_that_may_be_null_gets_null_whatever_its_default(
 async def test_what_is_replaced_by_nothing_is_not_null_either(web_app: "Connection", store: SqliteStore) -> None:
     table(web_app, "org", "TEXT NOT NULL DEFAULT '-'")
     await write_all(store, [FOUND])
-    await write_all(store, [Entry("8.8.8.8", Geo("CA", "Canada", "AS15169"), AT, AT, replaces=GOOGLE)])
+    await write_all(store, [DirtyEntry("8.8.8.8", Geo("CA", "Canada", "AS15169"), AT, AT, replaces=GOOGLE)])
     assert rows(web_app, "country_code", "org") == {"8.8.8.8": ("CA", "-")}
 
 
@@ -152,7 +152,7 @@ async def test_a_generated_column_is_read(web_app: "Connection", store: SqliteSt
 async def test_a_key_of_the_web_apps_own_is_its_own_matter(web_app: "Connection", store: SqliteStore, key: str) -> None:
     web_app.execute(f"CREATE TABLE geo_cache ({key}, country_code TEXT, last_seen TEXT)")
     web_app.execute("INSERT INTO geo_cache (ip) VALUES ('2001:4860:4860::ABCD')")
-    await write_all(store, [FOUND, Entry("2001:4860:4860::abcd", GOOGLE, AT, AT)])
+    await write_all(store, [FOUND, DirtyEntry("2001:4860:4860::abcd", GOOGLE, AT, AT)])
     await write_all(store, [FOUND])
     assert rows(web_app, "country_code") == {"8.8.8.8": ("US",), "2001:4860:4860::ABCD": ("US",)}
 
@@ -165,8 +165,8 @@ async def test_where_no_new_row_can_be_made_those_that_are_there_are_kept_up_to_
 ) -> None:
     web_app.execute(UNKNOWN_TO_US)
     web_app.execute("INSERT INTO geo_cache (ip, tenant, site) VALUES ('9.9.9.9', 1, 'x')")
-    known = Entry("9.9.9.9", Geo("CH"), AT, AT)
-    written: list[Entry] = []
+    known = DirtyEntry("9.9.9.9", Geo("CH"), AT, AT)
+    written: list[DirtyEntry] = []
 
     async def write() -> None:
         async for part in store.write([FOUND, known]):
@@ -221,7 +221,7 @@ async def test_a_utf_16_database_is_read_and_written_alike(tmp_path: Path) -> No
         store = SqliteStore(path, busy_timeout=1.0, max_lock_time=0.01, clock=SystemClock())
         try:
             ips = ("8.8.8.8", "9.9.9.9", "8.8.4.4", "2001:4860:4860::8888")
-            await write_all(store, [Entry(ip, GOOGLE, AT, AT) for ip in ips])
+            await write_all(store, [DirtyEntry(ip, GOOGLE, AT, AT) for ip in ips])
             assert {row.geo.country_code for row in await read_all(store.rows())} == {"US", "DE"}
             assert rows(web_app, "country_code", "asn") == {
                 "8.8.8.8": ("US", 15169),

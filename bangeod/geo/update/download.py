@@ -11,8 +11,8 @@ import httpx
 
 from bangeod import __version__
 from bangeod.geo.update import answers
-from bangeod.geo.update.answers import UpdateError, Verdict
-from bangeod.geo.update.releases import Source
+from bangeod.geo.update.answers import Advice, UpdateError
+from bangeod.geo.update.releases import Database
 
 MAX_BYTES: Final = 64 << 20  # packed; those that can be fetched have some 10 MiB
 SILENCE: Final = 30.0  # seconds in which something has to come
@@ -33,7 +33,7 @@ class Credentials(NamedTuple):
 class Request(NamedTuple):
     """What to ask for."""
 
-    source: Source
+    source: Database
     url: str
     since: float | None = None  # epoch seconds of the file at hand; None to have it in any case
     credentials: Credentials | None = None
@@ -42,7 +42,7 @@ class Request(NamedTuple):
 class Reply(NamedTuple):
     """What came of it: ``verdict`` is TAKE, UNCHANGED or NOT_THERE."""
 
-    verdict: Verdict
+    verdict: Advice
     host: str  # that was asked
     last_modified: float | None = None  # epoch seconds
 
@@ -97,12 +97,12 @@ async def _get(
     async with client.stream("GET", url, headers=_headers(request.since), auth=auth) as response:
         last_modified = answers.parse_time(response.headers.get("last-modified"))
         verdict = answers.judge(response.status_code, last_modified, request.since)
-        if verdict is Verdict.FOLLOW:
+        if verdict is Advice.FOLLOW:
             return _follow(request.source, url, response.headers.get("location"))
-        if verdict is Verdict.GIVE_UP:
+        if verdict is Advice.GIVE_UP:
             problem = answers.explain(response.status_code, url.host, to_account=credentials is not None)
             raise UpdateError(request.source.name, problem)
-        if verdict is Verdict.TAKE:
+        if verdict is Advice.TAKE:
             await _take(response, request.source, target, on_progress)
         return Reply(verdict, url.host, last_modified)
 
@@ -116,7 +116,7 @@ def _headers(since: float | None) -> dict[str, str]:
     return headers if since is None else headers | {"If-Modified-Since": formatdate(since, usegmt=True)}
 
 
-def _follow(source: Source, url: httpx.URL, location: str | None) -> httpx.URL:
+def _follow(source: Database, url: httpx.URL, location: str | None) -> httpx.URL:
     if not location:
         raise UpdateError(source.name, f"{url.host} sends to another address, and does not say which: try again later")
     target = url.join(location)
@@ -125,7 +125,7 @@ def _follow(source: Source, url: httpx.URL, location: str | None) -> httpx.URL:
     return target.copy_with(username=None, password=None) if target.userinfo else target
 
 
-async def _take(response: httpx.Response, source: Source, target: Target, on_progress: Progress) -> None:
+async def _take(response: httpx.Response, source: Database, target: Target, on_progress: Progress) -> None:
     length = response.headers.get("content-length", "")
     total = int(length) if length.isascii() and length.isdigit() else None
     if total is not None and total > MAX_BYTES:
@@ -140,7 +140,7 @@ async def _take(response: httpx.Response, source: Source, target: Target, on_pro
         on_progress(done, total)
 
 
-def _too_large(source: Source, host: str) -> UpdateError:
+def _too_large(source: Database, host: str) -> UpdateError:
     problem = f"{host} sends more than {MAX_BYTES >> 20} MiB: that is no database of this kind; try again later"
     return UpdateError(source.name, problem)
 

@@ -23,7 +23,7 @@ class Packing(Enum):
     TAR = "tar.gz"
 
 
-class Source(NamedTuple):
+class Database(NamedTuple):
     """One database, under the name that the config has for it."""
 
     name: str
@@ -61,10 +61,10 @@ MAXMIND: Final = Provider(
 SOURCES: Final = {
     source.name: source
     for source in (
-        Source("dbip-country-lite", DBIP, Packing.GZIP, "countries"),
-        Source("dbip-asn-lite", DBIP, Packing.GZIP, "networks"),
-        Source("GeoLite2-Country", MAXMIND, Packing.TAR, "countries"),
-        Source("GeoLite2-ASN", MAXMIND, Packing.TAR, "networks"),
+        Database("dbip-country-lite", DBIP, Packing.GZIP, "countries"),
+        Database("dbip-asn-lite", DBIP, Packing.GZIP, "networks"),
+        Database("GeoLite2-Country", MAXMIND, Packing.TAR, "countries"),
+        Database("GeoLite2-ASN", MAXMIND, Packing.TAR, "networks"),
     )
 }
 
@@ -74,7 +74,7 @@ def file_name(source: str) -> str:
     return f"{source}.mmdb"
 
 
-def candidates(source: Source, today: date, *, base: str = "") -> Sequence[Candidate]:
+def candidates(source: Database, today: date, *, base: str = "") -> Sequence[Candidate]:
     """Return the addresses to try, the newest first; ``base`` stands for the provider's own.
 
     DB-IP has a file a month, which comes out some days into it; MaxMind has one address for the latest.

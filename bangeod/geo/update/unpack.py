@@ -8,7 +8,7 @@ from typing import IO, Final, Protocol
 
 from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.download import Target
-from bangeod.geo.update.releases import Packing, Source
+from bangeod.geo.update.releases import Database, Packing
 
 MAX_BYTES: Final = 256 << 20  # unpacked; those that can be fetched have some 10 MiB
 
@@ -23,7 +23,7 @@ class Packed(Protocol):
         """Open them to be read."""
 
 
-def unpack(source: Source, packed: Packed, target: Target) -> None:
+def unpack(source: Database, packed: Packed, target: Target) -> None:
     """Write the database that is in ``packed`` to ``target``. Blocks. Raises UpdateError, and OSError of the disk."""
     with packed.reader() as file:
         if file.read(len(_MAGIC)) != _MAGIC:
@@ -47,7 +47,7 @@ def unpack(source: Source, packed: Packed, target: Target) -> None:
 class _BoundedGzip(gzip.GzipFile):
     """A packed stream of which only so much can be read: a few packed bytes may unpack to no end."""
 
-    def __init__(self, source: Source, file: IO[bytes]) -> None:
+    def __init__(self, source: Database, file: IO[bytes]) -> None:
         super().__init__(fileobj=file)
         self._source = source
         self._left = MAX_BYTES
@@ -63,7 +63,7 @@ class _BoundedGzip(gzip.GzipFile):
         return data
 
 
-def _unpack_member(source: Source, stream: _BoundedGzip, target: Target) -> None:
+def _unpack_member(source: Database, stream: _BoundedGzip, target: Target) -> None:
     """Find the database in an archive, where it lies in one directory. Names in it decide nothing else."""
     wanted = re.compile(rf"(\./)?([\w-][\w.-]*/)?{re.escape(source.file_name)}")
     with tarfile.open(fileobj=stream, mode="r|") as archive:

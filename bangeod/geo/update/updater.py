@@ -10,22 +10,22 @@ import httpx
 
 from bangeod.clock import Clock
 from bangeod.errors import SourceError
-from bangeod.geo.sources.mmdb_file import PROBE_SECONDS, open_file
-from bangeod.geo.sources.probe import Findings
+from bangeod.geo.sources.mmdb.file import PROBE_SECONDS, open_file
+from bangeod.geo.sources.mmdb.probe import Findings
 from bangeod.geo.update import answers, install, releases
-from bangeod.geo.update.answers import UpdateError, Verdict
+from bangeod.geo.update.answers import Advice, UpdateError
 from bangeod.geo.update.download import Credentials, Progress, Reply, Request, download
 from bangeod.geo.update.install import Directory, Owner, Part
-from bangeod.geo.update.releases import Source
+from bangeod.geo.update.releases import Database
 from bangeod.geo.update.unpack import unpack
 
 DEADLINE: Final = 900.0  # seconds for one database, all in all; 10 MiB at 12 kB/s
 
 
-class Outcome(NamedTuple):
+class Update(NamedTuple):
     """What an update came to."""
 
-    source: Source
+    source: Database
     path: Path
     findings: Findings  # of the file that is there now
     is_new: bool
@@ -68,7 +68,7 @@ class Updater:
         self._deadline = deadline
         self._probe_seconds = probe_seconds
 
-    async def update(self, source: Source, on_progress: Progress) -> Outcome:
+    async def update(self, source: Database, on_progress: Progress) -> Update:
         """Fetch a database where there is a newer one. Raises UpdateError; the old file is untouched then."""
         try:
             async with asyncio.timeout(self._deadline):
@@ -83,17 +83,17 @@ class Updater:
         path = self._path / source.file_name
         raise UpdateError(source.name, f"{problem}. {path} stays as it is" if _is_seen(path) else problem)
 
-    async def _update(self, source: Source, directory: Directory, on_progress: Progress) -> Outcome:
+    async def _update(self, source: Database, directory: Directory, on_progress: Progress) -> Update:
         path = self._path / source.file_name
         present = await self._look_at(path)
         with directory.part(source.file_name) as packed, directory.part(source.file_name) as unpacked:
             reply = await self._download(source, packed, present, on_progress)
-            if reply.verdict is Verdict.UNCHANGED and present:
-                return Outcome(source, path, present.findings, is_new=False)
+            if reply.verdict is Advice.UNCHANGED and present:
+                return Update(source, path, present.findings, is_new=False)
             await asyncio.to_thread(unpack, source, packed, unpacked)
             findings = await self._probe(source, unpacked, reply.host)
             unpacked.put_in_place(source.file_name, reply.last_modified)
-        return Outcome(source, path, findings, is_new=True)
+        return Update(source, path, findings, is_new=True)
 
     async def _look_at(self, path: Path) -> Present | None:
         """Look at the file that is there: one that can't be used is fetched again, however new it is."""
@@ -106,7 +106,7 @@ class Updater:
         opened.close()
         return Present(opened.findings, opened.signature.modified_ns / 1e9)
 
-    async def _download(self, source: Source, packed: Part, present: Present | None, on_progress: Progress) -> Reply:
+    async def _download(self, source: Database, packed: Part, present: Present | None, on_progress: Progress) -> Reply:
         """Try one address after the other."""
         today = datetime.fromtimestamp(self._clock.now(), UTC).date()
         candidates = releases.candidates(source, today, base=self._base)
@@ -116,7 +116,7 @@ class Updater:
             reply = await download(
                 self._client, Request(source, candidate.url, since, credentials), packed, on_progress
             )
-            if reply.verdict is not Verdict.NOT_THERE:
+            if reply.verdict is not Advice.NOT_THERE:
                 return reply
         if len(candidates) == 1:
             raise UpdateError(source.name, answers.explain(404, reply.host, to_account=credentials is not None))
@@ -124,7 +124,7 @@ class Updater:
         problem = f"{reply.host} has no file for {months}: see whether the clock is right (timedatectl)"
         raise UpdateError(source.name, f"{problem}; if it is, try again later")
 
-    async def _probe(self, source: Source, unpacked: Part, host: str) -> Findings:
+    async def _probe(self, source: Database, unpacked: Part, host: str) -> Findings:
         try:
             opened = await open_file(unpacked.path, time_limit=self._probe_seconds)
         except SourceError as error:

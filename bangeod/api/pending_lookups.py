@@ -1,0 +1,91 @@
+"""Lookups that ask sources: answered within the time that their senders wait, and gone on with where it is too short.
+
+What ip-api is asked costs quota: an answer that comes too late for one who asked is in memory for the next.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from bangeod.api.backend import Backend
+from bangeod.api.entry_json import AT_ONCE
+from bangeod.model import Answer, Status
+
+log = structlog.get_logger(__name__)
+
+LOOKUP_SECONDS: Final = 30.0  # for a lookup that asks sources; what is known by then is the answer
+MOST_LEFT: Final = 20_000  # addresses that are looked up though nobody waits for them any more
+_EACH: Final = 100  # what a lookup weighs in that beside its addresses
+
+_UNRESOLVED: Final = Status.UNRESOLVED
+
+
+class Resolving:
+    """The lookups that ask sources now. The event loop's."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._running: dict[asyncio.Task[list[Answer]], int] = {}  # what each weighs once nobody waits for it; else 0
+
+    async def cached(self, ips: Sequence[str]) -> list[Answer]:
+        """Say of each address what memory knows."""
+        answers: list[Answer] = []
+        for start in range(0, len(ips), AT_ONCE):
+            answers += self._backend.cache.lookup_cached_only(ips[start : start + AT_ONCE])
+            await asyncio.sleep(0)
+        return answers
+
+    async def completed(self, answers: list[Answer], until: float) -> list[Answer]:
+        """Fill in, of what memory said, what it does not know; return the same list.
+
+        What is not known at ``until`` (the loop's time) is looked up all the same.
+        """
+        places = [place for place, answer in enumerate(answers) if answer.status is _UNRESOLVED]
+        unknown = [answers[place].ip for place in places]
+        if unknown and self._worth_asking(unknown):
+            found = await self._asked(unknown, until)
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _worth_asking(self, ips: Sequence[str]) -> bool:
+        # Many are not looked at here: with IPv6 that would hold up the event loop, and a lookup lets others have turns.
+        return len(ips) > AT_ONCE or self._backend.cache.worth_asking(ips)
+
+    async def _asked(self, ips: Sequence[str], until: float) -> list[Answer]:
+        loop = asyncio.get_running_loop()
+        looking = loop.create_task(self._look_up(ips), name="lookup")
+        self._running[looking] = 0
+        looking.add_done_callback(self._ended)
+        done, _ = await asyncio.wait((looking,), timeout=max(0.0, until - loop.time()))
+        if done:
+            return looking.result()
+        self._leave(looking, len(ips) + _EACH)
+        return await self.cached(ips)
+
+    async def _look_up(self, ips: Sequence[str]) -> list[Answer]:
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._backend.cache.lookup_batch(ips)
+        except TimeoutError:
+            return await self.cached(ips)
+
+    def _leave(self, looking: asyncio.Task[list[Answer]], weight: int) -> None:
+        """Have a lookup go on for nobody; above the most it ends, and a job looks up its addresses later."""
+        if sum(self._running.values()) + weight > MOST_LEFT:
+            looking.cancel()
+        else:
+            self._running[looking] = weight
+
+    def _ended(self, looking: asyncio.Task[list[Answer]]) -> None:
+        left = self._running.pop(looking)
+        if left and not looking.cancelled() and (error := looking.exception()) is not None:
+            log.error("lookup_failed", exc_info=error)
+
+    async def close(self) -> None:
+        """End all of them."""
+        for looking in list(self._running):
+            looking.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)

@@ -1,0 +1,148 @@
+"""Which paths bangeod works with, what it needs to do with each, and what the machine says of them."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bangeod.check import permissions
+from bangeod.check.finding import Finding, Level, fault, ok, quoted
+from bangeod.check.identity import Identity, group_name, of_user
+from bangeod.check.permissions import SUBJECT, Access, Need, PathFacts, Remedy
+from bangeod.config import Settings
+from bangeod.service.active_sources import mmdb_paths
+from bangeod.service.lock import SUFFIX
+from bangeod.service.state.history import STATE_FILE
+from bangeod.store import symlinks
+
+WORK = Access.READ | Access.WRITE
+WORK_IN = WORK | Access.SEARCH
+SIDE_FILES = ("-wal", "-shm", "-journal")
+
+# What systemd makes for the service when it starts it (StateDirectory=, RuntimeDirectory=).
+MADE_AT_START = frozenset({Path("/var/lib/bangeod"), Path("/run/bangeod")})
+
+
+class Survey(NamedTuple):
+    """The places, in order, and what stat() said of each; None where nothing is there or can be seen."""
+
+    database: Path  # where it really is: SQLite and the lock go by what a link leads to
+    places: Sequence[Need]
+    facts: Mapping[Path, PathFacts | None]
+    others: Sequence[Identity]  # the web app's user, as far as the owners of its files show it
+    secret: Path | None  # the config, where it holds a key
+
+
+def survey(settings: Settings, config: Path) -> Survey:
+    """Look at everything with the rights of this process, by stat() alone."""
+    database = symlinks.real(settings.database.path)
+    places = list(_places(settings, config, database))
+    facts = {place.path: _look(place.path) for place in places}
+    owners = (facts[path] for path in (database, database.parent))
+    others = [of_user(found.uid) for found in owners if found and found.uid]
+    secret = config if _holds_key(settings) else None
+    return Survey(database, places, facts, [other for other in others if other], secret)
+
+
+def truths(found: Survey) -> dict[Path, Access]:
+    """Ask the kernel what this process may do with each place that is there."""
+    bits = (Access.READ, Access.WRITE, Access.SEARCH)
+    return {
+        path: Access(sum(bit for bit in bits if os.access(path, bit, effective_ids=True)))
+        for path, facts in found.facts.items()
+        if facts
+    }
+
+
+def examine(found: Survey, settings: Settings, who: Identity) -> Iterator[Finding]:
+    """Judge all places for the user, as whom this runs; the database's for the web app's user as well."""
+    there = _there(found)
+    wrong = permissions.judge(there, truths(found), who)
+    wrong += _missing_directories(found, settings, who)
+    wrong += _examine_sharing(found, there, who)
+    if found.secret in there:
+        wrong += permissions.judge_secret(*there[found.secret])
+    yield from wrong or [ok(SUBJECT, "", f"user {who.name} may do all that is needed")]
+
+
+def closed(found: Survey) -> frozenset[Path]:
+    """Return the places that are there and that this process may not read."""
+    return frozenset(path for path, access in truths(found).items() if not access & Access.READ)
+
+
+def _places(settings: Settings, config: Path, database: Path) -> Iterator[Need]:
+    """Name each path once: the directories on the way, then what is to be worked with."""
+    named: dict[Path, Need] = {}
+    for place in _work_places(settings, config, database):
+        first = named.setdefault(place.path, place)
+        named[place.path] = first._replace(needs=first.needs | place.needs)
+    way: dict[Path, Need] = {}
+    for path in (settings.database.path, *named):
+        for parent in symlinks.route(path).directories:
+            if parent not in named:
+                what = f"the directory on the way to {path}"
+                way.setdefault(parent, Need(parent, what, Access.SEARCH, Remedy.GRANT))
+    yield from sorted(way.values())
+    yield from named.values()
+
+
+def _work_places(settings: Settings, config: Path, database: Path) -> Iterator[Need]:
+    yield Need(config, "the config", Access.READ)
+    yield Need(database.parent, "the database's directory", WORK_IN)
+    yield Need(database, "the database", WORK)
+    for suffix in SIDE_FILES:
+        yield Need(Path(f"{database}{suffix}"), f"the database's {suffix} file", WORK)
+    yield Need(Path(f"{database}{SUFFIX}"), "the lock file of the database", Access.READ, Remedy.PUBLISH)
+    yield Need(settings.state.directory, "the state directory", WORK_IN, Remedy.OWN)
+    yield Need(settings.state.directory / STATE_FILE, "the state file", Access.READ, Remedy.OWN)
+    if settings.api.enabled:
+        yield Need(settings.api.socket.parent, "the socket's directory", WORK_IN, Remedy.OWN)
+    for mmdb in mmdb_paths(settings):
+        yield Need(mmdb, "the geo database", Access.READ, Remedy.PUBLISH)
+    if settings.fail2ban.database:
+        yield Need(settings.fail2ban.database, "fail2ban's database", Access.READ, Remedy.GRANT)
+
+
+def _holds_key(settings: Settings) -> bool:
+    keys = {"BANGEOD_IP_API_KEY": settings.geo.ip_api.key, "BANGEOD_LICENSE_KEY": settings.geo.update.license_key}
+    return any(key and not {variable, "CREDENTIALS_DIRECTORY"} & os.environ.keys() for variable, key in keys.items())
+
+
+def _there(found: Survey) -> dict[Path, tuple[Need, PathFacts]]:
+    return {place.path: (place, facts) for place in found.places if (facts := found.facts[place.path])}
+
+
+def _look(path: Path) -> PathFacts | None:
+    try:
+        status = path.stat()
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    except (OSError, ValueError):
+        return None
+    return PathFacts(status.st_uid, status.st_gid, status.st_mode, bool(read_only))
+
+
+def _missing_directories(found: Survey, settings: Settings, who: Identity) -> Iterator[Finding]:
+    wanted = [(settings.state.directory, "the state directory")]
+    if settings.api.enabled:
+        wanted.append((settings.api.socket.parent, "the socket's directory"))
+    for path, what in wanted:
+        facts = found.facts[path]
+        if facts is None and path not in MADE_AT_START and not os.access(path.parent, os.W_OK | os.X_OK):
+            mend = f"install -d -m 0750 -o {who.name} -g {group_name(who.gid)} {quoted(path)}"
+            yield fault(SUBJECT, path, f"{what} is not there, and user {who.name} may not make it", mend)
+        elif facts and not facts.is_directory:
+            yield fault(SUBJECT, path, f"{what} is no directory", f"move {quoted(path)} away")
+
+
+def _examine_sharing(found: Survey, there: Mapping[Path, tuple[Need, PathFacts]], who: Identity) -> Iterator[Finding]:
+    """Judge for the web app's user too; by mode bits alone, so a warning."""
+    other = next((user for user in found.others if user.uid != who.uid), None)
+    directory = there.get(found.database.parent)
+    if other is None or directory is None:
+        return
+    shared = [directory[0].path, found.database, *(Path(f"{found.database}{suffix}") for suffix in SIDE_FILES)]
+    in_common = {path: there[path] for path in shared if path in there}
+    yield from permissions.judge(in_common, {}, other, level=Level.WARNING)
+    parting = permissions.judge_sharing(*directory, who, other)
+    if parting:
+        yield parting

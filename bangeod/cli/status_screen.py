@@ -1,0 +1,165 @@
+"""What ``bangeod status`` shows a person: the state of the daemon as lines of text, on one screen."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from bangeod.api.status_document import IpApiState, JobState, MmdbState, State
+from bangeod.cli.tables import table
+from bangeod.config import duration_text
+from bangeod.jobs.job import Outcome
+from bangeod.service.status_line import ago
+
+NOTHING = "-"
+BAD, BUSY, GOOD = "red", "yellow", "green"
+
+_LEFT_OUT: Final = {"retention_days", "page_size", "free_pages", "pages_given_back"}  # what is no work of the run
+
+
+class Line(NamedTuple):
+    """A line, and its colour where the terminal has any."""
+
+    text: str
+    colour: str | None = None
+
+
+def lines(state: State) -> Iterator[Line]:
+    """Lay out everything: what is wrong first."""
+    now = _epoch(state.now)
+    age = ago(now - _epoch(state.started))
+    yield Line(f"bangeod {state.version}, running for {age} (pid {state.pid})", GOOD if state.healthy else BAD)
+    yield from (Line(f"! {text}", BAD) for text in _troubles(state))
+    yield Line("")
+    yield from _jobs(state.jobs, now)
+    yield Line("")
+    facts = [*_cache(state), *_sources(state, now), *_database(state), *_api(state)]
+    yield from _aligned(facts)
+
+
+def _troubles(state: State) -> Iterator[str]:
+    if state.problem is not None:
+        yield state.problem
+    if state.config.refused:
+        yield f"the changed config was refused, the old one is in force: bangeod check --config {state.config.path}"
+    for job in state.jobs:
+        if job.problem is not None and not (state.problem or "").endswith(job.problem):
+            yield f"{job.id} fails since {job.failing_since}: {job.problem}"
+    if state.log_entries_dropped:
+        yield f"the journal did not take {state.log_entries_dropped:,} log entries"
+
+
+def _jobs(jobs: Sequence[JobState], now: float) -> Iterator[Line]:
+    head = ["JOB", "EVERY", "LAST RUN", "RESULT", "TOOK", "NEXT RUN", "WHAT IT DID"]
+    text = table(head, [_job(job, now) for job in jobs]).splitlines()
+    yield Line(text[0])
+    for job, line in zip(jobs, text[1:], strict=True):
+        yield Line(line, BAD if job.problem is not None else BUSY if job.running else None)
+
+
+def _job(job: JobState, now: float) -> list[object]:
+    last = NOTHING if job.last_run is None else f"{ago(now - _epoch(job.last_run))} ago"
+    if job.last_run is None and job.last_success is not None:
+        last = f"{ago(now - _epoch(job.last_success))} ago"  # by an earlier daemon
+    return [
+        job.id,
+        duration_text(job.interval) if job.enabled else "off",
+        last,
+        _result(job),
+        NOTHING if job.duration is None else f"{job.duration:.2f} s",
+        _next(job, now),
+        ", ".join(f"{name} {value}" for name, value in job.figures.items() if name not in _LEFT_OUT) or NOTHING,
+    ]
+
+
+def _result(job: JobState) -> str:
+    if job.outcome is None:
+        return NOTHING if job.last_success is None else Outcome.DONE.value
+    return job.outcome.value.replace("_", " ")
+
+
+def _next(job: JobState, now: float) -> str:
+    if job.running:
+        return "running"
+    return NOTHING if job.next_run is None else f"in {ago(_epoch(job.next_run) - now)}"
+
+
+Fact = tuple[str, str, str | None]  # what it is about, the text, a colour
+
+
+def _cache(state: State) -> Iterator[Fact]:
+    cache = state.cache
+    text = f"{cache.entries:,} of {cache.max_entries:,} entries, {cache.dirty:,} to write, {cache.negative:,} not found"
+    if cache.refused:
+        text += f"; the database refuses {cache.refused:,}"
+    if cache.not_kept:
+        text += f"; {cache.not_kept:,} answers were not kept, too many waited"
+    if not cache.loaded:
+        text += "; the table was not read yet"
+    yield "cache", text, BAD if cache.refused or not cache.loaded else None
+    lookups = ", ".join(f"{count:,} {source}" for source, count in sorted(state.api.lookups.items()) if count)
+    yield "lookups", lookups or "none since the start", None
+
+
+def _sources(state: State, now: float) -> Iterator[Fact]:
+    for mmdb in state.sources.mmdb:
+        yield "MMDB", *_mmdb(mmdb)
+    if not state.sources.mmdb:
+        yield "MMDB", "none; bangeod geodb update fetches one", None
+    if state.sources.embedded:
+        yield "embedded", "in force: IPv4 only, right for some 94 of 100 addresses", BUSY
+    yield "ip-api", *_ip_api(state.sources.ip_api, now)
+    yield "fail2ban", state.sources.fail2ban or "not read", None
+
+
+def _mmdb(mmdb: MmdbState) -> tuple[str, str | None]:
+    built = "" if mmdb.age is None else f", {mmdb.database_type}, built {ago(mmdb.age)} ago"
+    good_for = f": {mmdb.good_for}" if mmdb.good_for else ""
+    errors = f", {mmdb.lookup_errors:,} lookups failed" if mmdb.lookup_errors else ""
+    problem = f": {mmdb.problem}" if mmdb.problem else ""
+    colour = None if mmdb.status == "loaded" else BUSY if mmdb.status in {"pending", "missing"} else BAD
+    return f"{mmdb.path}: {mmdb.status}{built}{good_for}{errors}{problem}", colour
+
+
+def _ip_api(ip_api: IpApiState, now: float) -> tuple[str, str | None]:
+    if not ip_api.enabled:
+        return "off", None
+    left = "" if ip_api.remaining is None else f", {ip_api.remaining} left this minute"
+    text = f"{ip_api.requests:,} requests{left}"
+    if ip_api.paused_until is None:
+        return text, None
+    return f"{text}; paused for {ago(_epoch(ip_api.paused_until) - now)}: {ip_api.reason}", BUSY
+
+
+def _database(state: State) -> Iterator[Fact]:
+    database = state.database
+    sizes = f"{_size(database.size)}, {_size(database.wal)} of log, {_size(database.free)} free"
+    problem = f": {database.problem}" if database.problem else ""
+    yield "database", f"{database.path}: {sizes}{problem}", BAD if database.problem else None
+
+
+def _api(state: State) -> Iterator[Fact]:
+    api = state.api
+    text = f"{api.requests:,} requests, {api.errors:,} errors, {api.connections:,} open"
+    if api.turned_away:
+        text += f", {api.turned_away:,} turned away"
+    yield "API", text, None
+
+
+def _aligned(facts: Sequence[Fact]) -> Iterator[Line]:
+    shown = table(["", ""], [[what, text] for what, text, _ in facts]).splitlines()[1:]
+    for (_, _, colour), line in zip(facts, shown, strict=True):
+        yield Line(line, colour)
+
+
+def _size(octets: int | None) -> str:
+    """Give a number of bytes the unit that a person would use."""
+    if octets is None:
+        return "?"
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if octets >= 1 << power:
+            return f"{octets / (1 << power):.1f} {unit}"
+    return f"{octets} B"
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

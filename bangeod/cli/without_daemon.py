@@ -1,0 +1,69 @@
+"""Work that a command does by itself, without a daemon: the components for as long as the command runs."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import click
+
+from bangeod.clock import SystemClock
+from bangeod.config import Settings
+from bangeod.errors import AlreadyServedError, StoreError
+from bangeod.service.components import LEFTOVER_FILE, Components
+from bangeod.service.lock import DatabaseLock
+from bangeod.service.log import setup
+from bangeod.service.state.files import is_there
+
+T = TypeVar("T")
+
+
+def work(settings: Settings, body: Callable[[Components], Awaitable[T]], *, look_only: bool = False) -> T:
+    """Run ``body`` with components of its own. Warnings go to standard error, results are the caller's to print.
+
+    With ``look_only`` nothing in the state directory changes.
+    """
+    level = "warning" if settings.log.level == "info" else settings.log.level
+    log_format = "console" if settings.log.format == "auto" else settings.log.format
+    setup.configure(level, log_format, environ=os.environ)
+
+    async def main() -> T:
+        async with _components(settings, look_only=look_only) as components:
+            return await body(components)
+
+    return asyncio.run(main())
+
+
+def _is_something_left(settings: Settings) -> bool:
+    with suppress(OSError):  # what may not be seen can't be taken up either
+        return is_there(settings.state.directory / LEFTOVER_FILE)
+    return False
+
+
+@asynccontextmanager
+async def _components(settings: Settings, *, look_only: bool) -> AsyncGenerator[Components, None]:
+    """Make the components, with the lock where it is needed and nobody else has it; else without, and without ip-api.
+
+    A daemon that is started meanwhile would find it taken, so it is needed only for what two must not do at once: ask
+    ip-api, and write what an earlier daemon has left.
+    """
+    lock = DatabaseLock(settings.database.path)
+    if not look_only and (settings.geo.ip_api.enabled or _is_something_left(settings)):
+        with suppress(AlreadyServedError, StoreError):  # the database itself is what the person hears about
+            lock.acquire()
+    components = Components(settings, SystemClock(), lock, look_only=look_only)
+    try:
+        if lock.held or look_only:
+            components.take_up_leftover()
+        elif settings.geo.ip_api.enabled:
+            click.echo(
+                "warning: the running daemon alone asks ip-api; what only ip-api knows stays unresolved", err=True
+            )
+        await components.sources.refresh()
+        yield components
+    finally:
+        if lock.held:
+            components.keep_leftover()
+        await components.close()
+        lock.release()

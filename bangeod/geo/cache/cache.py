@@ -1,0 +1,411 @@
+"""GeoCache: where each address is, from memory, the database or the sources, and what of it is still to be written.
+
+All of it belongs to one event loop; between two awaits nothing else runs, so there are no locks over its state.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import structlog
+
+from bangeod.addresses import AddressKind
+from bangeod.addresses import read as read_address
+from bangeod.clock import SECONDS_A_DAY, Clock
+from bangeod.errors import StoreError
+from bangeod.geo.cache import verification
+from bangeod.geo.cache.contents import Memory
+from bangeod.geo.cache.dirty import flush
+from bangeod.geo.cache.naming import Naming, Renamed, own_name, renamed
+from bangeod.geo.cache.resolver import Found, Resolver, without_country
+from bangeod.model import UNKNOWN, Answer, DirtyEntry, Geo, Origin, Row, Status
+from bangeod.store.port import Store
+
+log = structlog.get_logger(__name__)
+
+LOCAL_BATCH: Final = 500  # addresses that the local sources are asked about between two turns of the event loop
+RENAMED: Final = 2_000  # entries that are renamed between two turns of the event loop
+LOOKED_UP: Final = 2_000  # addresses that are looked up together: the database is asked once about all of them
+_NOW: Final[Mapping[str, int]] = {}
+DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup, from a database that is busy; the client waits for two
+
+LOCALLY_KNOWN: Final = {AddressKind.PRIVATE: Status.PRIVATE, AddressKind.INVALID: Status.INVALID}
+
+Unresolved = dict[int, str]  # canonical addresses, by their place among the answers
+
+# Looked up here once: in a loop over a million addresses each of them is felt.
+_GLOBAL: Final = AddressKind.GLOBAL
+_RESOLVED: Final = Status.RESOLVED
+_UNRESOLVED: Final = Status.UNRESOLVED
+_MEMORY: Final = Origin.MEMORY
+
+
+class GeoCache:
+    """The cache that every lookup goes through.
+
+    ``max_entries`` bounds the table (dirty entries stay whatever it says). ``on_full`` is called where a flush
+    should not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        resolver: Resolver,
+        clock: Clock,
+        *,
+        naming: Naming | None = None,
+        max_entries: int = 1_000_000,
+        max_dirty: int = 100_000,
+        on_full: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self.resolver = resolver
+        self.naming = naming or Naming(store)
+        self._clock = clock
+        self.on_full = on_full
+        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=lambda: self.on_full())  # noqa: PLW0108 - the daemon puts another in its place
+        self._flushing = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self.loaded = False
+        self.loads = 0  # how often the table was filled from the database
+
+    def limit(self, *, max_entries: int, max_dirty: int) -> None:
+        """Take up other limits."""
+        self._memory.limit(max_entries, max_dirty)
+
+    # --- lookups ---
+
+    async def lookup(self, ip: str) -> Answer:
+        """Say where one address is; asks whatever may know it."""
+        return (await self.lookup_batch([ip]))[0]
+
+    async def lookup_batch(self, ips: Sequence[str]) -> list[Answer]:
+        """Say where each address is, in the order asked: memory, negative cache, the row, MMDB, ip-api."""
+        answers: list[Answer] = []
+        for start in range(0, len(ips), LOOKED_UP):
+            part, unresolved = _look(self._memory, self._clock, ips[start : start + LOOKED_UP])
+            if unresolved:
+                found = await self._resolve(_unasked(self._memory, self._clock, unresolved))
+                _complete(self._memory, part, unresolved, found)
+            answers += part
+            await asyncio.sleep(0)
+        return answers
+
+    def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
+        """Say of each address what memory knows, in the order asked; asks nobody."""
+        return _look(self._memory, self._clock, ips)[0]
+
+    def worth_asking(self, ips: Iterable[str]) -> bool:
+        """Say whether any of these, which memory does not know, might be found: not where all of them just were not."""
+        return _worth_asking(self._memory, self._clock, ips)
+
+    async def lookup_stored(self, ips: Sequence[str]) -> list[Answer]:
+        """Say of each address what memory or its row knows, in the order asked; asks no source."""
+        answers, unresolved = _look(self._memory, self._clock, ips)
+        found = await self._take_rows(await self._rows_of(_unasked(self._memory, self._clock, unresolved)))
+        _complete(self._memory, answers, unresolved, found)
+        return answers
+
+    async def _resolve(self, ips: Sequence[str]) -> dict[str, Found]:
+        """Ask the database and the sources; what has no country then gets a row without one.
+
+        The local sources are asked while the database looks: what a row has a country for is not taken from them.
+        """
+        if not ips:
+            return {}
+        due = self.resolver.due(ips)
+        batches = [due[start : start + LOCAL_BATCH] for start in range(0, len(due), LOCAL_BATCH)]
+        local, changes = [], self.resolver.changes
+        async with asyncio.TaskGroup() as group:  # where this is cancelled, the database does not go on looking
+            reading = group.create_task(self._rows_of(ips))
+            for batch in batches:
+                await asyncio.sleep(0)
+                local.append(self.resolver.ask_local(batch))
+        found = await self._take_rows(reading.result())
+        for number, batch in enumerate(batches):
+            if number:
+                await asyncio.sleep(0)
+            # What other files said may have been verified by now: it must not come after that.
+            said = local[number] if self.resolver.changes == changes else self.resolver.ask_local(batch)
+            found |= self.adopt({ip: known for ip, known in said.items() if ip not in found})
+        missing = without_country(ips, found)
+        if missing:
+            found |= await self._from_afar(missing, without_country(due, found))
+        return found
+
+    async def _rows_of(self, ips: Sequence[str]) -> Mapping[str, Row]:
+        """Ask the database; one that can't answer now is no reason not to ask the sources."""
+        try:
+            async with asyncio.timeout(DATABASE_SECONDS):
+                return await self._store.find(ips) if ips else {}
+        except (StoreError, TimeoutError) as error:
+            log.debug("lookup_without_database", problem=getattr(error, "problem", "it takes too long"))
+            return {}
+
+    async def _take_rows(self, rows: Mapping[str, Row]) -> dict[str, Found]:
+        pairs = list(rows.items())
+        for start in range(0, len(pairs), LOCAL_BATCH):  # where the table is full, others have to go first
+            if start:
+                await asyncio.sleep(0)
+            self.take_rows(dict(pairs[start : start + LOCAL_BATCH]))
+        return {ip: Found(row.geo, Origin.DATABASE) for ip, row in rows.items() if row.geo.country_code is not None}
+
+    async def _from_afar(self, ips: Sequence[str], due: Sequence[str]) -> dict[str, Found]:
+        """Ask the remote source about what is due; what stays unknown gets a row without a country."""
+        found: dict[str, Found] = {}
+        # Before the network is asked: should that be cut short, the rows are there to be resolved later.
+        self.add_rows(ips)
+        if self.resolver.remote is None:
+            self.resolver.put_off(self.resolver.due(due))  # another who asked may have done so
+        else:
+            found = await self._from_remote(due)
+        self._memory.not_found(without_country(ips, found))
+        return found
+
+    async def _from_remote(self, ips: Sequence[str]) -> dict[str, Found]:
+        """Ask as much as may be asked now; nobody who looks up an address waits for the quota of the next minute."""
+        found: dict[str, Found] = {}
+        while ips and self.resolver.remote_wait() <= 0:
+            size = self.resolver.remote_batch
+            answers, ips = await self.ask_remote(ips[:size]), ips[size:]
+            if answers is None:
+                break
+            found |= answers
+        if found:
+            self.on_full()  # what cost quota is written at once
+        return found
+
+    # --- asking the sources ---
+
+    async def ask_local(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
+        """Ask the sources on this machine, whatever the backoff, and take in what they know; ``seen`` as in adopt."""
+        found: dict[str, Found] = {}
+        for start in range(0, len(ips), LOCAL_BATCH):
+            batch = self.resolver.ask_local(ips[start : start + LOCAL_BATCH])
+            found |= self.adopt(batch, seen)
+            await asyncio.sleep(0)
+        return found
+
+    async def ask_remote(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found] | None:
+        """Ask the remote source about one batch, in turn with others; None where it gave no answer.
+
+        What others have found out by then is not asked again. ``seen`` as in adopt.
+        """
+        async with self._asking:
+            known = self.recall(ips)
+            wanted = self.resolver.due(ip for ip in ips if ip not in known)
+            if not wanted:
+                return known
+            answers = await self.resolver.ask_remote(wanted)
+            if answers is None:
+                return None
+            return known | self.adopt(self._memory.completed(answers, held_first=True), seen)
+
+    # --- what is learned ---
+
+    def recall(self, ips: Iterable[str]) -> dict[str, Found]:
+        """Return what memory has a country for, of these canonical addresses."""
+        return self._memory.recall(ips)
+
+    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
+        """Take in what is known of addresses, for their rows too; return it with what memory knew before filled in.
+
+        ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
+        """
+        whole = self._memory.adopt(found, seen)
+        self.resolver.backoff.forget(ip for ip, known in whole.items() if known.resolved)
+        return whole
+
+    def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
+        """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
+        self._memory.add_rows(ips, rowless=rowless)
+
+    def hold(self, rows: Iterable[Row]) -> None:
+        """Take in rows as the table has them, in use or not."""
+        self._memory.load(rows)
+
+    def take_rows(self, rows: Mapping[str, Row]) -> None:
+        """Take in rows of addresses that are in use: looked up, or banned."""
+        self._memory.take_rows(rows)
+
+    def see(self, ips: Iterable[str]) -> None:
+        """Move ``last_seen`` of entries that are in use, like a lookup does."""
+        self._memory.see(ips)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop entries whose rows were deleted; what is waiting to be written for them stays."""
+        self._memory.forget(keys)
+
+    async def verify(self, find: verification.Find) -> verification.Verified:
+        """Hold every entry that has a country against what ``find`` says now; what changes waits to be written."""
+        return await verification.verify(self._memory, self.naming.naming(find))
+
+    # --- the database ---
+
+    async def load_from_db(self) -> int:
+        """Fill the table, but for what waits to be written; return how many rows were of use. Raises StoreError."""
+        count = 0
+        async with aclosing(self._store.rows()) as pages:
+            async for page in pages:
+                count += self._memory.load(page)
+        await self.naming.count()
+        self.loaded = True
+        self.loads += 1
+        return count
+
+    async def flush_dirty(self, time_left: Callable[[], float] = lambda: math.inf) -> int:
+        """Write the dirty set, or as much as the time allows; return how many entries were written.
+
+        An entry leaves the dirty set once its transaction has committed, unless it has changed since. Raises
+        StoreError; what isn't written stays.
+        """
+        async with self._flushing:
+            return await _flush_named(self._memory, self.naming, self._store, self._clock.monotonic(), time_left)
+
+    def dirty_entries(self) -> list[DirtyEntry]:
+        """Return what is waiting to be written."""
+        return self._memory.dirty.entries()
+
+    def restore_dirty(self, entries: Iterable[DirtyEntry]) -> None:
+        """Take back what an earlier process could not write; what is no routable address is left out."""
+        self._memory.restore(own_name(entry, self.naming) for entry in entries)
+
+    # --- figures and clearing ---
+
+    @property
+    def entries(self) -> int:
+        """Return how many addresses memory holds."""
+        return len(self._memory.table)
+
+    @property
+    def dirty(self) -> int:
+        """Return how many entries wait to be written."""
+        return len(self._memory.dirty)
+
+    @property
+    def not_kept(self) -> int:
+        """Return how often an address that is new was answered and not kept, since too many waited."""
+        return self._memory.not_kept
+
+    @property
+    def refused(self) -> int:
+        """Return how many of these the database has refused lately."""
+        return self._memory.dirty.set_aside(self._clock.monotonic())
+
+    @property
+    def negative(self) -> int:
+        """Return how many addresses are known not to be found."""
+        return len(self._memory.negative)
+
+    def known(self, ip: str) -> Geo | None:
+        """Return what memory holds of a canonical address."""
+        return self._memory.table.get(ip)
+
+    def clear(self) -> None:
+        """Forget all entries but those that wait to be written."""
+        self._memory.clear()
+        self.loaded = False
+
+    def clear_neg_cache(self) -> None:
+        """Let addresses that were not found be looked up again, as far as their backoff allows."""
+        self._memory.negative.clear()
+
+
+# --- answering from memory: what it knows, what is left to ask about, and what was found filled in ---
+
+
+def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer], Unresolved]:
+    """Answer what memory can, in the order asked, and return what it can't. Being looked up moves ``last_seen``."""
+    now = int(clock.now())
+    yesterday = now - SECONDS_A_DAY
+    entry_of = memory.table.entry
+    answers: list[Answer] = []
+    answer = answers.append
+    unresolved: Unresolved = {}
+    for ip in ips:
+        canonical, entry = ip, entry_of(ip)
+        if entry is None:  # nothing that memory holds, or not in the one form in which it holds it
+            kind, canonical = read_address(ip)
+            if kind is not _GLOBAL:
+                answer(Answer(ip, LOCALLY_KNOWN[kind]))
+                continue
+            entry = entry_of(canonical)
+        known = UNKNOWN
+        if entry is not None:
+            geo, seen = entry
+            if seen <= yesterday:
+                memory.seen(canonical, geo, now)
+            if geo.country_code is not None:
+                answer(Answer(ip, _RESOLVED, geo, _MEMORY))
+                continue
+            known = geo
+        unresolved[len(answers)] = canonical
+        answer(Answer(ip, _UNRESOLVED, known))
+    return answers, unresolved
+
+
+def _unasked(memory: Memory, clock: Clock, unresolved: Unresolved) -> list[str]:
+    """Return the canonical addresses worth asking about, each once: not those that were just not found."""
+    wanted = dict.fromkeys(unresolved.values())
+    if not memory.negative:
+        return list(wanted)
+    now = clock.monotonic()
+    return [ip for ip in wanted if not memory.negative.holds(ip, now)]
+
+
+def _worth_asking(memory: Memory, clock: Clock, ips: Iterable[str]) -> bool:
+    """Say whether any of these, as they were asked, is worth asking about: not where all just were not found."""
+    if not memory.negative:
+        return True
+    now = clock.monotonic()
+    return not all(memory.negative.holds(read_address(ip)[1], now) for ip in ips)
+
+
+def _complete(memory: Memory, answers: list[Answer], unresolved: Unresolved, found: Mapping[str, Found]) -> None:
+    """Fill in what was found, or what memory has learned meanwhile from others who asked.
+
+    An answer without a country has no origin, whoever knew the rest of it.
+    """
+    geo_of = memory.table.get
+    for place, ip in unresolved.items():
+        known = found.get(ip)
+        if known is None or not known.resolved:
+            geo = geo_of(ip)
+            if geo is not None and geo.country_code is not None:
+                known = Found(geo, _MEMORY)
+            elif known is None:
+                known = Found(geo or UNKNOWN, _MEMORY)
+        if known.resolved:
+            answers[place] = Answer(answers[place].ip, _RESOLVED, known.geo, known.origin)
+        elif known.geo != UNKNOWN:
+            answers[place] = Answer(answers[place].ip, _UNRESOLVED, known.geo)
+
+
+# --- writing out what waits, each country under the one name that it has in the table ---
+
+
+async def _flush_named(memory: Memory, naming: Naming, store: Store, now: float, time_left: Callable[[], float]) -> int:
+    """Settle the names of what waits, then write what the time allows; return how many entries were written.
+
+    Raises StoreError; what isn't written stays.
+    """
+    try:
+        # Once more where lookups have told of another country meanwhile; after that nothing comes between.
+        while memory.dirty and naming.unsettled:
+            if changes := await naming.settle():
+                await _rename(memory, changes)
+        return await flush(memory.dirty, store, now, time_left)
+    finally:
+        memory.flushed()
+
+
+async def _rename(memory: Memory, changes: Collection[Renamed]) -> None:
+    waiting = memory.dirty.entries()
+    for start in range(0, len(waiting), RENAMED):
+        for waited in waiting[start : start + RENAMED]:
+            entry = renamed(waited, changes)
+            if entry is not None:
+                memory.replace_waiting(waited, entry)
+        await asyncio.sleep(0)

@@ -1,0 +1,237 @@
+"""What the cache holds in memory, and how it hangs together: the table of entries, dirty set and negative cache.
+
+No I/O; one event loop's. Addresses are canonical, and what is in the dirty set is in the table too.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from bangeod.addresses import AddressKind
+from bangeod.addresses import read as read_address
+from bangeod.clock import SECONDS_A_DAY, Clock
+from bangeod.geo.cache.backoff import NegativeCache
+from bangeod.geo.cache.dirty import DirtySet
+from bangeod.geo.cache.resolver import Found
+from bangeod.geo.cache.table import EntryTable
+from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
+
+log = structlog.get_logger(__name__)
+
+_GLOBAL: Final = AddressKind.GLOBAL  # looked up once
+MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what comes while the flush goes on
+EVICTIONS: Final = 6  # at a time: some four milliseconds each at a million entries, and each makes room for 200
+
+
+class Memory:
+    """Entries, bounded by ``max_entries`` (dirty ones stay whatever it says).
+
+    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set. Where these become ``MOST_DIRTY`` times
+    as many, addresses that are new are not kept: they can be found again when they are asked for again.
+    """
+
+    def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, on_full: Callable[[], None]) -> None:
+        self._clock = clock
+        self.max_entries = max_entries
+        self.max_dirty = max_dirty
+        self.on_full = on_full
+        self.table = EntryTable()
+        self.dirty = DirtySet()
+        self.negative = NegativeCache()
+        self.not_kept = 0  # how often an address was not, so far
+        self._told_full = False
+        self._told_not_kept = False
+
+    def limit(self, max_entries: int, max_dirty: int) -> None:
+        """Take up other limits."""
+        self.max_entries, self.max_dirty = max_entries, max_dirty
+        self.bound()
+
+    # --- what is learned ---
+
+    def completed(self, found: Mapping[str, Found], *, held_first: bool = False) -> dict[str, Found]:
+        """Return what sources said with what is held filled in, of addresses that have had no country so far.
+
+        What they say now counts, unless what is held comes first: the local sources' part, where it is the remote one
+        that said the rest.
+        """
+        get = self.table.get
+        whole = dict(found)
+        for ip, said in found.items():
+            held = get(ip)
+            if held is not None and held.country_code is None and held != UNKNOWN:
+                geo = merge(held, said.geo) if held_first else merge(said.geo, held)
+                whole[ip] = Found(geo, said.origin)
+        return whole
+
+    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> dict[str, Found]:
+        """Take in what sources said, or what memory knew and a row did not; return it completed.
+
+        ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
+        What has no country, and is no news, is not written; where it is, the row's AS follows as a corrected one does.
+        """
+        now = int(self._clock.now())
+        negative, dirty = self.negative, self.dirty
+        whole = self.completed(found)
+        for ip, known in whole.items():
+            replaces = None
+            if known.geo.country_code is None:
+                replaces = held = self.table.get(ip)
+                if held is not None and (held.country_code is not None or held == known.geo):
+                    continue
+            elif negative:
+                negative.discard(ip)
+            if not self._has_room_for(ip):
+                continue
+            last_seen = seen.get(ip) or now
+            waiting = dirty.get(ip)
+            if waiting is not None:
+                last_seen, replaces = max(last_seen, waiting.last_seen), waiting.replaces
+            self._learn(DirtyEntry(ip, known.geo, last_seen, now, replaces))
+        self.bound()
+        return whole
+
+    def correct(self, ip: str, geo: Geo) -> None:
+        """Give an entry that has a country another place; its row follows if it still holds what memory did."""
+        held = self.table.entry(ip)
+        if held is None:
+            return
+        now = int(self._clock.now())
+        waiting = self.dirty.get(ip)
+        replaces = (waiting and waiting.replaces) or held[0]
+        # Where the row does not say when it was seen last, it counts as seen now: the cleanup would take it otherwise.
+        self._learn(DirtyEntry(ip, geo, held[1] if held[1] > 0 else now, now, replaces))
+
+    def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
+        """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
+        now = int(self._clock.now())
+        for ip in ips:
+            new = ip not in self.table
+            if (new or (ip in rowless and ip not in self.dirty)) and self._has_room_for(ip):
+                self._learn(DirtyEntry(ip, self.table.get(ip) or UNKNOWN, last_seen=now, resolved_at=now))
+        self.bound()
+
+    def not_found(self, ips: Iterable[str]) -> None:
+        """Put addresses into the negative cache."""
+        now = self._clock.monotonic()
+        for ip in ips:
+            self.negative.add(ip, now)
+
+    def take_rows(self, rows: Mapping[str, Row]) -> None:
+        """Take in rows of addresses that are in use: looked up, or banned."""
+        now = int(self._clock.now())
+        for ip, row in rows.items():
+            known = self.table.get(ip)
+            if known is None or known.country_code is None:
+                self.take_row(ip, row)
+            else:  # it may have been corrected, and that written, since the row was read
+                self.table.put(ip, known, row.last_seen or 0)
+            self.seen(ip, self.table.get(ip) or row.geo, now)
+        self.bound()
+
+    def take_row(self, ip: str, row: Row) -> None:
+        """Take in a row; it takes nothing away that is not written yet, or in another row of the address.
+
+        The AS of a row without a country may be older than what memory learned since.
+        """
+        geo, known = row.geo, self.table.get(ip)
+        if known is not None and known != UNKNOWN:
+            if known.country_code is not None:
+                geo = known if geo.country_code is None or ip in self.dirty else geo
+            elif geo.country_code is None:
+                geo = merge(known, geo)
+        self.table.put(ip, geo, row.last_seen or 0)
+
+    def load(self, rows: Iterable[Row]) -> int:
+        """Take in rows as the table has them; return how many of them are of routable addresses."""
+        count = 0
+        for row in rows:
+            kind, ip = read_address(row.key)
+            if kind is _GLOBAL:
+                self.take_row(ip, row)
+                count += 1
+        self.bound()
+        return count
+
+    def restore(self, entries: Iterable[DirtyEntry]) -> None:
+        """Take back what an earlier process could not write; what is no routable address is left out."""
+        for entry in entries:
+            if entry.ip not in self.dirty and read_address(entry.ip) == (AddressKind.GLOBAL, entry.ip):
+                self._learn(entry)
+        self.bound()
+
+    def replace_waiting(self, waited: DirtyEntry, entry: DirtyEntry) -> None:
+        """Let an entry wait in the place of another, if that still does."""
+        if self.dirty.get(waited.ip) is waited:
+            self._learn(entry)
+
+    def see(self, ips: Iterable[str]) -> None:
+        """Move ``last_seen`` of entries that are in use, like a lookup does."""
+        now = int(self._clock.now())
+        for ip in ips:
+            geo = self.table.get(ip)
+            if geo is not None:
+                self.seen(ip, geo, now)
+
+    def seen(self, ip: str, geo: Geo, now: int) -> None:
+        """Move ``last_seen`` of an entry forward, at most once a day, so that looking up costs few writes."""
+        if now - self.table.last_seen(ip) < SECONDS_A_DAY:
+            return
+        waiting = self.dirty.get(ip)
+        entry = replace(waiting, geo=geo, last_seen=now) if waiting else DirtyEntry(ip, geo, now, resolved_at=now)
+        self._learn(entry)
+
+    def _learn(self, entry: DirtyEntry) -> None:
+        self.table.put(entry.ip, entry.geo, entry.last_seen)
+        self.dirty.put(entry)
+        if len(self.dirty) >= self.max_dirty and not self._told_full:
+            self._told_full = True
+            self.on_full()
+
+    def _has_room_for(self, ip: str) -> bool:
+        """Say whether an address may wait to be written; counts and tells that it may not."""
+        if len(self.dirty) < MOST_DIRTY * self.max_dirty or ip in self.table:
+            return True
+        self.not_kept += 1
+        if not self._told_not_kept:
+            self._told_not_kept = True
+            log.warning("dirty_set_full", waiting=len(self.dirty), advice="new addresses are answered, but not kept")
+        return False
+
+    # --- what is known, and what goes ---
+
+    def recall(self, ips: Iterable[str]) -> dict[str, Found]:
+        """Return what there is a country for."""
+        places = ((ip, self.table.get(ip)) for ip in ips)
+        return {ip: Found(geo, Origin.MEMORY) for ip, geo in places if geo is not None and geo.country_code is not None}
+
+    def flushed(self) -> None:
+        """Note that a flush has ended: where it made room in the dirty set, ``on_full`` is called again some day."""
+        self._told_full = len(self.dirty) >= self.max_dirty
+        if self._told_not_kept and not self._told_full:
+            self._told_not_kept = False
+            log.info("dirty_set_recovered", waiting=len(self.dirty))
+
+    def bound(self) -> None:
+        """Make room where there are too many entries: those seen longest ago go, unless they are to be written."""
+        for _ in range(EVICTIONS):
+            excess = len(self.table) - self.max_entries
+            if excess <= 0 or len(self.table) <= len(self.dirty) or not self.table.evict(excess, self.dirty):
+                return
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop entries whose rows were deleted; what waits to be written stays. Keys are as the table has them."""
+        for key in keys:
+            ip = read_address(key)[1]
+            if ip not in self.dirty:
+                self.table.remove(ip)
+                self.negative.discard(ip)
+
+    def clear(self) -> None:
+        """Forget all entries but those that wait to be written."""
+        self.table.clear()
+        self.negative.clear()
+        for entry in self.dirty.entries():
+            self.table.put(entry.ip, entry.geo, entry.last_seen)

@@ -1,0 +1,182 @@
+"""The dirty set: entries that the table does not hold yet, and how they get there. One event loop's.
+
+The database may refuse a single row (a constraint, a trigger of the web app's). So that it does not keep all others
+from being written, it is singled out and set aside for a while; it stays in the dirty set.
+"""
+
+import asyncio
+import heapq
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from itertools import islice
+
+from msgspec.structs import replace
+
+from bangeod.errors import StoreRefusedError
+from bangeod.model import DirtyEntry
+from bangeod.store.port import Store
+from bangeod.trouble import Trouble
+
+REFUSED_RETRY = 3_600.0  # seconds until an entry that was refused is tried again
+SORTED_AT_ONCE = 5_000  # entries between two turns of the event loop
+SORTED_BY = 4  # characters of the address that make a part
+MOST_REFUSED = 20  # in one flush, unless more were written; with more of them it is the table that is wrong, not a row
+
+
+class DirtySet:
+    """Entries by canonical address. Holds no clock: times are passed in, in seconds that never step."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, DirtyEntry] = {}
+        self._refused: dict[str, float] = {}  # until when not to try again
+        self._refusal = Trouble("row_refused", "row_accepted")
+        self._new_rows = Trouble("rows_refused", "rows_accepted")
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, ip: object) -> bool:
+        return ip in self._entries
+
+    def get(self, ip: str) -> DirtyEntry | None:
+        """Return the entry that waits for this address."""
+        return self._entries.get(ip)
+
+    def put(self, entry: DirtyEntry) -> None:
+        """Let an entry wait, in place of an older one of the address."""
+        self._entries[entry.ip] = entry
+        self._refused.pop(entry.ip, None)
+
+    def committed(self, entries: Iterable[DirtyEntry]) -> None:
+        """Let go of entries whose transaction has committed, but those that have changed since."""
+        for entry in entries:
+            waiting = self._entries.get(entry.ip)
+            if waiting is entry:
+                del self._entries[entry.ip]
+                self._refused.pop(entry.ip, None)
+            elif waiting is not None and waiting.replaces is not None and waiting.replaces == entry.replaces:
+                # Corrected once more while this was written: that is what the row holds now.
+                self._entries[entry.ip] = replace(waiting, replaces=entry.geo)
+
+    def refused(self, entry: DirtyEntry, until: float) -> None:
+        """Set an entry aside until then, unless it has changed since."""
+        if self._entries.get(entry.ip) is entry:
+            self._refused[entry.ip] = until
+
+    def tell_of(self, entry: DirtyEntry, refusal: StoreRefusedError) -> None:
+        """Say why the database refuses an entry; of others that it refuses for the same reason, quietly."""
+        problem, advice = refusal.problem, refusal.advice
+        self._refusal.tell(problem, ip=entry.ip, problem=problem, advice=advice)
+
+    def tell_of_new_rows(self, rows: int, refusal: StoreRefusedError) -> None:
+        """Say why the table takes no such new rows, however many they are."""
+        problem, advice = refusal.problem, refusal.advice
+        self._new_rows.tell(problem, rows=rows, problem=problem, advice=advice, database=refusal.path)
+
+    def tell_the_end(self) -> None:
+        """Say that the database refuses none any more, where that is so; all of them were tried."""
+        if not self._refused:
+            self._refusal.is_over()
+            self._new_rows.is_over()
+
+    def set_aside(self, now: float) -> int:
+        """Return how many are set aside."""
+        return sum(until > now for until in self._refused.values())
+
+    def entries(self) -> list[DirtyEntry]:
+        """Return all that waits."""
+        return list(self._entries.values())
+
+    def writable(self, now: float) -> list[DirtyEntry]:
+        """Return what is not set aside."""
+        refused = self._refused
+        return [entry for entry in self._entries.values() if refused.get(entry.ip, -math.inf) <= now]
+
+
+async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[], float]) -> int:
+    """Write what the time allows; return how many entries were written.
+
+    Raises StoreError; what was committed before has left the dirty set, the rest is in it.
+    """
+    written = 0
+    refused: list[DirtyEntry] = []
+    entries = await in_key_order(dirty.writable(now))
+    parts: list[Sequence[DirtyEntry]] = [entries] if entries else []
+    while parts:
+        part = parts.pop()
+        done, refusal = await _write(dirty, store, part, time_left)
+        written += done
+        if refusal is not None and refusal.ips:
+            for entry in part:
+                if entry.ip in refusal.ips:
+                    dirty.refused(entry, now + REFUSED_RETRY)
+            dirty.tell_of_new_rows(len(refusal.ips), refusal)
+        elif refusal is not None:
+            rest = part[done:]  # slices come in the order of the entries
+            middle = len(rest) // 2
+            if middle:
+                parts += [rest[middle:], rest[:middle]]
+            else:
+                refused += rest
+                dirty.refused(rest[0], now + REFUSED_RETRY)
+                _tell(dirty, refused, refusal, written)
+        if time_left() <= 0:
+            break
+    else:
+        dirty.tell_the_end()
+    return written
+
+
+async def in_key_order(entries: Sequence[DirtyEntry]) -> list[DirtyEntry]:
+    """Order entries as the index on the addresses has them.
+
+    Each of its pages is then written once or twice, not once for every row. Part by part, since sorting 100,000 of
+    them at once would stop the event loop for too long.
+    """
+    parts: dict[str, list[DirtyEntry]] = {}
+    for start in range(0, len(entries), SORTED_AT_ONCE):
+        for entry in entries[start : start + SORTED_AT_ONCE]:
+            parts.setdefault(entry.ip[:SORTED_BY], []).append(entry)
+        await asyncio.sleep(0)
+    ordered: list[DirtyEntry] = []
+    for beginning in sorted(parts):
+        part = parts[beginning]
+        runs = []
+        for start in range(0, len(part), SORTED_AT_ONCE):
+            runs.append(sorted(part[start : start + SORTED_AT_ONCE], key=_address))
+            await asyncio.sleep(0)
+        merged = heapq.merge(*runs, key=_address)
+        while some := list(islice(merged, SORTED_AT_ONCE)):
+            ordered += some
+            await asyncio.sleep(0)
+    return ordered
+
+
+def _address(entry: DirtyEntry) -> str:
+    return entry.ip
+
+
+async def _write(
+    dirty: DirtySet, store: Store, part: Sequence[DirtyEntry], time_left: Callable[[], float]
+) -> tuple[int, StoreRefusedError | None]:
+    """Write entries until one is refused; return how many were written, and the refusal."""
+    done = 0
+    try:
+        async with aclosing(store.write(part)) as slices:
+            async for entries in slices:
+                dirty.committed(entries)
+                done += len(entries)
+                if time_left() <= 0:
+                    break
+    except StoreRefusedError as refusal:
+        return done, refusal
+    return done, None
+
+
+def _tell(dirty: DirtySet, refused: Sequence[DirtyEntry], refusal: StoreRefusedError, written: int) -> None:
+    """Name the first row that is refused; give up where there are too many of them, beside those that were written."""
+    if len(refused) == 1:
+        dirty.tell_of(refused[0], refusal)
+    if len(refused) >= max(MOST_REFUSED, written):
+        raise refusal

@@ -1,0 +1,185 @@
+"""One name for each country, whichever source answers: decided once for each code, and kept.
+
+Sources call a country by different names, and rename it from one file to the next. So the first write of a code
+settles its name for good: the one that most rows of the table have, else CLDR's.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from bangeod import countries
+from bangeod.model import DirtyEntry, Geo
+from bangeod.store.port import Store
+
+T = TypeVar("T")
+
+Names = Mapping[str, str]  # of countries, by code
+Counts = Mapping[tuple[str, str], int]  # of rows, by code and name as the store reads them
+Find = Callable[[str], Geo | None]
+
+_MOST_SHARED: Final = 100_000  # named places kept as shared objects
+_NOT_UTF_8: Final = "\N{REPLACEMENT CHARACTER}"
+
+
+class NameStore(Protocol):
+    """Where the names outlive the process."""
+
+    def load_names(self) -> Names:
+        """Return what has been decided."""
+
+    async def keep_names(self, names: Names) -> Names:
+        """Record what is decided, durably where that can be; return the names that are in force.
+
+        Those that another process has recorded meanwhile came first. Never raises an OSError.
+        """
+
+
+class NoNameStore:
+    """Keeps nothing."""
+
+    def load_names(self) -> Names:
+        """Return nothing."""
+        return {}
+
+    async def keep_names(self, names: Names) -> Names:
+        """Return the names."""
+        return names
+
+
+def decide(counts: Counts) -> Names:
+    """Return the name of each country that rows have one for: that of the most rows.
+
+    Of names that equally many have it is CLDR's, where that is one of them, else the first by the alphabet. What is
+    not UTF-8 counts for nothing.
+    """
+    by_code: dict[str, dict[str, int]] = {}
+    for (code, name), count in counts.items():
+        if _NOT_UTF_8 not in name:
+            by_code.setdefault(code, {})[name] = count
+    return {
+        code: min(names, key=lambda name: (-names[name], name != countries.name(code), name))
+        for code, names in by_code.items()
+    }
+
+
+class Renamed(NamedTuple):
+    """A country whose name turned out to be another than the one that was given out."""
+
+    code: str
+    before: str
+    after: str
+
+
+class Naming:
+    """Gives countries their names. The event loop's.
+
+    ``named`` can be called at any time; until the name of a code is settled it may be told another one later.
+    ``settle`` is called before what it was told is written.
+    """
+
+    def __init__(self, store: Store, kept: NameStore | None = None) -> None:
+        self._store = store
+        self._kept = kept or NoNameStore()
+        self._names = dict(self._kept.load_names())
+        self._unsaved: set[str] = set()  # codes whose names are decided, and not on the disk
+        self._told: dict[str, set[str]] = {}  # by code: names that were told, and are not settled
+        self._shared: dict[Geo, Geo] = {}
+        self._settling = asyncio.Lock()
+
+    @property
+    def unsettled(self) -> bool:
+        """Say whether a name has been told that is not settled."""
+        return bool(self._told)
+
+    def name(self, code: str) -> str | None:
+        """Return the name that a country has for now; None where there is no such country."""
+        return self._names.get(code) or countries.name(code)
+
+    def named(self, geo: Geo) -> Geo:
+        """Return a place, its country under the name that it has in the table."""
+        known = self._shared.get(geo)
+        return known if known is not None else self._tell(geo)
+
+    def naming(self, find: Find) -> Find:
+        """Return what says where an address is like ``find``, countries under the names that they have here."""
+
+        def named(ip: str) -> Geo | None:
+            geo = find(ip)
+            return None if geo is None else self.named(geo)
+
+        return named
+
+    def _tell(self, geo: Geo) -> Geo:
+        code = geo.country_code
+        name = None if code is None else self.name(code)
+        if code is None or name is None:
+            return geo
+        named = geo if geo.country_name == name else geo._replace(country_name=name)
+        if code not in self._names or code in self._unsaved:
+            self._told.setdefault(code, set()).add(name)
+            return named
+        if len(self._shared) >= _MOST_SHARED:
+            self._shared.clear()
+        self._shared[geo] = named
+        return named
+
+    def aside(self, ask: Callable[[], T]) -> T:
+        """Have something asked of which nothing will be written; what names that tells need not be settled."""
+        told = {code: set(names) for code, names in self._told.items()}
+        try:
+            return ask()
+        finally:
+            self._told = told
+
+    async def count(self) -> None:
+        """Decide what rows can decide by now. Raises StoreError. Changes no state."""
+        async with self._settling:
+            await self._count()
+
+    async def _count(self) -> None:
+        decided = decide(await self._store.names_by_code(but=self._names.keys()))
+        new = {code: name for code, name in decided.items() if code not in self._names}
+        self._names |= new
+        self._unsaved |= new.keys()
+
+    async def settle(self) -> Collection[Renamed]:
+        """Settle the names that were told, on the disk as well; return those that are others by that.
+
+        Raises StoreError where the rows can't be counted.
+        """
+        async with self._settling:
+            if not self._names.keys() >= self._told.keys():
+                await self._count()
+            wanted = {code: self.name(code) or code for code in {*self._told, *self._unsaved}}
+            kept = await self._kept.keep_names(wanted)
+            settled = {code: kept.get(code, name) for code, name in wanted.items()}
+            self._names |= settled
+            self._unsaved -= settled.keys()
+            self._shared.clear()
+            told = [(code, before) for code in settled for before in self._told.pop(code, ())]
+            return [Renamed(code, before, settled[code]) for code, before in told if before != settled[code]]
+
+
+def renamed(entry: DirtyEntry, changes: Collection[Renamed]) -> DirtyEntry | None:
+    """Return an entry whose country is called otherwise by now, under the new name; None where it is not."""
+    for code, before, after in changes:
+        if entry.geo[:2] == (code, before) and gives_name(entry):
+            return _with_name(entry, after)
+    return None
+
+
+def own_name(entry: DirtyEntry, naming: Naming) -> DirtyEntry:
+    """Return an entry from elsewhere, its country under the name that it has here."""
+    return _with_name(entry, naming.named(entry.geo).country_name) if gives_name(entry) else entry
+
+
+def gives_name(entry: DirtyEntry) -> bool:
+    """Say whether an entry may give its row a country: one that corrects the AS alone leaves the name as it is."""
+    return entry.replaces is None or entry.replaces.country_code != entry.geo.country_code
+
+
+def _with_name(entry: DirtyEntry, name: str | None) -> DirtyEntry:
+    return replace(entry, geo=entry.geo._replace(country_name=name))

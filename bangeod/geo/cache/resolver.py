@@ -1,0 +1,155 @@
+"""Asking the sources: the local ones in order, then the remote one, each address no more often than it may be.
+
+What they say is merged field by field: one may know the autonomous system of an address, and another its country.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+import structlog
+
+from bangeod.clock import Clock
+from bangeod.errors import SourceError, SourcePausedError
+from bangeod.geo.cache.backoff import Backoff
+from bangeod.geo.sources import LocalSource, RemoteSource
+from bangeod.model import Geo, Origin, merge
+from bangeod.trouble import Trouble
+
+log = structlog.get_logger(__name__)
+
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """What sources said of an address: at least its autonomous system, or an organisation, if not its country."""
+
+    geo: Geo
+    origin: Origin  # of the country, where there is one
+
+    @property
+    def resolved(self) -> bool:
+        """Say whether there is a country."""
+        return self.geo.country_code is not None
+
+
+def without_country(ips: Iterable[str], found: Mapping[str, Found]) -> list[str]:
+    """Return those of the addresses of which no country was found."""
+    return [ip for ip in ips if ip not in found or not found[ip].resolved]
+
+
+class Resolver:
+    """The sources in force, and the backoff of what none of them knows."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        local: Sequence[LocalSource] = (),
+        remote: RemoteSource | None = None,
+        *,
+        may_ask_remote: Callable[[], bool] = lambda: True,
+        named: Callable[[Geo], Geo] = lambda geo: geo,
+    ) -> None:
+        self._clock = clock
+        self._may_ask_remote = may_ask_remote
+        self._named = named  # countries have one name, whichever source answers
+        self.local = tuple(local)
+        self.remote = remote
+        self.backoff = Backoff()
+        self._failing = Trouble("source_failed", "source_recovered")
+        self.changes = 0  # how often there was a new source
+        self._asked_after = 0  # of these changes, when all that is unresolved was last looked up in the local sources
+
+    def due(self, ips: Iterable[str]) -> list[str]:
+        """Return those that may be asked about now."""
+        now = self._clock.monotonic()
+        return [ip for ip in ips if self.backoff.is_due(ip, now)]
+
+    def ask_local(self, ips: Iterable[str]) -> dict[str, Found]:
+        """Ask the sources on this machine about each address, whatever its backoff: that costs nobody anything.
+
+        The next source is asked where there is no country yet. What they know without a country is among the answers.
+        """
+        found: dict[str, Found] = {}
+        partly: dict[str, Found] = {}
+        named = self._named
+        for source in self.local:
+            find, origin = source.find, source.origin
+            unknown = []
+            for ip in ips:
+                geo = find(ip)
+                if geo is None:
+                    unknown.append(ip)
+                elif geo.country_code is None:
+                    unknown.append(ip)
+                    first = partly.get(ip)
+                    partly[ip] = Found(geo, origin) if first is None else Found(merge(first.geo, geo), first.origin)
+                else:
+                    found[ip] = Found(named(geo), origin)
+            if not unknown:
+                break
+            ips = unknown
+        for ip, known in partly.items():
+            whole = found.get(ip)
+            found[ip] = known if whole is None else Found(merge(known.geo, whole.geo), whole.origin)
+        return found
+
+    def remote_wait(self) -> float:
+        """Return the seconds until the remote source may be asked; infinite where there is none for us."""
+        if self.remote is None or not self._may_ask_remote():
+            return math.inf
+        return self.remote.wait()
+
+    @property
+    def remote_batch(self) -> int:
+        """Return how many addresses one request may hold; at least 1."""
+        return max(1, self.remote.batch_size) if self.remote else 1
+
+    async def ask_remote(self, ips: Sequence[str]) -> dict[str, Found] | None:
+        """Ask the remote source about one batch; None where it could not be asked, or gave no answer.
+
+        Addresses of which it does not know the country are put off by their backoff; those that it left out are not.
+        """
+        remote = self.remote
+        if remote is None or not self._may_ask_remote() or not ips:
+            return None
+        asked = ips[: self.remote_batch]
+        try:
+            answers = await remote.resolve(asked)
+        except SourcePausedError as paused:
+            log.debug("source_paused", source=paused.source, problem=paused.problem, seconds=round(paused.seconds))
+            return None
+        except SourceError as error:
+            self._failing.tell((error.source, error.problem), source=error.source, problem=error.problem)
+            return None
+        self._failing.is_over(source=str(remote.origin))
+        known = {ip: answers[ip] for ip in asked if ip in answers}
+        found = {ip: Found(self._named(geo), remote.origin) for ip, geo in known.items() if geo is not None}
+        self.put_off(without_country(known, found))
+        return found
+
+    def sources_changed(self) -> None:
+        """Let every address be asked about again: a local source that is new may know it.
+
+        Where a remote source is in use the backoff stays: it is what keeps hopeless addresses from its quota.
+        """
+        if self.remote is None:
+            self.start_over()
+        self.changes += 1
+
+    @property
+    def local_changed(self) -> bool:
+        """Say whether what is backed off has not been looked up in the local sources of now."""
+        return self._asked_after != self.changes
+
+    def asked_locally(self, changes: int) -> None:
+        """Note that all that is unresolved has been looked up in the local sources since there were so many changes."""
+        self._asked_after = changes
+
+    def start_over(self) -> None:
+        """Forget the backoff: a remote source that is new may know what was asked about in vain."""
+        self.backoff = Backoff()
+
+    def put_off(self, ips: Iterable[str]) -> None:
+        """Take note of addresses that no source knows."""
+        now = self._clock.monotonic()
+        for ip in ips:
+            self.backoff.failed(ip, now)

@@ -1,0 +1,249 @@
+"""The client of ip-api.com's batch endpoint: one request at a time, within its limits, also across restarts."""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+from urllib.parse import quote, quote_plus
+
+import httpx
+
+from bangeod import __version__, addresses
+from bangeod.clock import Clock
+from bangeod.errors import SourceError, SourcePausedError
+from bangeod.geo.sources.ip_api import answer
+from bangeod.geo.sources.ip_api.answer import Understood, Verdict
+from bangeod.geo.sources.ip_api.limit import WINDOW, Limit, Reason
+from bangeod.model import Geo, Origin
+from bangeod.trouble import Trouble
+
+FREE_URL: Final = "http://ip-api.com/batch"
+PRO_URL: Final = "https://pro.ip-api.com/batch"
+
+_NAME: Final = "ip-api"
+_FIELDS: Final = "status,message,country,countryCode,as,org,query"
+_BATCH: Final = 100  # addresses; 422 above (ip-api.com's documentation)
+_MAX_BODY: Final = 1 << 20  # octets; a full answer has some 20,000
+_LONGEST_RESTORED: Final = 86_400.0  # seconds; more than any pause that we record
+_URL: Final = re.compile(r"\S+://\S*")
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # a compressed answer could grow past any limit
+    "Content-Type": "application/json",
+    "User-Agent": f"bangeod/{__version__}",
+}
+
+
+class PauseStore(Protocol):
+    """Where the time until which nothing may be sent outlives the process."""
+
+    def load_pause(self) -> float | None:
+        """Return it, in seconds since the epoch; None where there is none."""
+
+    async def save_pause(self, until: float | None) -> None:
+        """Record it, durably when this returns. Raises OSError where it can't."""
+
+
+class Standing(NamedTuple):
+    """How a client of ip-api stands: requests since it was made, those left, and what it waits for."""
+
+    requests: int
+    remaining: int | None  # None where ip-api has not said
+    wait: float  # seconds
+    reason: str | None  # of the wait
+    refused: bool  # until it answers again
+
+
+class IpApi:
+    """ip-api.com as a source. The event loop's thread owns it.
+
+    ``key`` goes into the query of the request and nowhere else: into no log line, error or ``repr``.
+    ``timeout`` is the seconds that a request may take in all. To change the settings of a running one, close it
+    first, so that two never send at once; what it must wait for is in the pause store.
+    """
+
+    def __init__(self, *, url: str, key: str = "", timeout: float, clock: Clock, pause_store: PauseStore) -> None:
+        self._url = url
+        self._key = key
+        self._timeout = timeout
+        self._clock = clock
+        self._pauses = pause_store
+        self._limit = Limit()
+        self._batch = _BATCH
+        self._one_in_flight = asyncio.Lock()
+        self._client: httpx.AsyncClient | None = None
+        self._closed = False
+        self._requests = 0
+        self._pausing = Trouble("ip_api_paused", "ip_api_recovered")
+        self._not_saved = Trouble("ip_api_pause_not_saved", "ip_api_pause_saved")
+        self._restored_until = self._restore()
+
+    @property
+    def origin(self) -> Origin:
+        """Return the name that answers of it carry."""
+        return Origin.IP_API
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many addresses one request may hold."""
+        return self._batch
+
+    def wait(self) -> float:
+        """Return the seconds until the next request may go; 0 where it may go now."""
+        if self._clock.now() >= self._restored_until:
+            self._limit.lift(Reason.RESTART)
+        return self._limit.wait(self._clock.monotonic())
+
+    def standing(self) -> Standing:
+        """Say how it stands."""
+        now, wait = self._clock.monotonic(), self.wait()
+        reason = self._limit.reason(now).value if wait > 0 else None
+        return Standing(self._requests, self._limit.left(now), wait, reason, self._limit.refused)
+
+    async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
+        """Ask about canonical, globally routable addresses; what is none, or beyond one batch, is left out.
+
+        Of one that carries an IPv4 address, that one is sent, and its answer holds for both. Waits for a request that
+        is in flight. Raises SourcePausedError and SourceError as RemoteSource says.
+        """
+        async with self._one_in_flight:
+            routable = (ip for ip in dict.fromkeys(ips) if addresses.read(ip) == (addresses.AddressKind.GLOBAL, ip))
+            queries = {ip: addresses.carried_ipv4(ip) or ip for ip in routable}
+            asked = list(dict.fromkeys(queries.values()))[: self._batch]
+            if not asked:
+                return {}
+            self._check_may_send()
+            await self._record(self._clock.now() + WINDOW)
+            self._limit.sent(self._clock.monotonic())
+            self._requests += 1
+            try:
+                outcome = await self._ask(asked)
+            except asyncio.CancelledError:
+                self._limit.broken_off(self._clock.monotonic())
+                raise
+            found = await self._conclude(outcome)
+            return {ip: found[query] for ip, query in queries.items() if query in found}
+
+    def _restore(self) -> float:
+        """Take up the pause that the last process recorded; one from a clock that was ahead lasts a day at most."""
+        until = self._pauses.load_pause()
+        if until is None or not math.isfinite(until):
+            return 0.0
+        left = min(until - self._clock.now(), _LONGEST_RESTORED)
+        if left > 0:
+            self._limit.pause(self._clock.monotonic(), left, Reason.RESTART)
+        return until
+
+    def _check_may_send(self) -> None:
+        if self._closed:
+            raise SourceError(_NAME, "it is closed")
+        seconds = self.wait()
+        if seconds > 0:
+            raise SourcePausedError(_NAME, self._limit.reason(self._clock.monotonic()).value, seconds)
+
+    async def _record(self, until: float | None) -> None:
+        """Record a pause; without the record a crash loop would ask without end, so nothing is sent then."""
+        try:
+            await self._pauses.save_pause(until)
+        except OSError as error:
+            problem = f"the pause before the next request can't be recorded ({error.strerror}), so nothing is sent"
+            raise SourceError(_NAME, f"{problem}: see to the state directory") from error
+
+    async def _ask(self, asked: Sequence[str]) -> Understood | str:
+        """Send one batch; returns the answer understood, or why there was none."""
+        if self._client is None:
+            # In a thread, for it reads the certificates of all authorities, and outside of the request's time.
+            self._client = await asyncio.to_thread(_make_client, self._timeout)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._send(self._client, asked)
+        except (TimeoutError, httpx.TimeoutException):
+            return f"it did not answer within {self._timeout:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            # Out of the handler with a text: the foreign error holds the request, and that the key.
+            return self._scrubbed(error)
+
+    async def _send(self, client: httpx.AsyncClient, asked: Sequence[str]) -> Understood:
+        query = {"fields": _FIELDS} | ({"key": self._key} if self._key else {})
+        url = httpx.URL(self._url).copy_merge_params(query)
+        async with client.stream("POST", url, content=json.dumps(asked), headers=_HEADERS) as response:
+            body: bytes | None = b""
+            if response.status_code == httpx.codes.OK:
+                body = await _read(response)
+            if body is None:
+                quota = answer.interpret(response.status_code, response.headers, b"", asked).quota
+                return Understood(
+                    Verdict.BROKEN, quota, problem=f"its answer is over {_MAX_BODY >> 10} KiB or compressed"
+                )
+            return answer.interpret(response.status_code, response.headers, body, asked)
+
+    async def _conclude(self, outcome: Understood | str) -> Mapping[str, Geo | None]:
+        now = self._clock.monotonic()
+        if isinstance(outcome, str):
+            self._limit.failed(now)
+            await self._save_wait(at_least=WINDOW)  # it may have been counted
+            raise self._paused(outcome)
+        self._limit.answered(now, outcome.verdict, outcome.quota)
+        # What is left that only this process has counted, the next one can't know.
+        counted_here = outcome.quota.left is None and outcome.verdict is not Verdict.LIMITED
+        await self._save_wait(at_least=WINDOW if counted_here else 0.0)
+        if outcome.verdict is Verdict.ANSWERED:
+            self._pausing.is_over()
+            return outcome.found
+        if outcome.verdict is Verdict.TOO_LARGE:
+            self._batch = max(1, self._batch // 2)
+        raise self._paused(outcome.problem)
+
+    async def _save_wait(self, *, at_least: float = 0.0) -> None:
+        """Replace the mark of the request in flight by what is to be waited for now."""
+        seconds = max(self.wait(), at_least)
+        try:
+            await self._record(self._clock.now() + seconds if seconds > 0 else None)
+        except SourceError as error:
+            # The answer counts all the same; the mark stays, and the next request finds the same obstacle.
+            self._not_saved.tell(error.problem, problem=error.problem)
+        else:
+            self._not_saved.is_over()
+
+    def _paused(self, problem: str) -> SourcePausedError:
+        seconds = self.wait()
+        self._pausing.tell(problem, reason=problem, seconds=round(seconds))
+        return SourcePausedError(_NAME, problem, seconds)
+
+    def _scrubbed(self, error: Exception) -> str:
+        text = _URL.sub("…", str(error))
+        secrets = {self._key, quote(self._key), quote_plus(self._key)} - {""}
+        if any(secret in text for secret in secrets):
+            text = ""
+        return f"the request failed ({type(error).__name__}{': ' if text else ''}{text})"
+
+    async def close(self) -> None:
+        """Wait for the request in flight and close the connection; nothing is sent afterwards."""
+        self._closed = True
+        async with self._one_in_flight:
+            if self._client:
+                await self._client.aclose()
+                self._client = None
+
+
+def _make_client(timeout: float) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        trust_env=False,  # no proxy, netrc or certificates out of the environment
+        follow_redirects=False,
+        timeout=timeout,
+        limits=httpx.Limits(max_connections=1),
+    )
+
+
+async def _read(response: httpx.Response) -> bytes | None:
+    """Return the body as it was sent; None where it is too large, or compressed although that was not asked for."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        return None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return None
+    return bytes(body)

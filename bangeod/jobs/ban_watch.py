@@ -1,0 +1,93 @@
+"""Who is banned now, as far as the jobs want to know. No answer is never a reason to fail."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import structlog
+
+from bangeod.banned import Banned, Reading
+from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
+from bangeod.jobs.disabled_jails import APART, GoneJails
+from bangeod.jobs.job import Run
+
+log = structlog.get_logger(__name__)
+
+SHARE: Final = 0.25  # of the time that a run has left: the rest is for the work, which goes on without an answer too
+LOOKS: Final = 4  # at most, until two of them agree on the jails; with their pauses some 6 s
+
+
+class BanSource(Protocol):
+    """fail2ban's own database."""
+
+    async def banned(self, now: int, within: float) -> Reading:
+        """Return who is banned at ``now`` (seconds since the epoch).
+
+        Raises StoreError where that can't be read: StoreLockedError or StoreIncompleteError where it is locked, or
+        can't be read as a whole within so many seconds.
+        """
+
+
+class BanWatch:
+    """What the jobs ask. One that they share tells a trouble once, and its end; ``source`` may be put in its place.
+
+    ``sleep`` waits between two looks; it takes seconds.
+    """
+
+    def __init__(
+        self, source: BanSource | None = None, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self.source = source
+        self._sleep = sleep
+        self._told: tuple[str, str] | None = None  # the path and what is wrong with it
+
+    async def banned_now(self, run: Run) -> Banned:
+        """Return who is banned; nobody where there is no source, or (with a warning) where it can't be read."""
+        return (await self.look(run)).banned
+
+    async def look(self, run: Run) -> Reading:
+        """Return what fail2ban's database says; nothing where there is no source, or where it can't be read.
+
+        What could not be read because of a lock or for want of time is not ``complete``: there may be bans that
+        nobody knows of, and the next look may find them. A source that can't be read for another reason stays like
+        that until somebody mends it; who waited for that would let the database grow.
+        """
+        if self.source is None:
+            self._told = None
+            return Reading()
+        answer = await self._ask(self.source, run)
+        if isinstance(answer, StoreError):
+            return Reading(complete=not isinstance(answer, StoreLockedError | StoreIncompleteError))
+        return answer
+
+    async def look_again(self, jails: GoneJails, run: Run) -> None:
+        """Have further looks until two agree on which jails are gone, or there is no time for more."""
+        for _ in range(LOOKS - 1):
+            while (wait := jails.wait(run.clock.monotonic())) > 0 and not jails.settled:
+                if run.time_left() <= wait + APART:
+                    return
+                await self._sleep(wait)
+            if jails.settled or self.source is None:
+                return
+            answer = await self._ask(self.source, run)
+            if isinstance(answer, StoreError):
+                return
+            jails.take(answer, run.clock.monotonic())
+
+    async def _ask(self, source: BanSource, run: Run) -> Reading | StoreError:
+        """Read; tell a trouble, and its end."""
+        try:
+            reading = await source.banned(int(run.clock.now()), run.time_left() * SHARE)
+        except StoreError as error:
+            self._tell(error)
+            return error
+        if self._told is not None:
+            log.info("fail2ban_recovered", banned=len(reading.banned.addresses))
+            self._told = None
+        return reading
+
+    def _tell(self, error: StoreError) -> None:
+        trouble = (error.path, error.problem)
+        say = log.debug if trouble == self._told else log.warning
+        say("fail2ban_unreadable", database=error.path, problem=error.problem, advice=error.advice)
+        self._told = trouble

@@ -1,0 +1,201 @@
+"""Explaining an answer: what each source says of an address, asked one by one, and nothing is changed by it.
+
+No use of the address is noted, no row and no cache entry is made, and ip-api is never asked.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
+from typing import Final
+
+from bangeod import addresses
+from bangeod.addresses import AddressKind
+from bangeod.api.messages import Explanation, MmdbRecord, Place, Said, place_of
+from bangeod.clock import to_text
+from bangeod.errors import StoreError
+from bangeod.geo.cache.cache import DATABASE_SECONDS, LOCALLY_KNOWN
+from bangeod.geo.cache.resolver import Found
+from bangeod.geo.sources.mmdb.file import MmdbSource
+from bangeod.geo.sources.mmdb.plain_records import plain
+from bangeod.geo.sources.mmdb.slot import FileState
+from bangeod.model import UNKNOWN, Geo, Origin, Row, Status, merge
+from bangeod.service.components import Components
+
+NAMED: Final = "country_names"  # decides on a name: that of the country in the table
+_LONGEST_PROBLEM: Final = 300  # characters
+_ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
+
+
+async def explain(components: Components, ips: Sequence[str]) -> list[Explanation]:
+    """Explain each address, in the order asked."""
+    read = [addresses.read(ip) for ip in ips]
+    routable = list(dict.fromkeys(ip for kind, ip in read if kind is AddressKind.GLOBAL))
+    rows, problem = await _rows(components, routable)
+    explained = []
+    for asked, (kind, ip) in zip(ips, read, strict=True):
+        if kind is AddressKind.GLOBAL:
+            explained.append(_explain(components, asked, ip, rows.get(ip), problem))
+        else:
+            explained.append(
+                Explanation(
+                    ip=asked,
+                    status=LOCALLY_KNOWN[kind],
+                    address=ip if kind is AddressKind.PRIVATE else None,
+                    answer=Place(),
+                )
+            )
+        await asyncio.sleep(0)
+    return explained
+
+
+async def _rows(components: Components, ips: Sequence[str]) -> tuple[Mapping[str, Row], str | None]:
+    """Return the rows, or why the database can't be asked."""
+    try:
+        async with asyncio.timeout(DATABASE_SECONDS):
+            return await components.store.find(ips) if ips else {}, None
+    except StoreError as error:
+        return {}, str(error)
+    except TimeoutError:
+        return {}, f"the database did not answer within {DATABASE_SECONDS:g} s"
+
+
+def _explain(components: Components, asked: str, ip: str, row: Row | None, problem: str | None) -> Explanation:
+    held = components.cache.known(ip)
+    found = components.naming.aside(lambda: components.resolver.ask_local([ip])).get(ip)
+    geo, origin = _answer(held, row, found)
+    carried = addresses.carried_ipv4(ip) if ":" in ip else None
+    said = [
+        _memory(held),
+        _database(row, problem),
+        *_files(components, ip, carried),
+        _embedded(components, ip, carried),
+    ]
+    said.append(_ip_api(components, carried, answered=geo.country_code is not None))
+    return Explanation(
+        ip=asked,
+        status=Status.UNRESOLVED if geo.country_code is None else Status.RESOLVED,
+        address=ip,
+        sources=said,
+        answer=place_of(geo) or Place(),
+        origin=origin,
+        decided_by=dict(_decided(geo, origin, said)),
+    )
+
+
+def _answer(held: Geo | None, row: Row | None, found: Found | None) -> tuple[Geo, Origin | None]:
+    """Return what a lookup would answer without ip-api: an answer without a country has no origin."""
+    if held is not None and held.country_code is not None:
+        return held, Origin.MEMORY
+    if row is not None and row.geo.country_code is not None:
+        return row.geo, Origin.DATABASE
+    known = merge(held or UNKNOWN, row.geo if row is not None else UNKNOWN)
+    if found is None:
+        return known, None
+    return merge(found.geo, known), found.origin if found.resolved else None
+
+
+def _decided(geo: Geo, origin: Origin | None, said: Sequence[Said]) -> Iterator[tuple[str, str]]:
+    """Say of each field of the answer which source it is from: the first of those asked that says so."""
+    if origin in _ROWS:
+        asked = [each for each in said if each.source is origin]
+    else:  # the sources come first; memory and row complete what they say
+        asked = sorted(said, key=lambda each: each.source in _ROWS)
+    for field, value in geo._asdict().items():
+        key = "country_code" if field == "country_name" else field  # code and name come together
+        first = next((each for each in asked if each.says and getattr(each.says, key) == getattr(geo, key)), None)
+        if value is None or first is None:
+            continue
+        if field == "country_name" and getattr(first.says, field) != value:
+            yield field, NAMED
+        else:
+            yield field, first.file.path if first.file else str(first.source)
+
+
+def _memory(held: Geo | None) -> Said:
+    note = "not in memory" if held is None else _without_country(held)
+    return Said(source=Origin.MEMORY, says=place_of(held), note=note)
+
+
+def _database(row: Row | None, problem: str | None) -> Said:
+    if row is None:
+        return Said(source=Origin.DATABASE, note=problem or "no row")
+    seen = "at a time that can't be read" if row.last_seen is None else to_text(row.last_seen)
+    note = _without_country(row.geo) or f"last seen {seen}"
+    return Said(source=Origin.DATABASE, says=place_of(row.geo), note=note)
+
+
+def _without_country(geo: Geo) -> str | None:
+    return "no country: the sources are asked" if geo.country_code is None else None
+
+
+def _files(components: Components, ip: str, carried: str | None) -> Iterator[Said]:
+    for state, source in components.sources.mmdb.files():
+        yield _file(state, source, ip, carried)
+
+
+def _file(state: FileState, source: MmdbSource | None, ip: str, carried: str | None) -> Said:
+    file = MmdbRecord(
+        path=str(state.path),
+        status=state.status.value,
+        database_type=state.database_type,
+        build_time=None if state.build_epoch is None else to_text(state.build_epoch),
+        asked=None if source is None else carried,
+    )
+    said = Said(source=Origin.MMDB, note=state.problem, file=file)
+    if source is None:
+        said.note = said.note or "not looked at yet"
+        return said
+    asked = carried or ip
+    try:
+        record, length = source.record(asked)
+    except Exception as error:  # noqa: BLE001 - damaged records raise all sorts
+        said.note = f"its record can't be read: {type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
+        return said
+    if length is None:
+        said.note = "it has IPv4 addresses alone"
+        return said
+    file.network = str(ip_network(f"{asked}/{length}", strict=False))
+    file.record = plain(record)
+    said.says = place_of(source.find(ip))
+    if record is None:
+        said.note = "it has no record for this network"
+    elif said.says is None:
+        said.note = "its record holds nothing that bangeod takes"
+    return said
+
+
+def _embedded(components: Components, ip: str, carried: str | None) -> Said:
+    said = Said(source=Origin.EMBEDDED)
+    if not components.settings.geo.embedded:
+        said.note = "off"
+    elif not components.sources.embedded.enabled:
+        said.note = "not in force: ip-api is on"
+    elif not components.sources.embedded.in_force:
+        said.note = "not in force: the MMDBs in use have countries of IPv4"
+    else:
+        said.says = place_of(components.sources.embedded.find(ip))
+        why = "in force: no MMDB in use has countries of IPv4" if components.sources.mmdb.loaded else "in force"
+        knows = "" if said.says else ", and knows IPv4 alone" if ":" in (carried or ip) else ", and does not know it"
+        said.note = f"{why}{knows}{_asked_for(carried)}"
+    return said
+
+
+def _asked_for(carried: str | None) -> str:
+    return f"; asked for {carried}, which the address carries" if carried else ""
+
+
+def _ip_api(components: Components, carried: str | None, *, answered: bool) -> Said:
+    client = components.sources.ip_api
+    said = Said(source=Origin.IP_API)
+    if client is None:
+        said.note = "off"
+        return said
+    standing = client.standing()
+    if answered:
+        said.note = "on, and not asked: the answer is known without it"
+    elif standing.wait > 0:
+        until = to_text(components.clock.now() + standing.wait)
+        said.note = f"paused until {until}: {standing.reason}"
+    else:
+        said.note = f"on: a lookup would ask it{_asked_for(carried)}"
+    return said

@@ -1,0 +1,1 @@
+"""When jobs run: pure policy (``timing``), APScheduler (``scheduler``), and the jobs on it (``job_schedule``)."""

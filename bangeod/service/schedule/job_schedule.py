@@ -1,0 +1,123 @@
+"""The jobs at work in the daemon: planned from the settings, run, tried again, and what became of each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+import structlog
+
+from bangeod.config import JobSettings, Settings
+from bangeod.errors import StoppingError
+from bangeod.jobs import registry
+from bangeod.jobs.job import JobId, Report
+from bangeod.service.components import Components
+from bangeod.service.schedule import timing
+from bangeod.service.schedule.scheduler import JobScheduler
+from bangeod.service.schedule.totals import Totals
+
+log = structlog.get_logger(__name__)
+
+
+class JobSchedule:
+    """Puts the jobs on the schedule and remembers their last reports; ``on_report`` hears of each. The loop's."""
+
+    def __init__(self, components: Components, scheduler: JobScheduler, on_report: Callable[[], None]) -> None:
+        self._components = components
+        self._scheduler = scheduler
+        self._on_report = on_report
+        self.totals = {job_id: Totals() for job_id in JobId}
+        self.reports: dict[JobId, Report] = {}  # the last of each job
+        self.failing_since: dict[JobId, float] = {}  # seconds since the epoch
+
+    @property
+    def disabled(self) -> Collection[JobId]:
+        """Return the jobs that the settings keep off the schedule."""
+        return [job_id for job_id in JobId if not _settings_of(self._components.settings, job_id).enabled]
+
+    def plan(self, only: frozenset[JobId] = frozenset(JobId)) -> None:
+        """Plan the jobs by the settings in force; replaces what was planned for them."""
+        for place, job_id in enumerate(JobId):
+            if job_id in only:
+                self._plan(job_id, place)
+
+    def _plan(self, job_id: JobId, place: int) -> None:
+        job = _settings_of(self._components.settings, job_id)
+        if not job.enabled:
+            self._scheduler.drop(job_id)
+            log.info("job_disabled", job_id=str(job_id))
+            return
+        first = timing.first_run(
+            self._components.clock.now(),
+            interval=job.interval,
+            last_success=self._components.history.last_success(job_id),
+            waits_without_record=job_id in registry.WAITING,
+            place=place,
+        )
+        self._scheduler.plan(job_id, self._body(job_id), interval=job.interval, first_run=first)
+        event = f"{job_id}_scheduled"
+        fields = {"retention_days": self._components.settings.jobs.geo_cache_cleanup.retention_days}
+        log.info(
+            event,
+            job_id=str(job_id),
+            interval_seconds=_plain(job.interval),
+            **(fields if job_id is JobId.GEO_CACHE_CLEANUP else {}),
+        )
+
+    def bring_forward(self, job_id: JobId) -> None:
+        """Run a job now, if it is planned at all."""
+        self._scheduler.bring_forward(job_id, self._components.clock.now())
+
+    def _body(self, job_id: JobId) -> Callable[[], Awaitable[None]]:
+        async def body() -> None:
+            self._note(await self._components.run_job(job_id))
+
+        return body
+
+    async def run_by_hand(self, job_id: JobId, *, dry: bool) -> Report:
+        """Run a job now and return its report. Raises JobRunningError, StoppingError.
+
+        The run goes on where whoever asked for it no longer waits.
+        """
+        task = self._scheduler.run_by_hand(job_id, lambda: self._by_hand(job_id, dry=dry))
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise StoppingError
+        return task.result()
+
+    async def _by_hand(self, job_id: JobId, *, dry: bool) -> Report:
+        report = await self._components.run_job(job_id, dry=dry)
+        if not dry:
+            self._note(report)
+        return report
+
+    @property
+    def running(self) -> Collection[str]:
+        """Return the ids of the jobs that run now."""
+        return self._scheduler.running
+
+    def next_runs(self) -> Mapping[str, float]:
+        """Return when each job is due next, in seconds since the epoch."""
+        return self._scheduler.planned()
+
+    def _note(self, report: Report) -> None:
+        """Remember a report; what failed or did not finish is tried again soon."""
+        self.totals[report.job_id].add(report)
+        self.reports[report.job_id] = report
+        if report.problem is None:
+            self.failing_since.pop(report.job_id, None)
+        else:
+            self.failing_since.setdefault(report.job_id, report.started_at)
+        planned = self._scheduler.next_run(report.job_id)
+        if not report.succeeded and planned is not None:
+            interval = _settings_of(self._components.settings, report.job_id).interval
+            again = timing.retry_run(self._components.clock.now(), interval=interval, planned=planned)
+            self._scheduler.bring_forward(report.job_id, again)
+        self._on_report()
+
+
+def _settings_of(settings: Settings, job_id: JobId) -> JobSettings:
+    job: JobSettings = getattr(settings.jobs, job_id)
+    return job
+
+
+def _plain(seconds: float) -> float | int:
+    return int(seconds) if seconds == int(seconds) else seconds

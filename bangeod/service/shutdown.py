@@ -1,0 +1,31 @@
+"""The last flush: what is still to be written at the stop goes to the database, and what can't be, to a file."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from bangeod.errors import StoreError
+from bangeod.service.components import Components
+
+log = structlog.get_logger(__name__)
+
+FINAL_FLUSH: Final = 60.0  # seconds that it may take; the rest is kept in a file
+
+
+async def flush_finally(components: Components) -> None:
+    """Write the dirty set, while there is time; what is left goes to a file, whatever happens here."""
+    cache = components.cache
+    waiting = cache.dirty
+    try:
+        async with asyncio.timeout(FINAL_FLUSH):
+            await components.store.prepare()
+            await cache.flush_dirty()
+    except StoreError as error:
+        log.error("final_flush_failed", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+    except TimeoutError:
+        log.error("final_flush_failed", problem=f"not done within {FINAL_FLUSH:g} s")  # noqa: TRY400 - no bug
+    finally:
+        log.info("final_flush", flushed=waiting - cache.dirty, left=cache.dirty)
+        await asyncio.to_thread(components.keep_leftover)
+        await components.history.save()

@@ -1,0 +1,269 @@
+"""What outlives a restart: when jobs succeeded, until when ip-api waits, MMDBs taken up, names of countries."""
+
+import asyncio
+import errno
+import math
+import os
+import threading
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import tomli_w
+
+from bangeod import fields
+from bangeod.service.state.files import advice, locked, set_aside
+
+STATE_FILE = "state.toml"  # in the state directory
+
+Place = tuple[str, ...]  # of a value in the document: the names of the tables, then the key
+Value = float | str  # seconds since the epoch, or a name
+
+PAUSE: Place = ("ip_api", "paused_until")
+MMDB = "mmdb"  # the table of tables of MMDBs
+NAMES = "country_names"  # the table of the names that countries have in the database, by code
+LATEST = 253_402_214_400.0  # 9999-12-31; TOML knows no later year
+
+log = structlog.get_logger(__name__)
+
+
+class JobRecord(msgspec.Struct):
+    """A table ``[jobs.ID]``."""
+
+    last_success: datetime | None = None
+
+
+class MmdbTakenUp(msgspec.Struct):
+    """A table ``[mmdb."PATH"]``."""
+
+    verified_build: datetime | None = None
+
+
+class IpApiRecord(msgspec.Struct):
+    """The table ``[ip_api]``."""
+
+    paused_until: datetime | None = None
+
+
+class Document(msgspec.Struct):
+    """What of ``state.toml`` is understood; other tables and keys are kept as they are."""
+
+    jobs: dict[str, JobRecord] = {}
+    mmdb: dict[str, MmdbTakenUp] = {}
+    country_names: dict[str, str] = {}
+    ip_api: IpApiRecord = msgspec.field(default_factory=IpApiRecord)
+
+
+class History:
+    """``state.toml``, read once and then held in memory; times are seconds since the epoch.
+
+    A bad file or a directory that can't be written is reported, and memory goes on; only ``save_pause`` raises.
+    Other processes may write the file too; a save changes nothing but what was changed here. Reads and changes
+    may come from any thread and don't wait for the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[Place, Value] = {}
+        self._unsaved: dict[Place, Value | None] = {}  # None: to be removed
+        self._memory = threading.Lock()  # of the two above; never held over I/O
+        self._saving = threading.Lock()  # one save at a time
+        self._reported = False
+        self._stuck: str | None = None  # why the file can't be read, where it could not be set aside
+
+    def load(self, *, look_only: bool = False) -> None:
+        """Read the file. A bad one is reported, kept aside as ``state.toml.bad``, and started afresh.
+
+        With ``look_only`` it is left where it is.
+        """
+        values = _values_of(self._document(look_only=look_only))
+        with self._memory:
+            self._values = values
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing is known of an earlier run; names of countries have lookups by hand as well."""
+        return not any(place[0] != NAMES for place in list(self._values))
+
+    def last_success(self, job_id: str) -> float | None:
+        """Return when the job last succeeded, None where that is not known."""
+        return self._time(_place_of(job_id))
+
+    def succeeded(self, job_id: str, at: float) -> None:
+        """Note a success, in memory; ``save`` takes it to the disk."""
+        self._set(_place_of(job_id), math.floor(at))
+
+    def verified(self) -> dict[Path, float]:
+        """Return the MMDBs that the cache was last verified against, and when each was built."""
+        with self._memory:
+            values = dict(self._values)
+        return {Path(place[1]): float(at) for place, at in values.items() if place[0] == MMDB}
+
+    def has_verified(self, builds: Mapping[Path, float]) -> None:
+        """Note that the cache has been verified against these files, in memory; ``save`` takes it to the disk."""
+        for path in self.verified().keys() - builds.keys():
+            self._set(_place_of_file(path), None)
+        for path, build in builds.items():
+            self._set(_place_of_file(path), math.floor(build))
+
+    def load_pause(self) -> float | None:
+        """Return until when ip-api must not be asked, None where it may be."""
+        return self._time(PAUSE)
+
+    async def save_pause(self, until: float | None) -> None:
+        """Note until when ip-api must not be asked; on the disk when this returns. Raises OSError where it is not."""
+        self._set(PAUSE, None if until is None else math.ceil(until))  # whole seconds, and never too short
+        await self.save()
+        if PAUSE in self._unsaved and self._reported:  # not merely changed again by now
+            raise OSError(errno.EIO, "the state file can't be written")
+
+    def load_names(self) -> Mapping[str, str]:
+        """Return the names that countries have in the database, by code."""
+        with self._memory:
+            values = dict(self._values)
+        return {place[1]: str(name) for place, name in values.items() if place[0] == NAMES}
+
+    async def keep_names(self, names: Mapping[str, str]) -> Mapping[str, str]:
+        """Note the names that countries have in the database; on the disk when this returns, where that can be.
+
+        Returns them as they are in force: a name that another process has written meanwhile stays.
+        """
+        for code, name in names.items():
+            self._set(_place_of_name(code), name)
+        await self.save()
+        known = self.load_names()
+        return {code: known.get(code, name) for code, name in names.items()}
+
+    async def save(self) -> None:
+        """Write what has changed without stalling the event loop. A cancelled save is completed all the same."""
+        await asyncio.to_thread(self.save_now)
+
+    def save_now(self) -> None:
+        """Write what has changed, in this thread: some tens of milliseconds, for the fsyncs."""
+        with self._saving:
+            with self._memory:
+                changes = dict(self._unsaved)
+            if not changes:  # an earlier save took them along
+                return
+            try:
+                self._write(changes)
+            except OSError as error:
+                self._report(error)
+                return
+            if self._reported:
+                self._reported = False
+                log.info("state_recovered", path=str(self._path))
+            with self._memory:
+                self._unsaved = dict(self._unsaved.items() - changes.items())
+
+    def _time(self, place: Place) -> float | None:
+        at = self._values.get(place)
+        return None if at is None else float(at)
+
+    def _set(self, place: Place, value: Value | None) -> None:
+        if isinstance(value, float | int):
+            value = within(value)
+        with self._memory:
+            self._unsaved[place] = value
+            if value is None:
+                self._values.pop(place, None)
+            else:
+                self._values[place] = value
+
+    def _write(self, changes: dict[Place, Value | None]) -> None:
+        with locked(self._path.parent) as directory:
+            document = self._document()
+            if not document:  # gone or set aside: write all that is known
+                with self._memory:
+                    changes = {**self._values, **changes}
+            decided = _names_of(document)
+            for place, value in changes.items():
+                _put(document, place, decided.get(place, value))
+            with self._memory:
+                self._values |= decided
+            directory.replace(self._path.name, tomli_w.dumps(document).encode())
+
+    def _document(self, *, look_only: bool = False) -> dict[str, Any]:
+        try:
+            document = _parse(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            problem = str(error) or type(error).__name__
+        else:
+            self._stuck = None
+            return document
+        kept_as = str(self._path) if look_only else set_aside(self._path)
+        say = log.debug if problem == self._stuck else log.warning
+        say("state_unreadable", path=str(self._path), problem=problem, kept_as=kept_as)
+        self._stuck = problem if os.path.lexists(self._path) else None
+        return {}
+
+    def _report(self, error: OSError) -> None:
+        if not self._reported:
+            self._reported = True
+            log.warning(
+                "state_unwritable",
+                path=str(self._path),
+                problem=error.strerror or str(error),
+                advice=f"{advice(error)}; until then a restart forgets when jobs last ran",
+            )
+
+
+def _place_of(job_id: str) -> Place:
+    return ("jobs", job_id, "last_success")
+
+
+def _place_of_name(code: str) -> Place:
+    return (NAMES, code)
+
+
+def _place_of_file(path: Path) -> Place:
+    return (MMDB, str(path), "verified_build")
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    """Read the document. Raises ValueError, and RecursionError where tables are nested absurdly deep."""
+    document = tomllib.loads(content.decode())
+    _values_of(document)
+    tomli_w.dumps(document)  # what can't be written again can't be kept
+    return document
+
+
+def _values_of(document: dict[str, Any]) -> dict[Place, Value]:
+    """Return what is understood of a document. Raises ValueError where that is not as it should be."""
+    known = msgspec.convert(document, Document, builtin_types=(datetime, date, time))
+    odd = [name for name in known.country_names.values() if name != fields.name(name)]
+    if odd:
+        raise ValueError(f"{odd[0][:80]!r} is no name of a country")
+    times = {_place_of(job_id): record.last_success for job_id, record in known.jobs.items()}
+    times |= {_place_of_file(Path(path)): record.verified_build for path, record in known.mmdb.items()}
+    times[PAUSE] = known.ip_api.paused_until
+    return {place: _epoch(at) for place, at in times.items() if at is not None} | _names_of(document)
+
+
+def _names_of(document: dict[str, Any]) -> dict[Place, Value]:
+    return {_place_of_name(code): name for code, name in document.get(NAMES, {}).items()}
+
+
+def _epoch(at: datetime) -> float:
+    return within((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+
+
+def within(epoch: float) -> float:
+    """Return the time nearest to this one that the file can hold."""
+    return min(max(epoch, 0.0), LATEST)
+
+
+def _put(document: dict[str, Any], place: Place, value: Value | None) -> None:
+    *tables, key = place
+    for name in tables:
+        document = document.setdefault(name, {})
+    if value is None:
+        document.pop(key, None)
+    else:
+        document[key] = value if isinstance(value, str) else datetime.fromtimestamp(value, UTC)

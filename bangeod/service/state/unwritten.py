@@ -1,0 +1,121 @@
+"""Entries that could not be written at the stop, kept in a file until the next start. Blocks for the disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import structlog
+
+from bangeod.model import DirtyEntry, Geo
+from bangeod.service.state.files import advice, is_there, locked, set_aside
+from bangeod.trouble import Trouble
+
+LOST = "what could be written nowhere is resolved anew when it is looked up again"
+
+log = structlog.get_logger(__name__)
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]  # since the epoch, until the year 10000
+
+
+class KeptPlace(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A place as the file has it: by names, so that a later version with more of them reads it too."""
+
+    country_code: str | None = None
+    country_name: str | None = None
+    asn: str | None = None
+    org: str | None = None
+
+    def geo(self) -> Geo:
+        """Return it as the model has it."""
+        return Geo(self.country_code, self.country_name, self.asn, self.org)
+
+
+class KeptEntry(KeptPlace, omit_defaults=True, kw_only=True):
+    """An entry as the file has it."""
+
+    ip: str
+    last_seen: Seconds
+    resolved_at: Seconds
+    replaces: KeptPlace | None = None
+
+
+class Leftover(msgspec.Struct):
+    """The file."""
+
+    entries: list[KeptEntry]
+
+
+def save(path: Path, entries: Sequence[DirtyEntry]) -> bool:
+    """Write the file anew, whole; with no entries, remove it. False where that fails: it has been reported."""
+    if not entries:
+        return discard(path)
+    content = msgspec.json.encode(Leftover([_kept(entry) for entry in entries]))
+    try:
+        with locked(path.parent) as directory:
+            directory.replace(path.name, content)
+    except OSError as error:
+        problem, what_to_do = error.strerror or str(error), advice(error)
+    else:
+        return True
+    log.error(
+        "leftover_unwritable", path=str(path), problem=problem, advice=f"{what_to_do}; {LOST}", entries=len(entries)
+    )
+    return False
+
+
+def load(path: Path, *, look_only: bool = False) -> list[DirtyEntry]:
+    """Read the file; none where there is none. A bad one is reported and kept aside as ``<path>.bad``.
+
+    With ``look_only`` it is left where it is.
+    """
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=Leftover)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        problem = str(error) or type(error).__name__
+        kept_as = str(path) if look_only else set_aside(path)
+        log.warning("leftover_unreadable", path=str(path), problem=problem, kept_as=kept_as)
+        return []
+    return [_entry(entry) for entry in kept.entries]
+
+
+def stays() -> Trouble:
+    """Return what to tell ``discard`` of each time that it is tried, so that it says the same thing once."""
+    return Trouble("leftover_not_removed", "leftover_removed")
+
+
+def discard(path: Path, trouble: Trouble | None = None) -> bool:
+    """Remove the file once its entries are in the database. False where that fails: it has been reported."""
+    trouble = trouble or stays()
+    try:
+        if is_there(path):
+            with locked(path.parent) as directory:
+                directory.remove(path.name)
+    except OSError as error:
+        trouble.tell(error.strerror, path=str(path), problem=error.strerror)
+        return False
+    trouble.is_over(path=str(path))
+    return True
+
+
+def _kept(entry: DirtyEntry) -> KeptEntry:
+    return KeptEntry(
+        ip=entry.ip,
+        last_seen=entry.last_seen,
+        resolved_at=entry.resolved_at,
+        replaces=None if entry.replaces is None else KeptPlace(**_texts(entry.replaces)._asdict()),
+        **_texts(entry.geo)._asdict(),
+    )
+
+
+def _texts(place: Geo) -> Geo:
+    """Leave out what is no text: a row may hold anything, and the file would be refused as a whole for it."""
+    return Geo(*(value if isinstance(value, str) else None for value in place))
+
+
+def _entry(kept: KeptEntry) -> DirtyEntry:
+    return DirtyEntry(
+        kept.ip, kept.geo(), kept.last_seen, kept.resolved_at, None if kept.replaces is None else kept.replaces.geo()
+    )

@@ -1,0 +1,296 @@
+"""One connection to the shared file: whole transactions on SQLite's thread, interrupted where they are cancelled.
+
+All of a transaction runs in one go on aiosqlite's thread. Were each statement a trip of its own, the write lock
+would be held while the event loop is busy with something else.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+import structlog
+
+from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
+from bangeod.store.sqlite import faults, queries
+from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.interruptible import Interruptible
+from bangeod.store.sqlite.overwriting import OverwriteWatch
+from bangeod.store.sqlite.wal_file import LogBeside
+from bangeod.store.symlinks import LinkedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from sqlite3 import Connection
+
+    from bangeod.clock import Clock
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY = 0.001  # seconds until the lock is asked for again
+RETRY_GROWTH = 1.5  # times, each time
+LONGEST_RETRY = 0.05  # seconds
+INTERRUPT_EVERY = 0.02  # seconds; a statement that begins between two of them is caught by the next
+
+
+class SharedFile:
+    """The database file at a path, opened by nothing but SQLite."""
+
+    def __init__(self, path: Path, *, busy_timeout: float, clock: "Clock") -> None:
+        self.path = path
+        self.busy_timeout = busy_timeout  # seconds
+        self._clock = clock
+        self._connection: aiosqlite.Connection | None = None
+        self._opened: LinkedFile | None = None
+        self._log = LogBeside(path)
+        self._watch = OverwriteWatch(path)
+        self._overwritten = False  # it is another database, although the inode is the same
+        self._suspect = False  # only a new connection sees whether what was wrong has been mended
+        self._damaged = False  # and what is there then may be another database under the same inode
+
+    async def prepare(self) -> bool:
+        """Open the file at the path, or open it anew where need be; return whether it may be another database."""
+        try:
+            found = self._look()
+        except StoreError:  # what was opened is no longer there
+            if await self._empty_old_log():
+                await self.close()
+            raise
+        same = self._connection is not None and found == self._opened and await self._is_as_it_was()
+        if same and not self._suspect:
+            self._log.see()
+            return False
+        was_damaged = self._damaged
+        if not await self._empty_old_log():
+            raise faults.log_of_another(self.path)
+        await self.close()
+        connection = aiosqlite.Connection(lambda: _connect(found.path), 64)
+        try:
+            await connection
+        except engine.Error as error:
+            # Its thread still tells the event loop that it ends; the loop must not be closed by then.
+            await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - see the module's docstring
+            raise self._translated(error) from error
+        self._connection, self._opened, self._suspect = connection, found, False
+        self._log = LogBeside(found.path)
+        self._watch, self._overwritten, self._damaged = OverwriteWatch(found.path), False, False
+        try:
+            await self.read(lambda opened: self._greet(opened, found))
+        except BaseException:
+            await self.close()
+            raise
+        self._log.see()
+        return not same or was_damaged
+
+    async def close(self) -> None:
+        """Close the connection, whatever state the file is in."""
+        if not await self._empty_old_log():
+            log.error(
+                "old_log_left",
+                path=str(self._log.path),
+                problem="it belongs to the database that was replaced, and another program still uses that",
+                advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
+            )
+        connection, self._connection, self._opened = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(engine.Error):
+                await connection.close()
+
+    async def _is_as_it_was(self) -> bool:
+        """Say whether nobody has taken the WAL away, or copied another database over this one."""
+        try:
+            await self.read(_nothing)
+        except StoreDamagedError:  # a new connection may find it whole
+            return False
+        except StoreError:
+            if not self._suspect:
+                raise
+            return True  # it can't be told; what is wrong with it is seen when it is opened anew
+        return self._log.is_in_place and not self._overwritten
+
+    async def _empty_old_log(self) -> bool:
+        """Empty the WAL of a database that is no longer in its place; return whether nothing of it is left there.
+
+        SQLite leaves it, and whoever opens the file that is in that place now would replay it into that one. But by now
+        it may hold what has been committed to that one: this connection would move that into the old file. Where but
+        a link leads elsewhere now, the old one is whole, and has its log.
+        """
+        log_beside, opened = self._log, self._opened
+        if opened is None or not log_beside.is_known or opened.is_in_place or log_beside.is_of_the_new_one:
+            return True
+        if log_beside.is_in_place:
+            with contextlib.suppress(StoreError, engine.Error):
+                await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
+        return not log_beside.is_in_place or log_beside.is_empty
+
+    async def read(self, work: "Callable[[Connection], T]") -> T:
+        """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
+        return await self._patiently(lambda connection: self._reading(connection, work))
+
+    async def maintain(self, work: "Callable[[Connection], T]") -> T:
+        """Run ``work`` as ``read`` does; it may write outside of transactions of ours, as a checkpoint does.
+
+        Never on a file that is no longer the one at the path: the WAL may hold what belongs to the one that is.
+        """
+        return await self._patiently(lambda connection: self._maintaining(connection, work))
+
+    async def write(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
+        """Run ``work`` in a transaction; return its result and the seconds for which the lock was held.
+
+        Never writes to a file that is no longer the one at the path. Rolls back on every failure.
+        """
+        return await self._patiently(
+            lambda connection: self._writing(connection, lambda: _transaction(connection, work))
+        )
+
+    async def write_apart(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
+        """Run ``work`` as ``write`` does, but it makes transactions of its own, one after the other."""
+        return await self._patiently(lambda connection: self._writing(connection, lambda: work(connection)))
+
+    def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
+        self._overwritten |= self._watch.look(connection)
+        try:
+            return leniently(connection, work)
+        finally:
+            self._watch.settle(connection)
+
+    def _maintaining(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
+        self._check(connection)
+        try:
+            return work(connection)
+        finally:
+            self._watch.settle(connection)
+
+    def _check(self, connection: "Connection") -> None:
+        """Raise where the file is no longer the one at the path, before anything is written."""
+        self._overwritten |= self._watch.look(connection)
+        if self._look() != self._opened or not self._log.is_in_place or self._overwritten:
+            raise faults.replaced(self.path)
+
+    def _writing(self, connection: "Connection", work: "Callable[[], T]") -> tuple[T, float]:
+        self._check(connection)
+        began = time.perf_counter()
+        try:
+            result = work()
+            if not self._log.is_known:
+                self._log.see()
+            self._watch.committed()
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute(queries.ROLLBACK)
+            raise
+        return result, time.perf_counter() - began
+
+    async def _patiently(self, work: "Callable[[Connection], T]") -> T:
+        """Ask again while the database is locked, for the busy timeout; SQLite's own handler is less polite."""
+        deadline = self._clock.monotonic() + self.busy_timeout
+        delay = FIRST_RETRY
+        while True:
+            try:
+                return await self._interruptibly(work)
+            except engine.Error as error:
+                if faults.code(error) & 0xFF not in (faults.BUSY, faults.LOCKED):
+                    raise self._translated(error) from error
+                if self._clock.monotonic() >= deadline:
+                    raise faults.locked(self.path, self.busy_timeout) from error
+            await asyncio.sleep(delay)
+            delay = min(delay * RETRY_GROWTH, LONGEST_RETRY)
+
+    async def _interruptibly(self, work: "Callable[[Connection], T]") -> T:
+        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has let go.
+
+        What has not had its turn yet is not waited for: it may stand behind a statement that takes long.
+        """
+        connection = self._connection
+        if connection is None:  # not prepared, or closed meanwhile by whoever found another file at the path
+            self._look()
+            raise faults.replaced(self.path)
+        raw = connection._conn  # noqa: SLF001 - see the module's docstring
+        turn = Interruptible()
+        running: asyncio.Future[T] = asyncio.ensure_future(
+            connection._execute(turn.run, work, raw)  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
+        )
+        try:
+            return await asyncio.shield(running)
+        except (ValueError, engine.ProgrammingError) as error:  # how aiosqlite and SQLite say that it is closed
+            if self._connection is connection:
+                raise
+            raise faults.replaced(self.path) from error
+        except asyncio.CancelledError:
+            running.add_done_callback(_ignore)  # it was asked to fail
+            while turn.give_up(raw):
+                await asyncio.wait([running], timeout=INTERRUPT_EVERY)
+            raise
+
+    def _greet(self, connection: "Connection", found: LinkedFile) -> None:
+        """Set the connection up and read something: a file that is no database, or another one by now, is found out."""
+        for statement in queries.ON_OPEN:
+            connection.execute(statement).fetchall()
+        connection.execute(queries.SCHEMA_VERSION).fetchall()
+        if self._look() != found:
+            raise faults.replaced(self.path)
+
+    def _look(self) -> LinkedFile:
+        """Return which file the path leads to. Only stat() it: closing another descriptor drops SQLite's locks."""
+        try:
+            return LinkedFile.at(self.path)
+        except OSError as error:
+            if faults.is_missing(self.path):
+                raise faults.missing(self.path) from None
+            raise faults.unreadable(self.path, error) from error
+
+    def _translated(self, error: Exception) -> Exception:
+        problem = faults.translate(self.path, faults.code(error), str(error))
+        self._suspect |= not isinstance(problem, StoreLockedError | SchemaError | StoreRefusedError)
+        self._damaged |= isinstance(problem, StoreDamagedError)
+        return problem
+
+
+def _transaction(connection: "Connection", work: "Callable[[Connection], T]") -> T:
+    connection.execute(queries.BEGIN)
+    result = work(connection)
+    connection.execute(queries.COMMIT)
+    return result
+
+
+def _ignore(abandoned: "asyncio.Future[Any]") -> None:
+    if not abandoned.cancelled():
+        abandoned.exception()
+
+
+def _connect(path: Path) -> "Connection":
+    """Open without ever creating a file: an empty one in the database's place would look like a new one."""
+    uri = f"file:{quote(os.fspath(path))}?mode=rw"
+    connection: Connection = engine.connect(uri, uri=True, timeout=0, isolation_level=None)
+    return connection
+
+
+def _nothing(_connection: "Connection") -> None:
+    """Do no more than whatever is read begins with."""
+
+
+def leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
+    """Run ``work`` again where it met text that is no UTF-8, with what can't be decoded replaced.
+
+    Always decoding in Python would slow every read down; such text is next to never there.
+    """
+    try:
+        return work(connection)
+    except engine.OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+    connection.text_factory = _decode
+    try:
+        return work(connection)
+    finally:
+        connection.text_factory = str
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode(errors="replace")

@@ -1,0 +1,41 @@
+"""One piece of work on SQLite's thread, which whoever waits for it may give up."""
+
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from bangeod.store.sqlite.engine import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from sqlite3 import Connection
+
+T = TypeVar("T")
+
+
+class Interruptible:
+    """Runs the work. It alone is interrupted, not what runs there before or after it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = False
+        self._given_up = False
+
+    def run(self, work: "Callable[[Connection], T]", connection: "Connection") -> T:
+        """Do the work, unless nobody waits for it any more. On SQLite's thread."""
+        with self._lock:
+            if self._given_up:
+                raise engine.OperationalError("interrupted")
+            self._running = True
+        try:
+            return work(connection)
+        finally:
+            with self._lock:
+                self._running = False
+
+    def give_up(self, connection: "Connection") -> bool:
+        """Interrupt the work where it is running, else keep it from beginning; return whether it is running."""
+        with self._lock:
+            self._given_up = True
+            if self._running:
+                connection.interrupt()
+            return self._running

@@ -1,0 +1,78 @@
+"""Telling that another database was copied over the open one: the inode is the same, and SQLite does not notice.
+
+It would go on with the pages that it holds in memory and with the length that the WAL's index has, and the next
+transaction would put pages of the old database among those of the new. Renaming a backup into place can't do that;
+`cp` can.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bangeod.store.sqlite import queries
+from bangeod.store.sqlite.engine import engine
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+# An older SQLite takes the question for a checkpoint. There nothing tells a checkpoint from another database.
+KNOWS_THE_LOG = engine.sqlite_version_info >= (3, 51)
+
+Contents = tuple[int, int]  # time of the last change, in nanoseconds, and size in bytes
+
+
+class _WalHeader(NamedTuple):
+    """How the WAL stands."""
+
+    commits: int  # changes with each commit of others
+    frames: int  # -1 where there is no log: then SQLite itself sees what happens to the file
+    moved: int  # frames that are in the database
+
+    @property
+    def is_emptied(self) -> bool:
+        return 0 <= self.frames == self.moved
+
+
+class OverwriteWatch:
+    """Watches the file of one connection. Used on SQLite's thread, outside of transactions.
+
+    Others write to the file only in a checkpoint. So where it has changed, but nobody has committed and no frame was
+    left to be moved, it was no checkpoint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._contents: Contents | None = None
+        self._log: _WalHeader | None = None  # as it was with these contents, all of its frames in them
+
+    def look(self, connection: "Connection") -> bool:
+        """Drop the pages of a file that was written to; return whether it surely is another database now."""
+        log = _look_at_log(connection)  # before the file: once the last frame is moved, no checkpoint writes to it
+        contents = self._look_at_file()
+        surely = False
+        if contents != self._contents:
+            connection.execute(queries.FORGET_PAGES)
+            surely = log == self._log == _look_at_log(connection)
+        self._contents, self._log = contents, log if log.is_emptied else None
+        return surely
+
+    def settle(self, connection: "Connection") -> None:
+        """Look again after what may have been the checkpoint of one's own commits, while these are not told apart."""
+        if self._log is None:
+            self.look(connection)
+
+    def committed(self) -> None:
+        """Note a commit of this connection's own: what the WAL says does not tell it from an earlier one."""
+        self._log = None
+
+    def _look_at_file(self) -> Contents | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size
+
+
+def _look_at_log(connection: "Connection") -> _WalHeader:
+    (commits,) = connection.execute(queries.COMMITS_OF_OTHERS).fetchone()
+    _, frames, moved = connection.execute(queries.LENGTH_OF_WAL).fetchone() if KNOWS_THE_LOG else (0, -1, -1)
+    return _WalHeader(commits, frames, moved)

@@ -1,0 +1,54 @@
+"""Paging through a table by its key, so that no statement reads more than a page and none re-reads another's."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from bangeod.store.sqlite import faults, queries
+from bangeod.store.sqlite.columns import Table
+from bangeod.store.sqlite.connection import SharedFile
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+T = TypeVar("T")
+
+REPLACED = "\N{REPLACEMENT CHARACTER}"  # stands in a key that is no UTF-8, so that it can't be compared with
+FIRST_PAGE = 500  # rows
+LARGEST_PAGE = 4_000  # rows; some 10 ms of work, and as long as a snapshot is held that keeps the WAL from a reset
+LARGEST_COPY = 1_000  # rows, where all of them go to the event loop: some 10 ms of its time
+
+
+class Bounds(NamedTuple):
+    """The keys of a page: after ``after`` (which is not in it), up to and with ``upto``."""
+
+    first: bool
+    after: object
+    upto: object
+
+    def parameters(self) -> dict[str, object]:
+        """Return what the statements call the bounds."""
+        return {"after": self.after, "upto": self.upto}
+
+
+async def pages(
+    file: SharedFile, table: Table, read: "Callable[[Connection, Bounds], T]", *, largest: int = LARGEST_PAGE
+) -> AsyncGenerator[T, None]:
+    """Hand out what ``read`` makes of each page, in the order of the keys, on SQLite's thread."""
+    after: object = None
+    first = True
+    size = FIRST_PAGE
+
+    def page(connection: "Connection") -> tuple[object, int, T | None]:
+        statement = table.sql(queries.PAGE_END, first=first)
+        upto, rows = connection.execute(statement, {"after": after, "limit": size}).fetchone()
+        return upto, rows, read(connection, Bounds(first, after, upto)) if rows else None
+
+    while True:
+        upto, rows, result = await file.read(page)
+        if isinstance(upto, str) and REPLACED in upto:
+            raise faults.unpageable(file.path, table.name)
+        if result is not None:
+            yield result
+        if rows < size:
+            return
+        after, first, size = upto, False, min(size * 2, largest)

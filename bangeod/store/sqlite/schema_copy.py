@@ -1,0 +1,40 @@
+"""An empty copy of the web app's schema in memory, to try on it what a table takes; the database is not touched."""
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from bangeod.store.sqlite import geo_writing, queries
+from bangeod.store.sqlite.engine import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from sqlite3 import Connection
+
+    from bangeod.model import DirtyEntry
+    from bangeod.store.sqlite.columns import Table
+    from bangeod.store.sqlite.time_forms import TimeForms
+
+
+@contextlib.contextmanager
+def copied(connection: "Connection", schema: str) -> "Iterator[Connection | None]":
+    """Give an empty copy of the schema; None where the table can't be made there (a collation of the web app's)."""
+    encoding = connection.execute(queries.ENCODING).fetchone()[0]
+    statements = [sql for (sql,) in connection.execute(schema)]
+    with contextlib.closing(engine.connect(":memory:", isolation_level=None)) as copy:
+        copy.execute(queries.SET_ENCODING.format(encoding=encoding))
+        for statement in statements:
+            with contextlib.suppress(engine.Error):  # a virtual table, say
+                copy.execute(statement)
+        has_table = copy.execute(queries.KIND_OF_TABLE, ("geo_cache",)).fetchone()
+        yield copy if has_table else None
+
+
+def refusal(copy: "Connection", table: "Table", forms: "TimeForms", entry: "DirtyEntry") -> Exception | None:
+    """Write an entry; return the engine's error where that is refused."""
+    try:
+        plan = geo_writing.plan(copy, table, [entry], (), forms=forms)
+        for statement, rows, _ in plan.statements():
+            copy.execute(statement, {"rows": rows})
+    except engine.Error as error:
+        return error
+    return None

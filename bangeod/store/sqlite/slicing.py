@@ -1,0 +1,297 @@
+"""Writing in slices, between which the lock stays free for the web app, and the WAL kept short by checkpoints.
+
+The web app must hardly ever meet the lock, and never for long. So a slice is sized by what the last ones took,
+and the lock stays free for longer than it was held. How much to do at a time, and when to checkpoint, is pure policy
+(Slicer, CheckpointPlan): measured times are passed in. WriteGate and SliceWriter keep to it.
+
+The web app waits with SQLite's standard busy handler, which does not queue: it looks again after 1, 3, 8, 18, 33 ...
+ms. So a slice that ends within 8 ms costs it 8 ms at most, one that takes 9 may cost 18; and a pause must be long
+enough for its next look to fall into it.
+
+A checkpoint empties the WAL into the database. That it starts over takes a moment at which no frame is left to be
+moved; whoever writes next then begins it anew. Nearly all of it is done without the write lock: a PASSIVE checkpoint
+waits for nobody and stops nobody. But a web app that goes on writing meanwhile leaves a few frames behind each time,
+so those are done with the lock held (FULL).
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import structlog
+
+from bangeod.errors import StoreError, StoreLockedError, StoreReplacedError
+from bangeod.store.sqlite import queries
+from bangeod.store.sqlite.connection import SharedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from sqlite3 import Connection
+
+    from bangeod.clock import Clock
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+# sqliteDefaultBusyCallback in SQLite's main.c: the milliseconds from one look to the next, the last one for ever.
+BUSY_DELAYS = (1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100)
+OVERSLEPT = 1.1  # times; no sleep ends on time
+
+SMALLEST = 1
+# A row may touch pages of its own, and each becomes a frame of the WAL. SQLite's own checkpoint comes at 1,000 frames,
+# on the time of whoever commits then: the web app, as a rule. This many and WAL_FRAMES stay below.
+LARGEST = 350
+FIRST = 50
+GROWTH = 2.0  # a slice is at most this much larger than the last one
+AIM = 0.28  # of the longest time allowed: with the default of 10 ms the web app looks again at 3 ms
+LONGEST_SHARE = 0.5  # of it, after which what goes row by row stops: a first slice of that kind was sized for another
+SMOOTHING = 0.5  # the weight of the newest measurement
+PAUSE_RATIO = 1.2  # how much longer the lock is free than it was held
+
+WAL_FRAMES = 600  # the length of the WAL at which a checkpoint is worth its two fsyncs
+LEAST_FRAMES_A_ROW = 0.25  # rows that shared a page may be followed by some that do not
+FRAMES_APART = 5  # that a row makes in a transaction of its own: the table's page, and one or two of each index
+LONG_LOG = 900  # frames; longer than this, and the web app's commits begin to checkpoint
+SHORTEST_WAIT = 0.05  # seconds
+LONGEST_WAIT = 1.0  # seconds
+LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at again
+
+
+class Slicer:
+    """Chooses the number of rows of each slice so that it holds the lock for hardly ever more than ``longest``."""
+
+    def __init__(self, longest: float, first: int = FIRST) -> None:
+        self._target = longest * AIM
+        self._per_row: float | None = None  # seconds
+        self._size = first
+
+    @property
+    def size(self) -> int:
+        """Return how many rows the next slice may have."""
+        return self._size
+
+    def measured(self, rows: int, held: float) -> None:
+        """Take into account that ``rows`` rows held the lock for ``held`` seconds."""
+        if rows <= 0:
+            return
+        newest = max(held, 1e-6) / rows
+        known = self._per_row
+        self._per_row = newest if known is None else known + SMOOTHING * (newest - known)
+        # One slice that took far too long says more than the average: the size follows the slower of the two.
+        wanted = self._target / max(self._per_row, newest)
+        self._size = int(max(SMALLEST, min(wanted, self._size * GROWTH, LARGEST)))
+
+
+def pause_after(held: float) -> float:
+    """Return the seconds for which the lock must stay free after it was held for ``held`` seconds."""
+    return max(held * PAUSE_RATIO, next_look(held))
+
+
+def next_look(held: float) -> float:
+    """Return the seconds within which all who found the lock held for ``held`` seconds look again."""
+    longest = waited = 0
+    for delay in BUSY_DELAYS:
+        longest = max(longest, delay)
+        waited += delay
+        if waited >= held * 1000:
+            break
+    return longest / 1000 * OVERSLEPT
+
+
+class CheckpointPlan:
+    """Says when the WAL has grown enough to be worth a checkpoint.
+
+    SQLite does not tell how long the WAL is, short of a checkpoint; so each checkpoint's figure teaches how many
+    frames a row makes.
+    """
+
+    def __init__(self) -> None:
+        self._frames_a_row = float(WAL_FRAMES)  # the first slice is followed by a checkpoint, to learn from
+        self._rows = 0  # since the WAL was looked at
+        self._length = 0  # frames by then
+
+    def committed(self, rows: int, *, apart: bool = False) -> bool:
+        """Count a slice of so many rows, or so many transactions of one row; return whether a checkpoint is due."""
+        if apart:
+            self._length += rows * FRAMES_APART
+        else:
+            self._rows += rows
+        return self._expected >= WAL_FRAMES
+
+    def checkpointed(self, frames: int, *, emptied: bool) -> None:
+        """Take into account that the WAL was ``frames`` frames long, less than 0 where that can't be told.
+
+        Where it was emptied, the next writer begins it anew.
+        """
+        if frames >= 0:
+            if self._rows and not self._length:  # else it may have started over meanwhile, and the figure says little
+                self._frames_a_row = max(LEAST_FRAMES_A_ROW, frames / self._rows)
+            self._rows, self._length = 0, frames
+        if emptied:
+            self._rows = self._length = 0
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds to try to have the WAL start over, before it may grow on.
+
+        A short one can wait for the next checkpoint. A long one is long because somebody reads for a while, or
+        checkpoints it himself; each slice then waits for that, so that the WAL grows slowly.
+        """
+        return LONGEST_WAIT if self._expected > LONG_LOG else SHORTEST_WAIT
+
+    @property
+    def _expected(self) -> float:
+        return self._length + self._rows * self._frames_a_row
+
+
+class WriteGate:
+    """Through it goes every write of this process, one at a time, with the pauses that they owe the web app."""
+
+    def __init__(self, file: SharedFile, clock: "Clock") -> None:
+        self._file = file
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._free_until = 0.0  # monotonic; no write of ours before
+        self._plan = CheckpointPlan()
+        self._checkpoint_due = False
+        self._failed = False  # the last write did; whoever asked for it says so
+        self._problem: str | None = None  # why the last checkpoint failed
+
+    async def write(
+        self, work: "Callable[[Connection], T]", *, rows: "Callable[[T], int]", apart: bool = False
+    ) -> tuple[T, float]:
+        """Pay what the last write owes, then run ``work`` as SharedFile.write does, or with ``apart`` write_apart.
+
+        ``rows`` tells from its result how many rows it has written.
+        """
+        async with self._turn:
+            self._failed = True
+            if self._checkpoint_due:
+                await self._checkpoint()
+            await self._pause()
+            result, held = await (self._file.write_apart(work) if apart else self._file.write(work))
+            self._failed = False
+            self._owe(held)
+            self._checkpoint_due = self._plan.committed(rows(result), apart=apart)
+            return result, held
+
+    async def finish(self) -> None:
+        """Checkpoint what the last slices left in the WAL.
+
+        No error: what they wrote is in the WAL, and the next checkpoint tries again. But a disk that fails is told of.
+        """
+        async with self._turn:
+            try:
+                await self._checkpoint()
+            except (StoreLockedError, StoreReplacedError):  # whoever opens the file next says so
+                pass
+            except StoreError as error:
+                self._tell(error)
+            else:
+                if self._problem is not None:
+                    self._problem = None
+                    log.info("checkpoint_recovered", database=str(self._file.path))
+            self._failed = False
+
+    def _tell(self, error: StoreError) -> None:
+        """Say what is wrong, once; where the write has failed as well, that says it."""
+        if not self._failed and error.problem != self._problem:
+            log.warning("checkpoint_failed", problem=error.problem, advice=error.advice, **error.fields())
+            self._problem = error.problem
+
+    def _owe(self, held: float) -> None:
+        self._free_until = max(self._free_until, self._clock.monotonic() + pause_after(held))
+
+    async def _pause(self) -> None:
+        pause = self._free_until - self._clock.monotonic()
+        if pause > 0:
+            await asyncio.sleep(pause)
+
+    async def _checkpoint(self) -> None:
+        """Empty the WAL; where others are in the way for long that stays due."""
+        began = self._clock.monotonic()
+        while True:
+            outcome = await self._file.maintain(checkpoint)
+            self._plan.checkpointed(outcome.frames, emptied=outcome.emptied)
+            self._owe(outcome.held)
+            self._checkpoint_due = not outcome.emptied
+            if outcome.emptied or self._clock.monotonic() - began > self._plan.patience:
+                return
+            await asyncio.sleep(LOOK_AGAIN)
+
+
+class SliceWriter:
+    """The slices of one operation: the gate, and a size that follows what the slices take."""
+
+    def __init__(self, gate: WriteGate, max_lock_time: float, *, first: int = FIRST) -> None:
+        self._gate = gate
+        self._slicer = Slicer(max_lock_time, first)
+        self.longest = max_lock_time * LONGEST_SHARE  # seconds; what can stop between two rows stops then
+
+    @property
+    def size(self) -> int:
+        """Return how many rows the next slice may have."""
+        return self._slicer.size
+
+    async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> T:
+        """Commit one slice of ``rows`` rows."""
+        result, held = await self._gate.write(work, rows=lambda _result: rows)
+        self._slicer.measured(rows, held)
+        return result
+
+    async def write_some(self, work: "Callable[[Connection], Sequence[T]]", *, apart: bool) -> Sequence[T]:
+        """Commit one slice of as many rows as ``work`` gets through; it returns something for each."""
+        result, held = await self._gate.write(work, rows=len, apart=apart)
+        self._slicer.measured(len(result), held)
+        return result
+
+
+# --- the checkpoint ---
+
+# SQLite fsyncs the database only in a checkpoint that nobody has written beside; without one before FULL the lock would
+# be held for the fsync of all the pages. It doesn't say whether it did. But the second or third has so little to move
+# that it nearly always does, and where the second took this long it surely has.
+WITHOUT_LOCK = 3
+TIME_OF_FSYNC = 0.002  # seconds
+FEW_FRAMES = 50  # so many may be moved with the lock held
+
+
+class Checkpointed(NamedTuple):
+    """What became of it."""
+
+    frames: int  # the length of the WAL at first; -1 where another one is checkpointing, or there is no log
+    emptied: bool
+    held: float  # seconds for which the write lock was held
+
+
+class _Wal(NamedTuple):
+    """What a checkpoint says of the WAL, in frames."""
+
+    frames: int
+    left: int  # what is not in the database yet, or at least 1 where it can't be told
+
+
+def checkpoint(connection: "Connection") -> Checkpointed:
+    """Move all frames, unless others are in the way: a reader of old frames, a checkpoint, a great writer."""
+    lengths = []
+    for _ in range(WITHOUT_LOCK):
+        began = time.perf_counter()
+        log = _look(connection, queries.CHECKPOINT)
+        spent = time.perf_counter() - began
+        lengths.append(log.frames)
+        added = _look(connection, queries.LENGTH_OF_WAL).left
+        if log.left or added > FEW_FRAMES:
+            return Checkpointed(lengths[0], emptied=False, held=0.0)
+        if not added or (len(lengths) > 1 and spent > TIME_OF_FSYNC):
+            break
+    began = time.perf_counter()
+    log = _look(connection, queries.CHECKPOINT_ALL)
+    return Checkpointed(lengths[0], emptied=not log.left, held=time.perf_counter() - began)
+
+
+def _look(connection: "Connection", statement: str) -> _Wal:
+    busy, frames, done = connection.execute(statement).fetchone()
+    left = frames - done
+    return _Wal(frames, max(1, left) if busy else left)

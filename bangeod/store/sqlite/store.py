@@ -1,0 +1,293 @@
+"""The SQLite adapter of the store: the web app's database, shared with it as a guest."""
+
+import asyncio
+import functools
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bangeod.model import DirtyEntry, Row
+from bangeod.store.port import Census, Deleted
+from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, vacuum
+from bangeod.store.sqlite.columns import Column, Table, UnfitTableError
+from bangeod.store.sqlite.connection import SharedFile
+from bangeod.store.sqlite.geo_rows import read_page, read_unresolved, rows_by_address
+from bangeod.store.sqlite.geo_writing import write_slice
+from bangeod.store.sqlite.odd_keys import OddKeys
+from bangeod.store.sqlite.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
+from bangeod.store.sqlite.row_cap import Overflow
+from bangeod.store.sqlite.row_removal import Due, HeldBack, Removal
+from bangeod.store.sqlite.slicing import SliceWriter, WriteGate
+from bangeod.store.sqlite.time_form_watch import FormWatch
+from bangeod.store.sqlite.write_trial import needs_country
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from bangeod.clock import Clock
+
+MICROSECONDS = 1_000_000
+FIND_AT_ONCE = 500  # addresses a statement
+
+
+class SqliteStore:
+    """The store over the file at ``path``; see the port for what each method promises.
+
+    ``busy_timeout`` and ``max_lock_time`` are in seconds: how long to ask for the lock, and how long to hold it.
+    Belongs to one event loop.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float, max_lock_time: float, clock: "Clock") -> None:
+        self._file = SharedFile(path, busy_timeout=busy_timeout, clock=clock)
+        self._gate = WriteGate(self._file, clock)
+        self._clock = clock
+        self.max_lock_time = max_lock_time
+        self._schema_version: int | None = None
+        self._tables: dict[str, Table | UnfitTableError] = {}
+        self._is_new = False  # opened, and no ``prepare`` has told yet
+        self._form_watch = FormWatch()
+        self._held_back: defaultdict[str, HeldBack] = defaultdict(HeldBack)  # by table
+        self._odd_keys = OddKeys(clock.monotonic)
+        self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
+
+    @property
+    def busy_timeout(self) -> float:
+        """How long the lock is asked for, in seconds."""
+        return self._file.busy_timeout
+
+    @busy_timeout.setter
+    def busy_timeout(self, seconds: float) -> None:
+        self._file.busy_timeout = seconds
+
+    async def prepare(self) -> bool:
+        """Make sure that the file at the path now is the one worked on, and look at its tables."""
+        await self._look()
+        is_new, self._is_new = self._is_new, False
+        return is_new
+
+    async def _look(self) -> None:
+        """Open the file where need be. That it is a new one stays noted until its tables could be read as well."""
+        async with self._preparing:
+            if await self._file.prepare():
+                self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys(self._clock.monotonic)
+                self._form_watch = FormWatch()
+                self._held_back.clear()
+            known = self._schema_version
+            version, tables = await self._file.read(lambda connection: look_at_tables(connection, known))
+            if tables is not None:
+                self._schema_version, self._tables = version, tables
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        await self._file.close()
+
+    async def rows(self) -> AsyncGenerator[Sequence[Row], None]:
+        """Walk over all rows of geo_cache, a page at a time."""
+        async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY, read_page):
+            yield page
+
+    async def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
+        """Walk over the rows of geo_cache that have no country."""
+        async for page in self._geo_pages(queries.GEO_PAGE_ODD, LARGEST_PAGE, read_unresolved):
+            if page:
+                yield page
+
+    async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
+        """Return the rows of these canonical addresses that there are."""
+        table = await self._table("geo_cache")
+        found: dict[str, Row] = {}
+        for start in range(0, len(ips), FIND_AT_ONCE):
+            found |= await self._find(table, ips[start : start + FIND_AT_ONCE])
+        return found
+
+    async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
+        """Count the rows that have a country with a name, by code and name."""
+        return await country_names.count(self._file, await self._table("geo_cache"), but)
+
+    async def _find(self, table: Table, ips: Sequence[str]) -> dict[str, Row]:
+        odd = self._odd_keys
+
+        def read(connection: "Connection") -> dict[str, Row] | None:
+            known = odd.catch_up(connection, table, ips)
+            return rows_by_address(connection, table, ips, odd.of(ips)) if known else None
+
+        while (rows := await self._file.read(read)) is None:
+            pass
+        return rows
+
+    async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
+        """Insert or update rows in slices; hands out the entries of each slice once it is committed."""
+        table = await self._table("geo_cache")
+        writer = SliceWriter(self._gate, self.max_lock_time)
+        forms = await self._file.read(functools.partial(self._form_watch.look, table=table))
+        start = 0
+        refused: set[str] = set()
+        spared: set[str] = set()
+        try:
+            while start < len(entries):
+                chunk = entries[start : start + writer.size]
+                start += len(chunk)
+                planned = await write_slice(self._file, writer, table, chunk, self._odd_keys, forms=forms)
+                refused.update(planned.refused)
+                spared.update(planned.spared)
+                without = {*planned.refused, *planned.spared}
+                yield [entry for entry in chunk if entry.ip not in without] if without else chunk
+        finally:
+            await self._gate.finish()
+        if refused:
+            raise faults.no_new_rows(self._file.path, table.not_filled, table.needs_country, refused | spared)
+        if spared:
+            raise faults.spared(self._file.path, spared)
+
+    async def delete_stale(
+        self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
+    ) -> AsyncGenerator[Deleted, None]:
+        """Delete stale rows, and what is above ``max_rows``."""
+        table = await self._aged_geo_table()
+        limit = before * MICROSECONDS
+        writer = self._deleter()
+
+        def stale(due: Due) -> bool:
+            return not keep(due.label)
+
+        try:
+            removal = Removal(table, writer, limit, self._held_back[table.name])
+            async with aclosing(
+                deletion.sweep(self._file, table, removal, limit, goes=stale, clock=self._clock)
+            ) as slices:
+                async for deleted in slices:
+                    yield deleted
+            if max_rows:
+                async with aclosing(self._delete_above(max_rows, table, writer, limit, keep)) as slices:
+                    async for deleted in slices:
+                        yield deleted
+        finally:
+            await self._gate.finish()
+
+    async def _delete_above(
+        self, max_rows: int, table: Table, writer: SliceWriter, limit: int, keep: Callable[[str], bool]
+    ) -> AsyncGenerator[Deleted, None]:
+        """Delete what is above ``max_rows``. In the place of each row that may not go another goes."""
+        stays: set[object] = set()
+        while await self._count(table) > max_rows:
+            known = len(stays)
+            choice, upto = await deletion.overflow(self._file, table, max_rows, limit, keep=keep, stays=stays)
+            above = functools.partial(_is_above, choice=choice, limit=limit, keep=keep, stays=stays)
+            removal = Removal(table, writer, upto, self._held_back[table.name], stays)
+            async with aclosing(
+                deletion.sweep(self._file, table, removal, upto, goes=above, clock=self._clock)
+            ) as slices:
+                async for deleted in slices:
+                    if deleted.keys or deleted.refused:
+                        yield deleted
+            if len(stays) == known:
+                return
+
+    async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
+        """Count what ``delete_stale`` would delete."""
+        table = await self._aged_geo_table()
+        limit = before * MICROSECONDS
+        found = await deletion.census(self._file, table, limit, goes=lambda due: not keep(due.label))
+        if not max_rows:
+            return found
+        choice, _ = await deletion.overflow(self._file, table, max_rows, limit, keep=keep)
+        return found._replace(matching=found.matching + choice.going)
+
+    async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
+        """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
+        table = await self._table("sessions")
+        limit = now * MICROSECONDS + 1
+        removal = Removal(table, self._deleter(), limit, self._held_back[table.name])
+        try:
+            async with aclosing(
+                deletion.sweep(self._file, table, removal, limit, goes=_always, clock=self._clock)
+            ) as slices:
+                async for deleted in slices:
+                    yield deleted
+        finally:
+            await self._gate.finish()
+
+    async def count_expired(self, now: int) -> Census:
+        """Count what ``delete_expired`` would delete."""
+        table = await self._table("sessions")
+        return await deletion.census(self._file, table, now * MICROSECONDS + 1, goes=_always)
+
+    async def tidy(self) -> Mapping[str, int]:
+        """Refresh SQLite's statistics; give free pages back where the web app has set that up."""
+        return await vacuum.tidy(self._file, self._gate, self.max_lock_time)
+
+    async def free_bytes(self) -> int:
+        """Return how many bytes of the file hold nothing; SQLite uses them before the file grows."""
+        return await vacuum.free_bytes(self._file)
+
+    async def _geo_pages(
+        self, statement: str, largest: int, read_rows: "Callable[[Connection, str, Mapping[str, object]], list[Row]]"
+    ) -> AsyncGenerator[Sequence[Row], None]:
+        table = await self._table("geo_cache")
+
+        def read(connection: "Connection", bounds: Bounds) -> list[Row]:
+            return read_rows(connection, table.sql(statement, first=bounds.first), bounds.parameters())
+
+        async with aclosing(pages(self._file, table, read, largest=largest)) as read_pages:
+            async for page in read_pages:
+                yield page
+
+    def _deleter(self) -> SliceWriter:
+        """Begin with one row: what depends on it may be much, and to find it a whole table may have to be read."""
+        return SliceWriter(self._gate, self.max_lock_time, first=1)
+
+    async def _count(self, table: Table) -> int:
+        statement = table.sql(queries.COUNT)
+        count: int = await self._file.read(lambda connection: connection.execute(statement).fetchone()[0])
+        return count
+
+    async def _table(self, name: str) -> Table:
+        """Return what is known of a table; raises SchemaError where it can't be worked with."""
+        if name not in self._tables:
+            await self._look()
+        table = self._tables[name]
+        if isinstance(table, UnfitTableError):
+            raise faults.schema(self._file.path, str(table)) from None
+        return table
+
+    async def _aged_geo_table(self) -> Table:
+        table = await self._table("geo_cache")
+        if table.time is None:
+            raise faults.schema(self._file.path, "table geo_cache has neither a column last_seen nor cached_at")
+        return table
+
+
+def _always(_due: Due) -> bool:
+    return True
+
+
+def _is_above(
+    due: Due, *, choice: Overflow, limit: int, keep: Callable[[str], bool], stays: Collection[object]
+) -> bool:
+    """Say whether a row was chosen to go above the cap. What is stale has been tried."""
+    kept = keep(due.label)
+    return (kept or due.micros >= limit) and due.key not in stays and choice.takes(due.micros, kept=kept)
+
+
+def look_at_tables(
+    connection: "Connection", known: int | None
+) -> tuple[int, dict[str, Table | UnfitTableError] | None]:
+    """Read the shape of both tables, unless the schema is still at the version that is ``known``."""
+    version: int = connection.execute(queries.SCHEMA_VERSION).fetchone()[0]
+    if version == known:
+        return version, None
+    tables: dict[str, Table | UnfitTableError] = {}
+    for name, fit in (("geo_cache", columns.geo_table), ("sessions", columns.sessions_table)):
+        kind, sql = connection.execute(queries.KIND_OF_TABLE, (name,)).fetchone() or (None, None)
+        found = [Column(*row) for row in connection.execute(queries.COLUMNS, (name,))]
+        try:
+            tables[name] = fit(kind, sql, found)
+        except UnfitTableError as unfit:
+            tables[name] = unfit
+    geo = tables["geo_cache"]
+    if isinstance(geo, Table):
+        tables["geo_cache"] = replace(geo, needs_country=needs_country(connection, geo))
+    return version, tables

@@ -1,0 +1,66 @@
+"""What follows a deletion: SQLite's statistics, and free pages given back where the web app wants that."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bangeod.errors import StoreLockedError
+from bangeod.store.sqlite import queries
+from bangeod.store.sqlite.connection import SharedFile
+from bangeod.store.sqlite.slicing import SliceWriter, WriteGate
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+STATISTICS = "sqlite_stat1"  # sqlite.org/lang_analyze.html
+INCREMENTAL = 2  # sqlite.org/pragma.html#pragma_auto_vacuum
+
+
+async def tidy(file: SharedFile, gate: WriteGate, max_lock_time: float) -> Mapping[str, int]:
+    """Refresh statistics where there are any; with incremental auto_vacuum, give free pages back in slices.
+
+    Returns ``free_pages`` as left, ``page_size`` in bytes, and ``pages_given_back``.
+    """
+    with contextlib.suppress(StoreLockedError):  # statistics can wait for the next run
+        await file.maintain(_optimize)
+    mode, free, size = await file.read(_pages)
+    given_back = 0
+    if mode == INCREMENTAL and free:
+        writer = SliceWriter(gate, max_lock_time)
+        await _give_back(writer, free)
+        await gate.finish()
+        before, (_, free, _) = free, await file.read(_pages)
+        given_back = max(0, before - free)  # the web app may have freed or used some meanwhile
+    return {"free_pages": free, "page_size": size, "pages_given_back": given_back}
+
+
+async def free_bytes(file: SharedFile) -> int:
+    """Return how many bytes the pages have that hold nothing."""
+    _, free, size = await file.read(_pages)
+    return free * size
+
+
+async def _give_back(writer: SliceWriter, free: int) -> None:
+    given = 0
+    while given < free:
+        pages = min(writer.size, free - given)
+
+        def work(connection: "Connection", pages: int = pages) -> None:
+            connection.execute(queries.GIVE_BACK.format(pages=pages)).fetchall()
+
+        await writer.write(work, rows=pages)
+        given += pages
+
+
+def _optimize(connection: "Connection") -> None:
+    """Refresh the statistics where the web app keeps any: the first ones would make a table in its schema."""
+    if connection.execute(queries.KIND_OF_TABLE, (STATISTICS,)).fetchone() is not None:
+        connection.execute(queries.OPTIMIZE).fetchall()
+
+
+def _pages(connection: "Connection") -> tuple[int, int, int]:
+    mode, free, size = (
+        connection.execute(statement).fetchone()[0]
+        for statement in (queries.AUTO_VACUUM, queries.FREE_PAGES, queries.PAGE_SIZE)
+    )
+    return mode, free, size
