@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_process import DaemonProcess
-from tests.installation import Installation
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
 
 Start = Callable[..., DaemonProcess]
 

@@ -19,7 +19,7 @@ from tests.benchmarks.report import Section, medians, per_second, times, verdict
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.serving import daemon
 from tests.benchmarks.steps import share
-from tests.feed import DEADLINE
+from tests.support.feed import DEADLINE
 
 CACHED = 100_000  # rows
 BATCH = 10_000

@@ -20,8 +20,8 @@ from tests.benchmarks.report import Section, milliseconds, verdict
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.serving import daemon
 from tests.benchmarks.steps import share
-from tests.feed import DEADLINE
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.feed import DEADLINE
 
 CONNECTIONS = 200
 SECONDS = 30

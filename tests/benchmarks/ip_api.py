@@ -29,7 +29,7 @@ from tests.benchmarks import databases, samples
 from tests.benchmarks.report import Section, medians, verdict
 from tests.benchmarks.running import done
 from tests.benchmarks.scale import Scale
-from tests.ip_api_server import FIELDS, WINDOW, IpApiServer
+from tests.support.servers.ip_api import FIELDS, WINDOW, IpApiServer
 
 ADDRESSES = 10_000
 QUICK_ADDRESSES = 2_000  # a twentieth would be over within one window

@@ -21,7 +21,7 @@ from tests.benchmarks import databases, plain, samples
 from tests.benchmarks.report import Section, medians, milliseconds, per_second, times
 from tests.benchmarks.running import done, running, settings
 from tests.benchmarks.scale import Scale
-from tests.mmdb_files import nested, write_mmdb
+from tests.support.mmdb.files import nested, write_mmdb
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tomli_w
 
-from tests.daemon_process import DaemonProcess
+from tests.support.daemon.process import DaemonProcess
 
 
 @contextmanager

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.companion import Companion
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults.patient import Patient
 from tests.faults.siege import SETTINGS, WATCHDOG, Siege
 from tests.faults.soak import times
 from tests.faults.trickling import Trickling
-from tests.installation import Installation
-from tests.mmdb_files import write_large_mmdb
-from tests.notify_socket import NotifySocket
+from tests.support.companion import Companion
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
+from tests.support.mmdb.files import write_large_mmdb
 
 VERSIONS = "SE", "NO"  # of the large MMDBs
 SWAPS = times(2_000, 20_000)
@@ -69,5 +69,5 @@ def large_mmdbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def swapper(large_mmdbs: Path) -> Iterator[Companion]:
     """Give a process that swaps these thousands of times; other tests can run meanwhile."""
-    with Companion("tests.mmdb_swapper", large_mmdbs, *VERSIONS, SWAPS) as process:
+    with Companion("tests.support.mmdb.swapper", large_mmdbs, *VERSIONS, SWAPS) as process:
         yield process

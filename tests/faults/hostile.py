@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tests.api_host import BODY_END, Reply, parse
 from tests.faults.siege import CACHED
-from tests.feed import DEADLINE, eventually
+from tests.support.daemon.api_host import BODY_END, Reply, parse
+from tests.support.feed import DEADLINE, eventually
 
 CHUNK: Final = 1 << 16  # bytes
 PATIENCE: Final = 0.15  # seconds without an answer, or another one, after which a client hangs up

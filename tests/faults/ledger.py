@@ -5,7 +5,8 @@ daemon, no row of the web app is lost or changed against its will, no live sessi
 country found stays.
 """
 
-from tests.faults.meddling_web_app import (
+from tests.support.daemon.installation import Installation
+from tests.support.web_app.meddling import (
     EVER,
     OWN_COUNTRY,
     STALE_COUNTRY,
@@ -17,7 +18,6 @@ from tests.faults.meddling_web_app import (
     stale,
     unresolved,
 )
-from tests.installation import Installation
 
 Countries = dict[str, str | None]
 Row = tuple[str | None, ...]

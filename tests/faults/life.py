@@ -10,8 +10,8 @@ from bangeod.service.daemon import Daemon
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.loop import LoopThread
 from bangeod.service.schedule.job_schedule import JobSchedule
-from tests.manual_clock import ManualClock
-from tests.manual_schedule import ManualSchedule
+from tests.support.daemon.manual_schedule import ManualSchedule
+from tests.support.manual_clock import ManualClock
 
 if TYPE_CHECKING:
     from bangeod.service.schedule.scheduler import JobScheduler

@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.asking import Asking, new_addresses, socket_of
-from tests.companion import Companion
-from tests.daemon_process import DaemonProcess
-from tests.feed import eventually
-from tests.installation import Installation, every
-from tests.mmdb_files import write_mmdb
-from tests.notify_socket import NotifySocket
+from tests.support.companion import Companion
+from tests.support.daemon.asking import Asking, new_addresses, socket_of
+from tests.support.daemon.installation import Installation, every
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import eventually
+from tests.support.mmdb.files import write_mmdb
 
 LASTS: Final = 30.0  # seconds
 LIMIT: Final = 12  # seconds, of the watchdog; it is fed every four
@@ -37,7 +37,7 @@ class LongLock:
             {"database.busy_timeout": "5s", "api.enabled": True, "geo.mmdb": [str(mmdb)], "geo.embedded": False},
         )
         with ExitStack() as running:
-            self._holder = running.enter_context(Companion("tests.lock_holder", self.place.database))
+            self._holder = running.enter_context(Companion("tests.support.web_app.lock_holder", self.place.database))
             assert self._holder.output.readline() == "locked\n"
             self._until = time.monotonic() + LASTS
             self.systemd = running.enter_context(NotifySocket(self._home / "notify"))

@@ -17,9 +17,9 @@ from bangeod.jobs.job import JobId, Outcome
 from bangeod.model import Geo, Origin, Status
 from bangeod.store.sqlite.engine import engine
 from tests.benchmarks.samples import written
-from tests.fakes import RemoteTable
 from tests.faults.life import Life
-from tests.manual_clock import ManualClock
+from tests.support.fakes import RemoteTable
+from tests.support.manual_clock import ManualClock
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

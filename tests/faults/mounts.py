@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.installation import Installation
+from tests.support.daemon.installation import Installation
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 

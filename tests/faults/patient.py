@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bangeod.client import GeoClient
 from tests.conftest import Start
-from tests.daemon_process import Line
-from tests.installation import JOBS, Installation, every, text
+from tests.support.daemon.installation import JOBS, Installation, every, text
+from tests.support.daemon.process import Line
 
 LONG_AGO = "2001-01-01T00:00:00Z"
 MANY = 60  # more than the first slice has, so that there are two transactions

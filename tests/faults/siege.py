@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 from bangeod.client import GeoClient, Status
 from bangeod.errors import BangeodError
-from tests.daemon_process import DaemonProcess, Line
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess, Line
+from tests.support.feed import DEADLINE, eventually
 
 CACHED: Final = "8.8.8.8"
 EACH: Final = 20  # answers that each honest client has to get before an attack, while it goes on and after it

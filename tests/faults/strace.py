@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Self
 
 import pytest
 
-from tests.feed import DEADLINE, Feed
+from tests.support.feed import DEADLINE, Feed
 
 # Those of SQLite, and those by which bangeod writes its small files. Not every architecture has all of them ("?").
 ON_DATABASE: Final = ("pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate", "?unlink", "unlinkat")

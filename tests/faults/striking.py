@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.faults import strace
 from tests.faults.to_do import copy_of
 from tests.faults.warm import WarmCommand
-from tests.installation import Installation
+from tests.support.daemon.installation import Installation
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from tests.daemon_process import Line
 from tests.faults import strace
 from tests.faults.patient import Patient
-from tests.feed import eventually
-from tests.installation import JOBS
+from tests.support.daemon.installation import JOBS
+from tests.support.daemon.process import Line
+from tests.support.feed import eventually
 
 pytestmark = strace.needs_strace
 

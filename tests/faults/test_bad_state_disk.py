@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults import strace
 from tests.faults.patient import Patient
-from tests.installation import Installation
+from tests.support.daemon.installation import Installation
 
 pytestmark = strace.needs_strace
 

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from bangeod.client import GeoClient
-from tests import broken_within
-from tests.asking import socket_of
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
-from tests.fake_clock import FakeClock, library
-from tests.feed import DEADLINE, eventually
-from tests.installation import JOBS, Installation, every, text
-from tests.notify_socket import NotifySocket
-from tests.real_mmdb import NotToBeHadError, default_cache
+from tests.support.daemon import broken_within
+from tests.support.daemon.asking import socket_of
+from tests.support.daemon.installation import JOBS, Installation, every, text
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
+from tests.support.fake_clock import FakeClock, library
+from tests.support.feed import DEADLINE, eventually
+from tests.support.mmdb.published import NotToBeHadError, default_cache
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from bangeod.client import GeoClient
 from bangeod.config import Settings, load, to_toml
 from bangeod.errors import ConfigError, ConfigProblem
-from tests.asking import socket_of
-from tests.config_documents import HARMS, Document, documents, spoil
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess, Line, bangeod
 from tests.faults.soak import times
-from tests.feed import DEADLINE
-from tests.installation import JOBS, Installation, as_toml
+from tests.support.config_documents import HARMS, Document, documents, spoil
+from tests.support.daemon.asking import socket_of
+from tests.support.daemon.installation import JOBS, Installation, as_toml
+from tests.support.daemon.process import DaemonProcess, Line, bangeod
+from tests.support.feed import DEADLINE
 
 CHECKS = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 A_JOB = ("enabled", "interval", "timeout")

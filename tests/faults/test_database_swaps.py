@@ -15,14 +15,14 @@ import pytest
 
 from bangeod.client import Entry, GeoClient
 from bangeod.store.sqlite import schema
-from tests.asking import Asking, new_addresses, socket_of
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults.long_lock import LIMIT, LongLock
 from tests.faults.soak import times
-from tests.feed import DEADLINE, eventually
-from tests.installation import JOBS, Installation, every, text
-from tests.mmdb_files import write_mmdb
+from tests.support.daemon.asking import Asking, new_addresses, socket_of
+from tests.support.daemon.installation import JOBS, Installation, every, text
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import DEADLINE, eventually
+from tests.support.mmdb.files import write_mmdb
 
 HERE = "SE"  # where the MMDB has all of 20.0.0.0/8
 AT_ONCE = 50  # addresses that are looked up while nothing can be written

@@ -18,13 +18,13 @@ from bangeod.client import GeoClient
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.store.sqlite import times as stored_times
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults import punctual
-from tests.faults.busy_web_app import REGULARS, BusyWebApp, Report
 from tests.faults.siege import Process, troubles
 from tests.faults.soak import times
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import DEADLINE, eventually
+from tests.support.web_app.busy import REGULARS, BusyWebApp, Report
 
 INTERVALS: Final = {
     "geo_cache_flush": 0.1,

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Start
 from tests.faults import mounts
 from tests.faults.patient import Patient, Work
-from tests.installation import JOBS, Installation
+from tests.support.daemon.installation import JOBS, Installation
 
 pytestmark = mounts.needs_root
 

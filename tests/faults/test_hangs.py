@@ -10,15 +10,15 @@ import pytest
 
 from bangeod.client import GeoClient
 from bangeod.errors import NoDaemonError
-from tests import broken_within
-from tests.asking import Asking, new_addresses, socket_of
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults.soak import times
-from tests.feed import DEADLINE, eventually
-from tests.installation import JOBS, Installation, every, text
-from tests.mmdb_files import write_mmdb
-from tests.notify_socket import NotifySocket
+from tests.support.daemon import broken_within
+from tests.support.daemon.asking import Asking, new_addresses, socket_of
+from tests.support.daemon.installation import JOBS, Installation, every, text
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import DEADLINE, eventually
+from tests.support.mmdb.files import write_mmdb
 
 pytestmark = pytest.mark.usefixtures("trickling")  # what it waits for can come while these run
 

@@ -12,13 +12,13 @@ import pytest
 
 from bangeod.client import GeoClient, Status
 from bangeod.clock import SystemClock
-from tests.asking_ip_api import asking, let_the_pause_pass, paused_until, said
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation, every, text
-from tests.ip_api_server import WINDOW, IpApiServer
-from tests.loopback_server import Reply, endless, raw, respond, silence
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import DEADLINE, eventually
+from tests.support.servers.asking_ip_api import asking, let_the_pause_pass, paused_until, said
+from tests.support.servers.ip_api import WINDOW, IpApiServer
+from tests.support.servers.loopback import Reply, endless, raw, respond, silence
 
 pytestmark = pytest.mark.usefixtures("swapper")  # what it does takes half a minute, and can be done while these wait
 

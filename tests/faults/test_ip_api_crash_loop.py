@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 import pytest
 
 from bangeod.clock import SystemClock
-from tests.asking_ip_api import asking, let_the_pause_pass, paused_until, said
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults.soak import times
-from tests.feed import eventually
-from tests.installation import Installation, text
-from tests.ip_api_server import WINDOW, IpApiServer
-from tests.loopback_server import Reply, Request, respond, silence
+from tests.support.daemon.installation import Installation, text
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import eventually
+from tests.support.servers.asking_ip_api import asking, let_the_pause_pass, paused_until, said
+from tests.support.servers.ip_api import WINDOW, IpApiServer
+from tests.support.servers.loopback import Reply, Request, respond, silence
 
 A = "8.8.8.8"
 AMERICA = {"country": "United States", "countryCode": "US"}

@@ -20,14 +20,14 @@ import pytest
 
 from bangeod.client import AsyncGeoClient
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults.ledger import Ledger
-from tests.faults.meddling_web_app import MeddlingWebApp
 from tests.faults.soak import times
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation, every
-from tests.mmdb_files import nested, write_mmdb
-from tests.two_users import DAEMON, WEB, as_user, problem, share
+from tests.support.daemon.installation import Installation, every
+from tests.support.daemon.process import DaemonProcess
+from tests.support.daemon.two_users import DAEMON, WEB, as_user, problem, share
+from tests.support.feed import DEADLINE, eventually
+from tests.support.mmdb.files import nested, write_mmdb
+from tests.support.web_app.meddling import MeddlingWebApp
 
 TIMES = times(60, 300)
 SEED = int(os.environ.get("BANGEOD_TESTS_SEED", "7"))

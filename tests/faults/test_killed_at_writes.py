@@ -29,7 +29,7 @@ from tests.faults.to_do import (
     with_work,
 )
 from tests.faults.warm import WarmCommand, WarmDaemon
-from tests.installation import Installation
+from tests.support.daemon.installation import Installation
 
 pytestmark = strace.needs_strace
 

@@ -13,19 +13,19 @@ import pytest
 
 from bangeod.client import Status
 from bangeod.service.daemon import SOURCES_EVERY
-from tests import broken_within
-from tests.asking import Asking, new_addresses, socket_of
-from tests.companion import Companion
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults.conftest import SWAPS, VERSIONS
 from tests.faults.soak import times
-from tests.feed import eventually
-from tests.forked_probe import IN_THE_DAEMON
-from tests.installation import Installation, every
-from tests.mmdb_damage import damaged
-from tests.mmdb_files import put, write_mmdb
-from tests.mmdb_swapper import ENOUGH
+from tests.support.companion import Companion
+from tests.support.daemon import broken_within
+from tests.support.daemon.asking import Asking, new_addresses, socket_of
+from tests.support.daemon.installation import Installation, every
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import eventually
+from tests.support.mmdb.damage import damaged
+from tests.support.mmdb.files import put, write_mmdb
+from tests.support.mmdb.forked_probe import IN_THE_DAEMON
+from tests.support.mmdb.swapper import ENOUGH
 
 ONE, OTHER = VERSIONS
 MANY = 4_000  # networks

@@ -26,9 +26,9 @@ from tests.faults.hostile import (
 )
 from tests.faults.siege import SETTINGS, WATCHDOG, Siege
 from tests.faults.soak import times
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.feed import DEADLINE, eventually
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.
 pytestmark = [

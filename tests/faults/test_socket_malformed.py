@@ -9,14 +9,14 @@ import pytest
 
 from bangeod.client import GeoClient, Status
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess
 from tests.faults import allowed, malformed
 from tests.faults.hostile import converse
 from tests.faults.siege import CACHED, SETTINGS, WATCHDOG, Siege, troubles
 from tests.faults.soak import times
-from tests.feed import DEADLINE
-from tests.installation import Installation
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import DEADLINE
 
 GOOD_ONES = 3  # that come before a malformed one
 SENDERS = 8

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.installation import JOBS, Installation, every, text
+from tests.support.daemon.installation import JOBS, Installation, every, text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from bangeod.service.loop import LoopThread
-from tests.api_host import Reply
 from tests.faults.allowed import LITTLE
 from tests.faults.hostile import answers, drip
 from tests.faults.siege import Siege
 from tests.faults.soak import times
-from tests.feed import DEADLINE, eventually
+from tests.support.daemon.api_host import Reply
+from tests.support.feed import DEADLINE, eventually
 
 GET: Final = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\n"
 POST: Final = b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\n"

@@ -18,9 +18,9 @@ from typing import Final, Self
 from bangeod.__main__ import main
 from bangeod.client import GeoClient
 from bangeod.client.protocol import job_path
-from tests.daemon_process import environment
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.process import environment
+from tests.support.feed import DEADLINE, eventually
 
 READ_AT_ONCE: Final = 65_536  # bytes
 

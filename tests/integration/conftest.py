@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import pytest
 
-from tests import real_fail2ban
 from tests.conftest import Start
-from tests.daemon_process import DaemonProcess, bangeod
-from tests.installation import Installation, every, text
-from tests.mmdb_files import nested, write_mmdb
-from tests.real_mmdb import NotToBeHadError, default_cache
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.process import DaemonProcess, bangeod
+from tests.support.fail2ban import database
+from tests.support.mmdb.files import nested, write_mmdb
+from tests.support.mmdb.published import NotToBeHadError, default_cache
 
 __all__ = ["Start"]
 
@@ -79,8 +79,8 @@ def late_mmdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LateMmdb]:
 
 @pytest.fixture(scope="session")
 def fail2bans_modules() -> Path:
-    """Give the directory of fail2ban's own modules, for real_fail2ban.Fail2ban."""
+    """Give the directory of fail2ban's own modules, for the class Fail2ban."""
     try:
-        return real_fail2ban.find(default_cache())
+        return database.find(default_cache())
     except NotToBeHadError as error:
         pytest.skip(str(error))

@@ -16,13 +16,13 @@ from typing import Any
 
 import maxminddb
 
-from tests.daemon_process import DaemonProcess, Line
-from tests.feed import eventually
-from tests.installation import GeoRow, Installation, every, text
 from tests.integration.real_run import FORMS, PATIENCE, SEED, random_address
-from tests.mmdb_files import write_mmdb
-from tests.real_fail2ban import Ban, Fail2ban
-from tests.web_app import OWN_COUNTRY, Report, WebApp
+from tests.support.daemon.installation import GeoRow, Installation, every, text
+from tests.support.daemon.process import DaemonProcess, Line
+from tests.support.fail2ban.database import Ban, Fail2ban
+from tests.support.feed import eventually
+from tests.support.mmdb.files import write_mmdb
+from tests.support.web_app.writer import OWN_COUNTRY, Report, WebApp
 
 OLD_COUNTRY = "XK"  # of rows that are there already; no MMDB says so
 FOR_GOOD, AN_HOUR = -1, 3_600

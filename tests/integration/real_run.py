@@ -22,11 +22,11 @@ from typing import Any
 
 import maxminddb
 
-from tests import real_mmdb
-from tests.daemon_process import DaemonProcess, Line
-from tests.feed import eventually
-from tests.installation import GeoRow, Installation, Session, every
-from tests.web_app import OWN_COUNTRY, Report, WebApp
+from tests.support.daemon.installation import GeoRow, Installation, Session, every
+from tests.support.daemon.process import DaemonProcess, Line
+from tests.support.feed import eventually
+from tests.support.mmdb import published
+from tests.support.web_app.writer import OWN_COUNTRY, Report, WebApp
 
 SEED = 2026
 PATIENCE = 120.0  # seconds that the jobs may take
@@ -250,7 +250,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the daemon's jobs on 100,000 rows and a real MMDB.")
     parser.add_argument("--mmdb", type=Path, help="a flat country MMDB; fetched with npm where it is not given")
     arguments = parser.parse_args()
-    mmdb = arguments.mmdb or real_mmdb.fetch(real_mmdb.default_cache())
+    mmdb = arguments.mmdb or published.fetch(published.default_cache())
     with tempfile.TemporaryDirectory(prefix="bangeod-") as home:
         outcome = run(Path(home), mmdb.absolute())
     for name, value in outcome.figures():

@@ -6,11 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import promtool
-from tests.daemon_process import bangeod
-from tests.installation import Installation
 from tests.integration.conftest import NOBODY, Start
-from tests.real_mmdb import NotToBeHadError, default_cache
+from tests.support import promtool
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.process import bangeod
+from tests.support.mmdb.published import NotToBeHadError, default_cache
 
 SOMEBODY = 61_003  # a user and a group that nobody has
 GOOGLE = "8.8.8.8"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.daemon_process import environment
-from tests.installation import Installation
 from tests.integration.conftest import Start
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.process import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 240  # seconds
@@ -23,7 +23,7 @@ checks.negative_data_rejection.expected-statuses = ["400", "408", "413", "415", 
 @contextmanager
 def forwarded(socket: Path) -> Iterator[str]:
     """Hand out a URL under which the server on a Unix socket answers."""
-    command = [sys.executable, "-m", "tests.unix_forwarder", str(socket)]
+    command = [sys.executable, "-m", "tests.support.servers.unix_forwarder", str(socket)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
         try:

@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import nginx
-from tests.asking import socket_of
-from tests.installation import Installation
 from tests.integration.conftest import Start
-from tests.real_mmdb import NotToBeHadError, default_cache
+from tests.support.daemon.asking import socket_of
+from tests.support.daemon.installation import Installation
+from tests.support.mmdb.published import NotToBeHadError, default_cache
+from tests.support.servers import nginx
 
 SCRAPE = Path(__file__).resolve().parents[2] / "contrib" / "prometheus" / "scrape.yml"
 GIVEN = re.findall(r"^# {3}(server \{\n(?:#.*\n)*?)# {3}\}$", SCRAPE.read_text(), flags=re.MULTILINE)

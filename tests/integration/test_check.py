@@ -15,8 +15,8 @@ import pytest
 
 from bangeod.service.lock import DatabaseLock
 from bangeod.store.sqlite import inspection
-from tests.check_command import BAD, BAD_CONFIG, GOOD, check, everything_in, only, run, wrong
-from tests.installation import Installation, text
+from tests.support.daemon.check_command import BAD, BAD_CONFIG, GOOD, check, everything_in, only, run, wrong
+from tests.support.daemon.installation import Installation, text
 
 
 def test_a_good_installation_has_no_faults_and_everything_is_named(place: Installation) -> None:
@@ -72,7 +72,7 @@ def test_nothing_is_changed_while_the_web_app_has_it_open(place: Installation) -
 def test_what_a_killed_writer_left_in_the_wal_is_seen_and_left_alone(place: Installation) -> None:
     script = f"""
 import os
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 connection = engine.connect({str(place.database)!r}, isolation_level=None)
 connection.execute("INSERT INTO geo_cache (ip) VALUES ('8.8.8.8')")
 os._exit(0)

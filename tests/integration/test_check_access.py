@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.check_command import (
+from tests.support.daemon.check_command import (
     BAD,
     BAD_CONFIG,
     GOOD,
@@ -20,7 +20,7 @@ from tests.check_command import (
     run,
     wrong,
 )
-from tests.installation import Installation
+from tests.support.daemon.installation import Installation
 
 
 def test_a_read_only_database_is_a_fault(place_of_nobody: Installation) -> None:

@@ -15,15 +15,8 @@ from bangeod import countries
 from bangeod.check import database
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.schema import GEO_CACHE
-from tests.check_command import (
-    BAD,
-    GOOD,
-    check,
-    everything_in,
-    only,
-    wrong,
-)
-from tests.installation import Installation, text
+from tests.support.daemon.check_command import BAD, GOOD, check, everything_in, only, wrong
+from tests.support.daemon.installation import Installation, text
 
 
 def missing(path: Path) -> None:
@@ -273,7 +266,7 @@ def test_the_standard_librarys_sqlite_sees_the_same(place: Installation) -> None
 import sys
 sys.modules["pysqlite3"] = None
 from pathlib import Path
-from bangeod.store.inspection import inspect
+from bangeod.store.sqlite.inspection import inspect
 look = inspect(Path(sys.argv[1]), now=0, busy_timeout=1)
 print(look.journal_mode, look.rows, look.sessions)
 """

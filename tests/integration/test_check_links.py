@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bangeod.store import symlinks
-from tests.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, everything_in, only, wrong
-from tests.installation import Installation
+from tests.support.daemon.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, everything_in, only, wrong
+from tests.support.daemon.installation import Installation
 
 
 @pytest.fixture

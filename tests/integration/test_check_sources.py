@@ -11,9 +11,9 @@ import pytest
 from bangeod.check import geodata
 from bangeod.check.identity import Identity
 from bangeod.store.sqlite.engine import engine
-from tests.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, only, run, wrong
-from tests.installation import Installation, make_fail2ban
-from tests.mmdb_files import GOOGLE, nested, write_mmdb
+from tests.support.daemon.check_command import BAD, GOOD, IS_ROOT, as_nobody, check, only, run, wrong
+from tests.support.daemon.installation import Installation, make_fail2ban
+from tests.support.mmdb.files import GOOGLE, nested, write_mmdb
 
 BOTH = {"8.8.8.0/24": nested("US"), "2a00::/16": nested("US")}
 

@@ -9,8 +9,8 @@ import pytest
 
 from bangeod.store.sqlite import inspection, schema
 from bangeod.store.sqlite.engine import engine
-from tests.check_command import BAD, GOOD, Finding, check, everything_in, only, wrong
-from tests.installation import Installation, text
+from tests.support.daemon.check_command import BAD, GOOD, Finding, check, everything_in, only, wrong
+from tests.support.daemon.installation import Installation, text
 
 NOW = int(time.time())
 EXPIRY = "column expires_at of table sessions"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_process import bangeod
-from tests.installation import JOBS, Installation, every, make_fail2ban, text
 from tests.integration.conftest import Start
-from tests.mmdb_files import write_mmdb
+from tests.support.daemon.installation import JOBS, Installation, every, make_fail2ban, text
+from tests.support.daemon.process import bangeod
+from tests.support.mmdb.files import write_mmdb
 
 GOOGLE = "8.8.8.8"
 GOOGLE6 = "2001:4860:4860::8888"

@@ -4,10 +4,10 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from tests.daemon_process import DaemonProcess
-from tests.installation import JOBS, Installation, every, text
 from tests.integration.conftest import Start
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import JOBS, Installation, every, text
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
 
 ALWAYS = {"timestamp", "level", "event"}
 OF_A_RUN = {*ALWAYS, "job_id", "correlation_id"}

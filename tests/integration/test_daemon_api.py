@@ -17,11 +17,11 @@ import pytest
 
 from bangeod.client import GeoClient, Status
 from bangeod.errors import NoDaemonError
-from tests.daemon_process import DaemonProcess, bangeod, environment
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess, bangeod, environment
+from tests.support.feed import DEADLINE, eventually
 
 GOOGLE = "8.8.8.8"
 OPEN: Mapping[str, object] = {"api.enabled": True}

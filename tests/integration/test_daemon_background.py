@@ -13,11 +13,11 @@ from bangeod.service.background_tasks import AGAIN_AFTER, Background
 from bangeod.service.daemon import Daemon
 from bangeod.service.log import setup
 from bangeod.service.systemd import Notifier
-from tests.fakes import RemoteTable
 from tests.faults.life import Life
-from tests.feed import DEADLINE
-from tests.installation import Installation, every
-from tests.manual_clock import ManualClock
+from tests.support.daemon.installation import Installation, every
+from tests.support.fakes import RemoteTable
+from tests.support.feed import DEADLINE
+from tests.support.manual_clock import ManualClock
 
 DAY = 86_400.0
 

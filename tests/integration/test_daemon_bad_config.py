@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.daemon_process import bangeod
-from tests.installation import Installation
 from tests.integration.conftest import READ_ALL
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.process import bangeod
 
 
 def test_all_mistakes_of_a_config_are_named_at_once(place: Installation) -> None:

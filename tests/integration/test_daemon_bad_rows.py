@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
+from tests.support.daemon.installation import Installation, every, text
 
 UNREADABLE = (
     "yesterday",

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.daemon_process import DaemonProcess, bangeod
-from tests.feed import eventually
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.process import DaemonProcess, bangeod
+from tests.support.feed import eventually
 
 pytestmark = pytest.mark.usefixtures("late_mmdb")  # what it waits for can come while these run
 

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from bangeod.service.state.unwritten import Leftover
-from tests import broken_within
-from tests.daemon_process import DaemonProcess
-from tests.installation import Installation
 from tests.integration.conftest import Start
-from tests.notify_socket import NotifySocket
+from tests.support.daemon import broken_within
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
 
 GOOGLE = "8.8.8.8"
 DEATHS = [("callback", "SystemExit(78)"), ("task", "KeyboardInterrupt()"), ("loop", "MemoryError('no room')")]

@@ -3,11 +3,11 @@
 import pytest
 
 from bangeod.store.sqlite import schema
-from tests.daemon_process import DaemonProcess
-from tests.feed import eventually
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess
+from tests.support.feed import eventually
 
 GOOGLE = "8.8.8.8"
 CLOUDFLARE = "1.1.1.1"

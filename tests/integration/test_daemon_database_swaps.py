@@ -8,9 +8,9 @@ import pytest
 from bangeod.errors import AlreadyServedError
 from bangeod.service.lock import DatabaseLock
 from bangeod.store.sqlite import schema
-from tests.installation import Installation, every, make_fail2ban, text
 from tests.integration.conftest import Start
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation, every, make_fail2ban, text
+from tests.support.daemon.notify_socket import NotifySocket
 
 GOOGLE = "8.8.8.8"
 CLOUDFLARE = "1.1.1.1"

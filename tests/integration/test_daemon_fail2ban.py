@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from bangeod.store.sqlite.engine import engine
-from tests.installation import Installation, every, make_fail2ban, text
 from tests.integration.conftest import NOBODY, READ_ALL, Start
+from tests.support.daemon.installation import Installation, every, make_fail2ban, text
 
 GOOGLE, QUAD9 = "8.8.8.8", "9.9.9.9"
 

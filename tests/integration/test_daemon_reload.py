@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bangeod.client import GeoClient
-from tests.daemon_process import DaemonProcess, Line
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
-from tests.mmdb_files import nested, write_mmdb
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.notify_socket import NotifySocket
+from tests.support.daemon.process import DaemonProcess, Line
+from tests.support.feed import DEADLINE, eventually
+from tests.support.mmdb.files import nested, write_mmdb
 
 GOOGLE = "8.8.8.8"
 GOOGLE6 = "2001:4860:4860::8888"

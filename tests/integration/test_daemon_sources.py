@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_process import bangeod
-from tests.feed import eventually
-from tests.installation import Installation, every, text
 from tests.integration.conftest import LateMmdb, Start
-from tests.mmdb_files import nested, write_mmdb
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.process import bangeod
+from tests.support.feed import eventually
+from tests.support.mmdb.files import nested, write_mmdb
 
 GOOGLE = "8.8.8.8"
 CLOUDFLARE = "1.1.1.1"

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from bangeod.service.state.unwritten import Leftover
-from tests.feed import eventually
-from tests.installation import Installation, every, make_fail2ban, text
 from tests.integration.conftest import Start
+from tests.support.daemon.installation import Installation, every, make_fail2ban, text
+from tests.support.feed import eventually
 
 GOOGLE = "8.8.8.8"
 CLOUDFLARE = "1.1.1.1"

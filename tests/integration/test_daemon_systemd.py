@@ -2,9 +2,9 @@
 
 import time
 
-from tests.installation import Installation, every
 from tests.integration.conftest import Start
-from tests.notify_socket import NotifySocket
+from tests.support.daemon.installation import Installation, every
+from tests.support.daemon.notify_socket import NotifySocket
 
 
 def test_the_status_line_is_kept_up_to_date(start: Start, place: Installation, systemd: NotifySocket) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_process import bangeod
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
-from tests.mmdb_files import FRANCE, GERMANY, GOOGLE, write_mmdb
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.process import bangeod
+from tests.support.mmdb.files import FRANCE, GERMANY, GOOGLE, write_mmdb
 
 IP, OTHER = "8.8.8.8", "9.9.9.9"
 BUILT = 1_790_000_000

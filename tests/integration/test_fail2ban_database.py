@@ -16,7 +16,7 @@ from bangeod.errors import StoreLockedError
 from bangeod.store.fail2ban import LATELY, Fail2banReader
 from bangeod.store.fail2ban_pages import Locks
 from bangeod.store.sqlite.engine import engine
-from tests.real_fail2ban import Ban, Fail2ban
+from tests.support.fail2ban.database import Ban, Fail2ban
 
 NOW = 1_795_305_600
 HOUR = 3_600

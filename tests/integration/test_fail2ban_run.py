@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import real_mmdb
-from tests.installation import JOBS
 from tests.integration import fail2ban_run
 from tests.integration.fail2ban_run import Outcome
+from tests.support.daemon.installation import JOBS
+from tests.support.mmdb import published
 
 
 @pytest.fixture(scope="module", params=["a made MMDB", "a real MMDB"])
@@ -19,8 +19,8 @@ def outcome(
         mmdb = fail2ban_run.make_mmdb(home / "country.mmdb")
     else:
         try:
-            mmdb = real_mmdb.fetch(real_mmdb.default_cache())
-        except real_mmdb.NotToBeHadError as error:
+            mmdb = published.fetch(published.default_cache())
+        except published.NotToBeHadError as error:
             pytest.skip(str(error))
     return fail2ban_run.run(home, mmdb, fail2bans_modules)
 

@@ -10,8 +10,8 @@ import pytest
 from bangeod.banned import Reading
 from bangeod.store.fail2ban import Fail2banReader
 from bangeod.store.sqlite.engine import engine
-from tests.fail2ban_server import Fail2banServer
-from tests.feed import eventually
+from tests.support.fail2ban.server import Fail2banServer
+from tests.support.feed import eventually
 
 FOR_GOOD = {"filter": "by_address", "bantime": "-1"}
 ALWAYS = {

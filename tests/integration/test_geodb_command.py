@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from bangeod.cli import cli, geodb
 from bangeod.errors import OutputError
 from bangeod.service.log import setup
-from tests.daemon_process import DaemonProcess, bangeod
-from tests.geodb_server import ACCOUNT, KEY, NOVEMBER, GeodbServer, packed, tarred
-from tests.installation import Installation
-from tests.mmdb_files import US, by_hand, encoded
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.process import DaemonProcess, bangeod
+from tests.support.mmdb.files import US, by_hand, encoded
+from tests.support.servers.geodb import ACCOUNT, KEY, NOVEMBER, GeodbServer, packed, tarred
 
 GOOD = by_hand(US, US)
 NETWORK = encoded({"asn": "AS15169"})

@@ -17,10 +17,10 @@ from bangeod.geo.update.download import Credentials, make_client
 from bangeod.geo.update.install import ABANDONED, Owner, Part
 from bangeod.geo.update.releases import SOURCES
 from bangeod.geo.update.updater import Update, Updater
-from tests.geodb_server import ACCOUNT, KEY, NOVEMBER, PERMALINK, GeodbServer, packed, tarred
-from tests.loopback_server import Reply, endless, raw, respond, silence
-from tests.manual_clock import ManualClock
-from tests.mmdb_files import FATAL_RECORD, GOOGLE, US, by_hand, write_mmdb
+from tests.support.manual_clock import ManualClock
+from tests.support.mmdb.files import FATAL_RECORD, GOOGLE, US, by_hand, write_mmdb
+from tests.support.servers.geodb import ACCOUNT, KEY, NOVEMBER, PERMALINK, GeodbServer, packed, tarred
+from tests.support.servers.loopback import Reply, endless, raw, respond, silence
 
 TODAY = NOVEMBER + 19 * 86_400
 COUNTRY = SOURCES["dbip-country-lite"]

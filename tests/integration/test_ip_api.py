@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 from bangeod.errors import SourceError, SourcePausedError
 from bangeod.geo.sources.ip_api.client import IpApi
 from bangeod.model import Geo, Origin
-from tests.ip_api_server import IpApiServer, Pauses
-from tests.loopback_server import Reply, endless, raw, respond, silence, when
-from tests.manual_clock import Deadlines, ManualClock
+from tests.support.manual_clock import Deadlines, ManualClock
+from tests.support.servers.ip_api import IpApiServer, Pauses
+from tests.support.servers.loopback import Reply, endless, raw, respond, silence, when
 
 A, B, C = "8.8.8.8", "1.1.1.1", "2a00:1450:4001:80b::200e"
 

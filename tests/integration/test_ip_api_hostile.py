@@ -10,9 +10,9 @@ import pytest
 
 from bangeod.errors import SourcePausedError
 from bangeod.geo.sources.ip_api.client import IpApi
-from tests.ip_api_server import IpApiServer, Pauses
-from tests.loopback_server import Request, endless, respond
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
+from tests.support.servers.ip_api import IpApiServer, Pauses
+from tests.support.servers.loopback import Request, endless, respond
 
 A = "8.8.8.8"
 MIB = 1 << 20

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from bangeod.errors import SourcePausedError
 from bangeod.geo.sources.ip_api.client import IpApi
-from tests.ip_api_server import IpApiServer, Pauses
-from tests.loopback_server import Reply, raw, respond
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
+from tests.support.servers.ip_api import IpApiServer, Pauses
+from tests.support.servers.loopback import Reply, raw, respond
 
 KEY = "S3cret+key/&?"
 A = "8.8.8.8"

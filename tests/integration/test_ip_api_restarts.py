@@ -9,13 +9,13 @@ import pytest
 
 from bangeod.clock import SystemClock
 from bangeod.geo.sources.ip_api.client import IpApi
-from tests.asking_ip_api import asking, said
-from tests.daemon_process import bangeod
-from tests.installation import Installation, text
 from tests.integration.conftest import Start
-from tests.ip_api_server import IpApiServer, Pauses
-from tests.loopback_server import Reply, raw, respond, silence
-from tests.manual_clock import ManualClock
+from tests.support.daemon.installation import Installation, text
+from tests.support.daemon.process import bangeod
+from tests.support.manual_clock import ManualClock
+from tests.support.servers.asking_ip_api import asking, said
+from tests.support.servers.ip_api import IpApiServer, Pauses
+from tests.support.servers.loopback import Reply, raw, respond, silence
 
 A, B = "8.8.8.8", "9.9.9.9"
 KEY = "S3cretKey"

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import pytest
 import time_machine
 
-from tests import real_mmdb
-from tests.feed import eventually
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
-from tests.mmdb_damage import damaged
-from tests.mmdb_files import put, write_mmdb, write_realistic_mmdb
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.feed import eventually
+from tests.support.mmdb import published
+from tests.support.mmdb.damage import damaged
+from tests.support.mmdb.files import put, write_mmdb, write_realistic_mmdb
 
 DAMAGES = int(os.environ.get("BANGEOD_TEST_DAMAGES", "2000"))
 OF_THE_DAEMON = 40
@@ -59,7 +59,7 @@ def held(shares: Sequence[Share], work: Path) -> Iterator[dict[str, Any]]:
             command = [
                 sys.executable,
                 "-m",
-                "tests.mmdb_holder",
+                "tests.support.mmdb.holder",
                 str(share.good),
                 str(own),
                 str(share.seed),
@@ -92,8 +92,8 @@ def test_no_damage_gets_past_the_probe_and_then_does_harm(realistic: Path, tmp_p
 
 def test_no_damage_to_a_real_mmdb_does_either(tmp_path: Path) -> None:
     try:
-        real = real_mmdb.fetch(real_mmdb.default_cache())
-    except real_mmdb.NotToBeHadError as error:
+        real = published.fetch(published.default_cache())
+    except published.NotToBeHadError as error:
         pytest.skip(str(error))
     outcomes = list(held([Share(real, 90 + seed, OF_THE_REAL_ONE // SHARES) for seed in range(SHARES)], tmp_path))
     assert [outcome["faults"] for outcome in outcomes] == [[]] * SHARES

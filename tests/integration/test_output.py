@@ -13,10 +13,10 @@ import pytest
 from bangeod.cli import COMMANDS, cli
 from bangeod.cli.streams import guard
 from bangeod.errors import OutputError
-from tests.daemon_process import bangeod, environment
-from tests.feed import DEADLINE
-from tests.installation import Installation, text
 from tests.integration.conftest import Start
+from tests.support.daemon.installation import Installation, text
+from tests.support.daemon.process import bangeod, environment
+from tests.support.feed import DEADLINE
 
 LOST = "the result can't be written to standard output ("
 FULL = Path("/dev/full")

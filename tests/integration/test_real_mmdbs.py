@@ -8,7 +8,7 @@ import pytest
 from bangeod.addresses import AddressKind, read
 from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.model import Geo
-from tests import real_mmdb
+from tests.support.mmdb import published
 
 GOOGLE = "8.8.8.8"
 DRESSED = ["::ffff:8.8.8.8", "::FFFF:808:808", "64:ff9b::808:808", "2002:808:808::1", "2001:0:4136:e378::f7f7:f7f7"]
@@ -16,8 +16,8 @@ DRESSED = ["::ffff:8.8.8.8", "::FFFF:808:808", "64:ff9b::808:808", "2002:808:808
 
 async def real(fetch: Callable[[Path], Path]) -> MmdbFiles:
     try:
-        path = fetch(real_mmdb.default_cache())
-    except real_mmdb.NotToBeHadError as error:
+        path = fetch(published.default_cache())
+    except published.NotToBeHadError as error:
         pytest.skip(str(error))
     files = MmdbFiles([path])
     await files.refresh()
@@ -31,7 +31,7 @@ def find(files: MmdbFiles, text: str) -> Geo | None:
 
 
 async def test_geolite2() -> None:
-    files = await real(real_mmdb.fetch_geolite2)
+    files = await real(published.fetch_geolite2)
     assert str(files.coverage) == "countries of IPv4 and IPv6"
     google = find(files, GOOGLE)
     assert google is not None
@@ -49,7 +49,7 @@ async def test_geolite2() -> None:
 
 async def test_a_file_without_aliases_of_ipv4() -> None:
     """Nor has it Cloudflare, as it leaves out what is known by its registration alone."""
-    files = await real(real_mmdb.fetch)
+    files = await real(published.fetch)
     assert str(files.coverage) == "countries of IPv4 and IPv6"
     google = find(files, GOOGLE)
     assert google is not None

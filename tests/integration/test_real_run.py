@@ -2,17 +2,17 @@
 
 import pytest
 
-from tests import real_mmdb
-from tests.installation import JOBS
 from tests.integration import real_run
 from tests.integration.real_run import Outcome
+from tests.support.daemon.installation import JOBS
+from tests.support.mmdb import published
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     try:
-        mmdb = real_mmdb.fetch(real_mmdb.default_cache())
-    except real_mmdb.NotToBeHadError as error:
+        mmdb = published.fetch(published.default_cache())
+    except published.NotToBeHadError as error:
         pytest.skip(str(error))
     outcome = real_run.run(tmp_path_factory.mktemp("real"), mmdb)
     for name, value in outcome.figures():

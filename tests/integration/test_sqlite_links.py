@@ -12,7 +12,7 @@ from bangeod.model import DirtyEntry, Geo
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
-from tests.web_worker import WebWorker
+from tests.support.web_app.worker import WebWorker
 
 NOW = 1_795_305_600
 INSERT = "INSERT INTO sessions (token, expires_at) VALUES ('{}', '2099-01-01T00:00:00Z')"

@@ -16,7 +16,7 @@ from bangeod.model import DirtyEntry, Geo
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
-from tests.web_worker import WebWorker
+from tests.support.web_app.worker import WebWorker
 
 FULL = 13  # sqlite.org/rescode.html
 NOW = 1_795_305_600

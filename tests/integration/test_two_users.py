@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_process import environment
-from tests.installation import Installation, every, text
 from tests.integration.conftest import Start
-from tests.two_users import DAEMON, WEB, as_user, needs_two_users, share
+from tests.support.daemon.installation import Installation, every, text
+from tests.support.daemon.process import environment
+from tests.support.daemon.two_users import DAEMON, WEB, as_user, needs_two_users, share
 
 pytestmark = needs_two_users
 

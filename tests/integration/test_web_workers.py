@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from bangeod.client import GeoClient
-from tests.daemon_process import environment
-from tests.feed import DEADLINE, eventually
-from tests.installation import Installation
 from tests.integration.conftest import Start
+from tests.support.daemon.installation import Installation
+from tests.support.daemon.process import environment
+from tests.support.feed import DEADLINE, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOGLE = "8.8.8.8"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.feed import eventually
+from tests.support.feed import eventually
 
 BOOT: Final = Path(__file__).with_name("boot.sh")
 TIMEOUT: Final = 60.0  # seconds

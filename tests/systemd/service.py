@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from tests import broken_within
-from tests.feed import DEADLINE, eventually
-from tests.installation import as_toml
+from tests.support.daemon import broken_within
+from tests.support.daemon.installation import as_toml
+from tests.support.feed import DEADLINE, eventually
 from tests.systemd.machine import Machine
 
 UNIT: Final = "bangeod.service"
@@ -30,7 +30,7 @@ MAKE_DATABASE: Final = f"""
 install -d -m 2770 -o {WEB_USER} -g {WEB_USER} {EMPTY}
 setpriv --reuid {WEB_USER} --regid {WEB_USER} --init-groups {PYTHON} -c '
 from pathlib import Path
-from bangeod.store import schema
+from bangeod.store.sqlite import schema
 schema.create(Path("{EMPTY}/bangui.db"))'
 chmod 660 {EMPTY}/bangui.db*
 """
@@ -45,7 +45,7 @@ journalctl --sync
 # Reads a statement and its parameters, prints the rows; with bangeod's SQLite, since an older one could do harm.
 SQL: Final = """
 import json, sys
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 statement, rows = json.load(sys.stdin)
 connection = engine.connect(sys.argv[1], timeout=30, isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
@@ -59,7 +59,7 @@ print(json.dumps(found))
 
 LOCK: Final = """
 import sys
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 connection = engine.connect(sys.argv[1], timeout=30, isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)

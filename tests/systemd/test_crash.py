@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from tests import broken_within
-from tests.feed import eventually
+from tests.support.daemon import broken_within
+from tests.support.feed import eventually
 from tests.systemd.service import CONFIG, Service
 
 EXPIRED = "INSERT INTO sessions (token, expires_at) VALUES (?, '2001-01-01T00:00:00Z')"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.mmdb_files import nested, write_mmdb
+from tests.support.mmdb.files import nested, write_mmdb
 from tests.systemd.machine import Machine
 from tests.systemd.service import STATE, Service
 

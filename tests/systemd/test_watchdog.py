@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import broken_within
-from tests.feed import eventually
+from tests.support.daemon import broken_within
+from tests.support.feed import eventually
 from tests.systemd.service import DROP_INS, PYTHON, SOURCE, Service
 
 LISTEN_AND_DO_NOTHING = """

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from bangeod.errors import JobRunningError, StoppingError, StoreError
 from bangeod.jobs.job import JobId
 from bangeod.model import Geo
-from tests.api_host import CACHED, CACHED6, Host, hosting, parse, until
+from tests.support.daemon.api_host import CACHED, CACHED6, Host, hosting, parse, until
 
 ENTRY = {
     "ip": CACHED,

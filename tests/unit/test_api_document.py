@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bangeod.api.routes import ROUTES, Route
-from tests.api_host import CACHED, Host, Reply, hosting
+from tests.support.daemon.api_host import CACHED, Host, Reply, hosting
 
 Object = dict[str, Any]
 KINDS: dict[str, Any] = {

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from bangeod.api import batch_admission, connections, unix_socket
 from bangeod.api.messages import Mode
-from tests.api_host import CACHED, Host, hosting, parse, until
+from tests.support.daemon.api_host import CACHED, Host, hosting, parse, until
 
 AT_A_TIME = batch_admission.AT_A_TIME[Mode.RESOLVE]
 HALF_A_HEADER = b"GET /v1/lookup/8.8.8.8 HTTP/1.1\r\nHo"

@@ -12,8 +12,8 @@ from bangeod.api import pending_lookups
 from bangeod.api.messages import MOST_ADDRESSES
 from bangeod.api.pending_lookups import Resolving
 from bangeod.model import Answer, Geo, Status
-from tests.api_host import Backend, until
-from tests.feed import DEADLINE
+from tests.support.daemon.api_host import Backend, until
+from tests.support.feed import DEADLINE
 
 COLD = "1.1.1.1"
 AUSTRALIA = Geo("AU", "Australia")

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.service.background_tasks import AGAIN_AFTER, SAID_EVERY, Background
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
 
 
 class Pauses:

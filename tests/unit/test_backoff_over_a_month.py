@@ -16,7 +16,7 @@ from bangeod.geo.cache.backoff import FIRST_DELAY, LONGEST_DELAY, Backoff, delay
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_re_resolve import GeoReResolve
 from bangeod.jobs.job import Run
-from tests.fakes import GERMANY, RemoteTable, World
+from tests.support.fakes import GERMANY, RemoteTable, World
 
 DAY, MONTH = 86_400.0, 30 * 86_400.0
 EVERY = 600.0  # seconds between two runs of the job

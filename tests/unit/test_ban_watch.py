@@ -6,8 +6,8 @@ from structlog.testing import capture_logs
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import Run
-from tests.fakes import Bans
-from tests.manual_clock import ManualClock
+from tests.support.fakes import Bans
+from tests.support.manual_clock import ManualClock
 
 CLOSED = StoreError("/f2b", "can't be read", "setfacl")
 LOCKED = StoreLockedError("/f2b", "is locked", "tried again")

@@ -17,8 +17,8 @@ import pytest
 from bangeod.client import AsyncGeoClient, Entry, GeoClient, Status
 from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
 from bangeod.model import Geo
-from tests.api_host import CACHED, Host, hosting
-from tests.feed import DEADLINE
+from tests.support.daemon.api_host import CACHED, Host, hosting
+from tests.support.feed import DEADLINE
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.
 pytestmark = [

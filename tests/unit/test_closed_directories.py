@@ -27,7 +27,7 @@ from bangeod.service.state import unwritten
 from bangeod.service.state.files import is_there
 from bangeod.store.fail2ban import Fail2banReader
 from bangeod.store.sqlite import schema
-from tests.bound import bound_by_file_modes
+from tests.support.daemon.bound import bound_by_file_modes
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.feed import DEADLINE
+from tests.support.feed import DEADLINE
 
 # A thread that keeps Python from ending, as aiosqlite's does.
 BEGIN: Final = """

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bangeod.clock import to_text
 from bangeod.errors import StoreError, StoreFullError, StoreLockedError
 from bangeod.model import Geo
-from tests.fakes import World
+from tests.support.fakes import World
 
 IPS = [f"8.8.8.{i}" for i in range(6)]
 ADDRESSES = st.sampled_from(IPS)

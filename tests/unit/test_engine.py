@@ -47,7 +47,7 @@ def test_pythons_own_sqlite_is_the_engine_where_pysqlite3_is_missing() -> None:
     program = """
 import sys
 sys.modules["pysqlite3"] = None
-from bangeod.store.engine import engine
+from bangeod.store.sqlite.engine import engine
 print(engine.__name__)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

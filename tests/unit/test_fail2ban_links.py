@@ -12,7 +12,7 @@ from bangeod.errors import StoreReadOnlyError
 from bangeod.store.fail2ban import Fail2banReader
 from bangeod.store.sqlite import read_only
 from bangeod.store.sqlite.engine import engine
-from tests.installation import make_fail2ban
+from tests.support.daemon.installation import make_fail2ban
 
 NOW = 1_795_305_600
 ADD = "INSERT INTO bips VALUES ('9.9.9.9', 'sshd', 1700000000, -1)"

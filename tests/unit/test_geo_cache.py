@@ -11,7 +11,7 @@ from bangeod.geo.cache.backoff import FIRST_DELAY
 from bangeod.geo.cache.cache import LOCAL_BATCH, LOOKED_UP
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.model import UNKNOWN, Answer, Geo, Origin, Status
-from tests.fakes import FRANCE, GERMANY, LocalTable, World
+from tests.support.fakes import FRANCE, GERMANY, LocalTable, World
 
 LOCKED = StoreLockedError("memory", "locked", "wait")
 IP, OTHER, THIRD = "8.8.8.8", "9.9.9.9", "1.1.1.1"

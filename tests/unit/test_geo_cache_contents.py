@@ -8,7 +8,7 @@ from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreLockedError
 from bangeod.geo.cache.resolver import Found
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, Status
-from tests.fakes import FRANCE, GERMANY, World
+from tests.support.fakes import FRANCE, GERMANY, World
 
 IP, OTHER, THIRD, FOURTH = "8.8.8.8", "9.9.9.9", "1.1.1.1", "1.0.0.1"
 DAY = SECONDS_A_DAY

@@ -13,7 +13,7 @@ from bangeod.geo.cache import dirty
 from bangeod.geo.cache.dirty import MOST_REFUSED, REFUSED_RETRY
 from bangeod.geo.cache.resolver import Found
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin
-from tests.fakes import FRANCE, GERMANY, RefusingStore, World
+from tests.support.fakes import FRANCE, GERMANY, RefusingStore, World
 
 LOCKED = StoreLockedError("memory", "locked", "wait")
 FULL = StoreFullError("memory", "full", "make room")

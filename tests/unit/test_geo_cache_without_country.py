@@ -4,7 +4,7 @@ import pytest
 
 from bangeod.clock import to_text
 from bangeod.model import Answer, DirtyEntry, Geo, Origin, Status
-from tests.fakes import FRANCE, GERMANY, LocalTable, World
+from tests.support.fakes import FRANCE, GERMANY, LocalTable, World
 
 IP, OTHER = "8.8.8.8", "9.9.9.9"
 AS = Geo(asn="AS64496", org="Known")

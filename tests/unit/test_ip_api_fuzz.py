@@ -17,8 +17,8 @@ from bangeod.geo.sources.ip_api.answer import Understood, Verdict, interpret
 from bangeod.geo.sources.ip_api.client import IpApi
 from bangeod.geo.sources.ip_api.limit import Limit
 from bangeod.model import Geo
-from tests.ip_api_server import Pauses
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
+from tests.support.servers.ip_api import Pauses
 
 LONGEST_WAIT = 86_400 + 1  # seconds; no answer pauses us for longer than a day, and X-Ttl is in whole seconds
 LONGEST_TEXT = 200

@@ -3,8 +3,8 @@
 import pytest
 
 from bangeod.geo.sources.ip_api.client import IpApi
-from tests.ip_api_server import Pauses
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
+from tests.support.servers.ip_api import Pauses
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.disabled_jails import APART
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.job import Result, Run
-from tests.fakes import Bans, World
+from tests.support.fakes import Bans, World
 
 OLD, IN_FORCE, NEVER = "7.7.7.7", "8.8.8.8", "1.1.1.1"
 LOCKED = StoreLockedError("/f2b", "is locked", "tried again")

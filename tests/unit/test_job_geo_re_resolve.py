@@ -14,7 +14,7 @@ from bangeod.jobs.geo_re_resolve import FOR_AN_ANSWER, GeoReResolve
 from bangeod.jobs.job import LONGEST_MARGIN, Result, Run
 from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import MemoryStore
-from tests.fakes import FRANCE, GERMANY, Bans, RefusingStore, World
+from tests.support.fakes import FRANCE, GERMANY, Bans, RefusingStore, World
 
 IP, OTHER, THIRD = "8.8.8.8", "9.9.9.9", "1.1.1.1"
 TIMEOUT = 540.0

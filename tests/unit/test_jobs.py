@@ -11,7 +11,7 @@ from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.geo_cache_flush import GeoCacheFlush
 from bangeod.jobs.job import Job, JobId, Result, Run
 from bangeod.jobs.session_cleanup import SessionCleanup
-from tests.fakes import GERMANY, Bans, RefusingStore, World
+from tests.support.fakes import GERMANY, Bans, RefusingStore, World
 
 IP, OTHER, THIRD = "8.8.8.8", "9.9.9.9", "1.1.1.1"
 DAY = SECONDS_A_DAY

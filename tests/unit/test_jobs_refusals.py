@@ -11,7 +11,7 @@ from bangeod.jobs.cleanup import ON_REFUSAL
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.job import Job, Run
 from bangeod.jobs.session_cleanup import SessionCleanup
-from tests.fakes import World
+from tests.support.fakes import World
 
 OLD = "2001-01-01T00:00:00Z"
 

@@ -27,9 +27,9 @@ log = structlog.get_logger(__name__)
 
 FORK_AND_END = """
 import logging, os
-from bangeod.service import logs
+from bangeod.service.log import setup
 library = logging.getLogger("library")
-logs.configure("info", "json", environ={})
+setup.configure("info", "json", environ={})
 child = os.fork()
 library.error("said")
 if child:

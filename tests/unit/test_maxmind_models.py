@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bangeod.geo.sources.mmdb.maxmind_models import typed
-from tests.mmdb_files import GERMANY, GOOGLE
+from tests.support.mmdb.files import GERMANY, GOOGLE
 
 IP = "8.8.8.8"
 

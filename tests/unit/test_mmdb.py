@@ -12,7 +12,7 @@ from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.geo.sources.mmdb.probe import Findings
 from bangeod.geo.sources.mmdb.snapshot import Signature
 from bangeod.model import Geo, Origin, merge
-from tests.mmdb_files import FRANCE, GERMANY, GOOGLE, nested, write_mmdb
+from tests.support.mmdb.files import FRANCE, GERMANY, GOOGLE, nested, write_mmdb
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.geo.sources.mmdb.slot import FileStatus, Slot
 from bangeod.geo.sources.mmdb.snapshot import Signature
 from bangeod.model import Geo
-from tests.mmdb_files import FATAL_RECORD, GOOGLE, US, by_hand, nested, put, remove, write_mmdb
+from tests.support.mmdb.files import FATAL_RECORD, GOOGLE, US, by_hand, nested, put, remove, write_mmdb
 
 SIGNATURE = Signature(1, 2, 3, 4, 5)
 

@@ -14,7 +14,7 @@ from bangeod.geo.sources.mmdb import layouts
 from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.geo.sources.mmdb.slot import FileStatus
 from bangeod.model import Geo
-from tests.mmdb_files import write_mmdb
+from tests.support.mmdb.files import write_mmdb
 
 
 class Layout(NamedTuple):

@@ -17,7 +17,7 @@ from bangeod.geo.sources.mmdb.file import ProbeError, UnusableFileError, open_fi
 from bangeod.geo.sources.mmdb.probe import Findings
 from bangeod.geo.sources.mmdb.snapshot import Snapshot
 from bangeod.model import Geo
-from tests.mmdb_files import FATAL_RECORD, FRANCE, GOOGLE, US, by_hand, encoded, nested, put, remove, write_mmdb
+from tests.support.mmdb.files import FATAL_RECORD, FRANCE, GOOGLE, US, by_hand, encoded, nested, put, remove, write_mmdb
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bangeod.api.metrics import render
 from bangeod.api.status_document import ApiState, IpApiState, MmdbState
-from tests import promtool
-from tests.api_host import state
-from tests.promtool import Promtool
-from tests.real_mmdb import NotToBeHadError, default_cache
+from tests.support import promtool
+from tests.support.daemon.api_host import state
+from tests.support.mmdb.published import NotToBeHadError, default_cache
+from tests.support.promtool import Promtool
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "contrib" / "grafana" / "bangeod.json"

@@ -6,7 +6,7 @@ import pytest
 
 from bangeod.service import systemd
 from bangeod.service.systemd import Notifier, with_more_time
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
 
 EVERY = 0.001  # seconds
 

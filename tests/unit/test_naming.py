@@ -8,7 +8,7 @@ from bangeod.errors import StoreLockedError
 from bangeod.geo.cache.naming import Counts, Naming, decide
 from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import MemoryStore
-from tests.fakes import NamesInMemory, World
+from tests.support.fakes import NamesInMemory, World
 
 IP, OTHER = "8.8.8.8", "9.9.9.9"
 LOCKED = StoreLockedError("memory", "locked", "wait")

@@ -11,7 +11,7 @@ from bangeod.geo.sources.mmdb import network_memo
 from bangeod.geo.sources.mmdb.file import MmdbSource, open_file
 from bangeod.geo.sources.mmdb.network_memo import Networks
 from bangeod.model import Geo
-from tests.mmdb_files import nested, write_mmdb
+from tests.support.mmdb.files import nested, write_mmdb
 
 GERMANY, FRANCE = Geo("DE"), Geo("FR")
 CODES = ("DE", "FR", "US", "JP")

@@ -17,7 +17,7 @@ from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.odd_keys import FEW, READ_AGAIN, OddKeys
 from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
 from bangeod.store.sqlite.store import look_at_tables
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

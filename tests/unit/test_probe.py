@@ -14,7 +14,7 @@ import pytest
 from bangeod.geo.sources.mmdb import reader
 from bangeod.geo.sources.mmdb.probe import examine
 from bangeod.geo.sources.mmdb.tree import DamagedError, records_reached, tree_values
-from tests.mmdb_files import GOOGLE, nested, write_mmdb
+from tests.support.mmdb.files import GOOGLE, nested, write_mmdb
 
 
 @pytest.fixture(params=["C reader", "pure Python"])

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from bangeod.errors import SourceError
 from bangeod.geo.cache.resolver import Found, Resolver
 from bangeod.model import Geo, Origin
-from tests.fakes import FRANCE, GERMANY, LocalTable, RemoteTable
-from tests.manual_clock import ManualClock
+from tests.support.fakes import FRANCE, GERMANY, LocalTable, RemoteTable
+from tests.support.manual_clock import ManualClock
 
 IP, OTHER = "8.8.8.8", "9.9.9.9"
 

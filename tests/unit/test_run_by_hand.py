@@ -10,7 +10,7 @@ import pytest
 from bangeod.errors import JobRunningError, StoppingError
 from bangeod.service.loop import LoopThread
 from bangeod.service.schedule.scheduler import JobScheduler
-from tests.scheduler_thread import LONG, running
+from tests.support.daemon.scheduler_thread import LONG, running
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from bangeod.errors import (
 )
 from bangeod.jobs.job import JobId, Outcome, Result, Run
 from bangeod.jobs.runner import Runner
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
 
 LOCKED = StoreLockedError("/db", "locked", "wait")
 

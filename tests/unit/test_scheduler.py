@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from bangeod.service.loop import LoopThread
 from bangeod.service.schedule.scheduler import Every, JobScheduler
-from tests.scheduler_thread import LONG, running
+from tests.support.daemon.scheduler_thread import LONG, running
 
 HOUR, DAY = 3600.0, 86_400.0
 

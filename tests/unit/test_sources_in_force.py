@@ -14,9 +14,9 @@ from bangeod.model import Geo, Origin, Status
 from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
 from bangeod.store.sqlite import schema
-from tests.installation import make_fail2ban
-from tests.manual_clock import ManualClock
-from tests.mmdb_files import GOOGLE, nested, write_mmdb
+from tests.support.daemon.installation import make_fail2ban
+from tests.support.manual_clock import ManualClock
+from tests.support.mmdb.files import GOOGLE, nested, write_mmdb
 
 IP = "8.8.8.8"
 replace = msgspec.structs.replace

@@ -8,7 +8,7 @@ import pytest
 from bangeod.api.status_document import IpApiState, JobState, MmdbState, State
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
-from tests.api_host import state
+from tests.support.daemon.api_host import state
 
 
 @dataclass

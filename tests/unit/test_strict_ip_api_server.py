@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 
-from tests.ip_api_server import FIELDS, IpApiServer
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
+from tests.support.servers.ip_api import FIELDS, IpApiServer
 
 GOOD = ["8.8.8.8"]
 QUERY = f"?fields={','.join(sorted(FIELDS))}"

@@ -14,8 +14,8 @@ from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import JobId, Run
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.trouble import LastTold, Trouble, is_news
-from tests.fakes import World
-from tests.manual_clock import ManualClock
+from tests.support.fakes import World
+from tests.support.manual_clock import ManualClock
 
 DAY = SECONDS_A_DAY
 SAID = LastTold("full", 10, at=0.0)

@@ -12,7 +12,7 @@ from bangeod.geo.cache.resolver import Found, Resolver
 from bangeod.geo.cache.verification import AT_ONCE, LONGEST_STEP, Verified, corrected, verify
 from bangeod.model import DirtyEntry, Geo, Origin
 from bangeod.store.memory import MemoryStore
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
 
 IP = "8.8.8.8"
 OTHER = "9.9.9.9"

@@ -17,9 +17,9 @@ from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.verifier import Verifier
 from bangeod.store.sqlite import schema
-from tests.feed import DEADLINE
-from tests.manual_clock import ManualClock
-from tests.mmdb_files import nested, remove, write_mmdb
+from tests.support.feed import DEADLINE
+from tests.support.manual_clock import ManualClock
+from tests.support.mmdb.files import nested, remove, write_mmdb
 
 IP = "8.8.8.8"
 GERMANY = {"8.8.8.0/24": nested("DE")}

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from bangeod.errors import StoreError, StoreFullError
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.slicing import Checkpointed, WriteGate
-from tests.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock
 
 FULL = StoreFullError("/x.db", "the disk is full", "make room")
 

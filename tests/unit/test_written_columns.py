@@ -15,7 +15,7 @@ from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
 from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import read_all, write_all
-from tests.fakes import World
+from tests.support.fakes import World
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -1,0 +1,1 @@
+"""What the tests stand on, by subject: stand-ins for the world around bangeod, and the daemon under test."""

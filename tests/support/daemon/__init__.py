@@ -1,0 +1,1 @@
+"""The daemon under test: installed, started, watched, told what to do, and ended."""
