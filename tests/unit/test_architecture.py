@@ -69,7 +69,12 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
-def _imports(module: str, tree: ast.Module) -> Iterator[Import]:
+@cache
+def _imports(module: str) -> tuple[Import, ...]:
+    return tuple(_find_imports(module, modules()[module]))
+
+
+def _find_imports(module: str, tree: ast.Module) -> Iterator[Import]:
     for_types = {
         id(node)
         for block in ast.walk(tree)
@@ -101,8 +106,8 @@ def _of_bangeod(found: Import) -> str | None:
 
 def imports() -> Iterator[tuple[Import, str]]:
     """Hand out the imports of bangeod's own modules, each with the module that it means."""
-    for module, tree in modules().items():
-        for found in _imports(module, tree):
+    for module in modules():
+        for found in _imports(module):
             target = _of_bangeod(found)
             if target is not None:
                 yield found, target
@@ -134,8 +139,8 @@ def test_jobs_and_geo_know_the_stores_protocol_and_not_sqlite() -> None:
 def test_a_library_is_imported_in_its_place_only(library: str) -> None:
     wrong = [
         str(found)
-        for module, tree in modules().items()
-        for found in _imports(module, tree)
+        for module in modules()
+        for found in _imports(module)
         if found.at_run_time and found.target.split(".")[0] == library and not _within(module, PLACES[library])
     ]
     assert wrong == []
