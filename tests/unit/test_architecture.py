@@ -11,6 +11,7 @@ import pytest
 import bangeod
 
 ROOT = Path(bangeod.__file__).parent
+TESTS = Path(__file__).parent
 LONGEST_FUNCTION = 60  # lines
 
 # What each part may import of the others; its own part always. The ground is everybody's: it knows nobody but itself.
@@ -45,6 +46,10 @@ PLACES = {
     "aiohttp": {"api"},
     "prometheus_client": {"api"},
 }
+# Modules of tests that mirror none of bangeod's: those that test the repository, and one subject that has many places.
+OF_THE_REPOSITORY = {"architecture", "example_config", "floors", "man_page", "monitoring", "readme"}
+OF_THE_REPOSITORY |= {"strict_ip_api_server"}
+OF_MANY = {"closed_directories"}
 
 
 class Import(NamedTuple):
@@ -169,3 +174,20 @@ def test_no_function_is_too_long() -> None:
 
 def test_each_module_says_in_its_first_line_what_it_is_about() -> None:
     assert [module for module, tree in modules().items() if not ast.get_docstring(tree)] == []
+
+
+def _mirrored(test: Path) -> set[str]:
+    """Return the modules that a module of tests may be named after: test_cache_flush after cache_flush, or cache."""
+    *packages, name = test.relative_to(TESTS).with_suffix("").parts
+    words = name.removeprefix("test_").split("_")
+    return {".".join([*packages, "_".join(words[:number])]) for number in range(1, len(words) + 1)}
+
+
+def test_a_module_of_tests_stands_where_the_module_does_that_it_tests() -> None:
+    """It has that one's name, and perhaps more words that say which aspect of it."""
+    wrong = [
+        str(test.relative_to(TESTS))
+        for test in sorted(TESTS.rglob("test_*.py"))
+        if _mirrored(test).isdisjoint(modules().keys() | OF_THE_REPOSITORY | OF_MANY)
+    ]
+    assert wrong == []
