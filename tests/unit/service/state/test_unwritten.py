@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from bangeod.model import DirtyEntry, Geo
 from bangeod.service.state import unwritten
 from bangeod.service.state.files import advice
+from tests.support.examples import at_most
 
 FULL = DirtyEntry("192.0.2.1", Geo("DE", "Germany", "AS3320", "Telekom"), 1_795_000_000, 1_795_000_001, Geo("AT"))
 BARE = DirtyEntry("2001:db8::1", Geo(), 1, 2)
@@ -31,7 +32,7 @@ def test_without_a_file_there_is_nothing(path: Path) -> None:
     assert unwritten.load(path) == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=at_most(30))
 @given(kept=st.lists(entries))
 def test_entries_come_back_as_they_were(path: Path, kept: list[DirtyEntry]) -> None:
     assert unwritten.save(path, kept)

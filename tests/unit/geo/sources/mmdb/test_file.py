@@ -167,6 +167,7 @@ def damaged_files() -> Iterator[bytes]:
         yield bytes(content)
 
 
+@pytest.mark.slow
 async def test_no_damaged_file_gets_past_the_probe_and_then_raises(path: Path) -> None:
     for content in damaged_files():
         put(path, content)

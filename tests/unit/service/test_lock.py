@@ -49,6 +49,7 @@ def test_the_lock_is_a_file_beside_the_database(database: Path) -> None:
     assert list(database.parent.iterdir()) == [lock_file(database)]
 
 
+@pytest.mark.slow
 def test_another_process_keeps_this_one_out_until_it_ends(database: Path) -> None:
     lock = DatabaseLock(database)
     with another_process_with_the_lock(database) as process:
@@ -161,6 +162,7 @@ def test_a_lock_that_is_refused_is_not_held(database: Path) -> None:
     assert not lock.held
 
 
+@pytest.mark.slow
 def test_a_child_process_does_not_inherit_the_lock(database: Path) -> None:
     lock = DatabaseLock(database)
     lock.acquire()

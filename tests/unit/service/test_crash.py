@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.feed import DEADLINE
 
+pytestmark = pytest.mark.slow  # each test starts a process
+
 # A thread that keeps Python from ending, as aiosqlite's does.
 BEGIN: Final = """
 import threading, time

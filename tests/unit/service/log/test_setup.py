@@ -317,6 +317,7 @@ def test_what_a_filter_puts_in_the_place_of_a_record_is_the_line(lines: Lines, b
     assert [line["event"] for line in lines()] == ["masked"]
 
 
+@pytest.mark.slow
 def test_the_bridge_has_no_lock_and_outlives_a_fork_and_the_end_of_logging(bridge: Bridge) -> None:
     assert bridge.lock is None
     done = subprocess.run([sys.executable, "-c", FORK_AND_END], capture_output=True, text=True, timeout=60, check=True)

@@ -11,6 +11,7 @@ from bangeod.geo.sources.mmdb import network_memo
 from bangeod.geo.sources.mmdb.file import MmdbSource, open_file
 from bangeod.geo.sources.mmdb.network_memo import Networks
 from bangeod.model import Geo
+from tests.support.examples import at_most
 from tests.support.mmdb.files import nested, write_mmdb
 
 GERMANY, FRANCE = Geo("DE"), Geo("FR")
@@ -24,7 +25,7 @@ spaces = st.builds(
 addresses = st.integers(0x07FE0000, 0x0901FFFF).map(lambda number: str(IPv4Address(number)))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=at_most(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(spaces, st.sampled_from(CODES), min_size=1, max_size=12), st.lists(addresses, max_size=60))
 async def test_a_source_that_remembers_says_what_a_fresh_one_says(
     tmp_path: Path, said: dict[str, str], asked: list[str]

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bangeod.clock import to_text
 from bangeod.errors import StoreError, StoreFullError, StoreLockedError
 from bangeod.model import Geo
+from tests.support.examples import at_most
 from tests.support.fakes import World
 
 IPS = [f"8.8.8.{i}" for i in range(6)]
@@ -129,4 +130,4 @@ def fresh_world(before: World) -> World:
 
 
 TestDirtySet = DirtySetMachine.TestCase
-TestDirtySet.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestDirtySet.settings = settings(max_examples=at_most(60), stateful_step_count=30, deadline=None)

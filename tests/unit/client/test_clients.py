@@ -382,6 +382,7 @@ def test_a_daemon_that_hangs_is_waited_for_briefly(tmp_path: Path) -> None:
             client.status()
 
 
+@pytest.mark.slow
 def test_the_import_brings_nothing_beyond_httpx_and_msgspec() -> None:
     program = (
         "import sys; import httpx, httpcore, msgspec, msgspec.json; before = set(sys.modules); import bangeod.client; "
@@ -391,6 +392,7 @@ def test_the_import_brings_nothing_beyond_httpx_and_msgspec() -> None:
     assert ran.stdout.split() == ["bangeod"]
 
 
+@pytest.mark.slow
 def test_the_import_brings_no_other_part_of_bangeod() -> None:
     program = "import sys; import bangeod.client; print(*sorted(m for m in sys.modules if m.startswith('bangeod')))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -150,6 +150,7 @@ def test_a_way_around_may_not_be_longer_than_an_address_either() -> None:
         list(records_reached(tree_values(nodes(values, 24), 24), 4))
 
 
+@pytest.mark.slow
 def test_a_machine_short_of_memory_ends_the_probe_before_the_daemon(tmp_path: Path) -> None:
     program = (
         "import bangeod.geo.sources.mmdb.probe as probe; probe.main(); print(open('/proc/self/oom_score_adj').read())"

@@ -63,6 +63,7 @@ def test_init_prints_the_next_command_so_that_a_shell_takes_it(
     assert shlex.split(last) == [program, "run", "--config", str(home / "bangeod.toml")]
 
 
+@pytest.mark.slow
 def test_the_next_command_names_the_interpreter_where_bangeod_was_run_as_a_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bangeod", "init", "demo"]
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
@@ -194,6 +195,7 @@ def test_version_and_help_answer() -> None:
     assert all(f"\n  {name} " in text for name in COMMANDS)
 
 
+@pytest.mark.slow
 def test_help_imports_no_command() -> None:
     program = (
         "import sys\n"
@@ -206,6 +208,7 @@ def test_help_imports_no_command() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_one_line(tmp_path: Path) -> None:
     run("init", tmp_path)
     read, write = os.pipe()

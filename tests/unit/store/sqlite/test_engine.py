@@ -43,6 +43,7 @@ def test_pysqlite3_is_the_engine_where_it_is_installed() -> None:
     assert engine.__name__ == "pysqlite3.dbapi2"
 
 
+@pytest.mark.slow
 def test_pythons_own_sqlite_is_the_engine_where_pysqlite3_is_missing() -> None:
     program = """
 import sys
