@@ -71,8 +71,7 @@ class DirtySet:
 
     def tell_of_new_rows(self, rows: int, refusal: StoreRefusedError) -> None:
         """Say why the table takes no such new rows, however many they are."""
-        problem, advice = refusal.problem, refusal.advice
-        self._new_rows.tell(problem, rows=rows, problem=problem, advice=advice, database=refusal.path)
+        self._new_rows.tell(refusal.problem, rows=rows, **refusal.log_fields())
 
     def tell_the_end(self) -> None:
         """Say that the database refuses none any more, where that is so; all of them were tried."""

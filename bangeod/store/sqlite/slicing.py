@@ -198,7 +198,7 @@ class WriteGate:
     def _tell(self, error: StoreError) -> None:
         """Say what is wrong, once; where the write has failed as well, that says it."""
         if not self._failed and error.problem != self._problem:
-            log.warning("checkpoint_failed", problem=error.problem, advice=error.advice, **error.fields())
+            log.warning("checkpoint_failed", **error.log_fields())
             self._problem = error.problem
 
     def _owe(self, held: float) -> None:
