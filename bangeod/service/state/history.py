@@ -15,6 +15,7 @@ import msgspec
 import tomli_w
 
 from bangeod import fields
+from bangeod.os_errors import reason
 from bangeod.service.state.files import advice, locked, set_aside
 from bangeod.trouble import Trouble
 
@@ -152,7 +153,7 @@ class History:
             except OSError as error:
                 self._unwritable.tell(
                     path=str(self._path),
-                    problem=error.strerror or str(error),
+                    problem=reason(error),
                     advice=f"{advice(error)}; until then a restart forgets when jobs last ran",
                 )
                 return
