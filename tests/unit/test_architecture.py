@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 PLACES = {
     "sqlite3": {"store.sqlite.engine"},
     "pysqlite3": {"store.sqlite.engine"},
-    "aiosqlite": {"store.sqlite.connection"},
+    "aiosqlite": {"store.sqlite.thread"},
     "httpx": {"geo.sources.ip_api", "geo.update", "client"},
     "httpcore": {"client"},
     "maxminddb": {"geo.sources.mmdb"},
