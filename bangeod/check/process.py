@@ -15,6 +15,7 @@ import msgspec
 
 from bangeod.check.finding import Finding, fault, ok, quoted, warning
 from bangeod.config import Settings
+from bangeod.os_errors import reason
 from bangeod.service.lock import SUFFIX
 from bangeod.service.state.history import STATE_FILE, Document
 
@@ -75,7 +76,7 @@ def _connect(path: Path) -> Finding:
             advice = f"nothing, the next daemon replaces it; or: rm {quoted(path)}"
             return warning("socket", path, "nobody listens: a daemon that was killed has left it", advice)
         except OSError as error:
-            problem = f"nobody answers ({error.strerror or error})"
+            problem = f"nobody answers ({reason(error)})"
             return fault("socket", path, problem, "look at the daemon: systemctl status bangeod")
     return ok("socket", path, "a daemon answers")
 

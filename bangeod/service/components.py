@@ -119,7 +119,7 @@ class Components:
             count = await self.cache.load_from_db()
         except StoreError as error:
             if error.problem != self.load_problem:
-                log.error("geo_cache_not_loaded", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+                log.error("geo_cache_not_loaded", **error.log_fields())  # noqa: TRY400 - no bug
             self.load_problem = error.problem
             return
         self.load_problem = None

@@ -55,7 +55,7 @@ def serve(settings: Settings, config: Path, clock: Clock) -> None:
     try:
         lock.acquire()
     except StoreError as error:
-        log.warning("lock_not_taken", problem=error.problem, advice=error.advice, **error.fields())
+        log.warning("lock_not_taken", **error.log_fields())
     with contextlib.ExitStack() as last_of_all:
         last_of_all.callback(lock.release)
         with LoopThread() as loop:
@@ -110,7 +110,7 @@ class Daemon:
     def _last_steps(self, reason: str) -> "Iterator[Callable[[], object]]":
         """Yield what is left to do where the daemon can't go on; the loop's."""
         yield lambda: self._notifier.status(f"failed: {reason}")
-        if hasattr(self, "_core"):
+        if hasattr(self, "_components"):
             yield self._components.keep_leftover_of_crash
         yield self._lock.release
 
@@ -136,7 +136,7 @@ class Daemon:
         try:
             await self._open()
         except StoreError as error:
-            log.error("database_unavailable", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+            log.error("database_unavailable", **error.log_fields())  # noqa: TRY400 - no bug
         self._components.ready = self._open  # type: ignore[method-assign]
         self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves what is planned
         self._job_schedule.plan()
@@ -247,7 +247,7 @@ class Daemon:
             await self._take_up(await asyncio.to_thread(load, self._config, os.environ))
             self._refused_config = False
         except ConfigError as error:
-            log.error("config_refused", **error.fields())  # noqa: TRY400 - the findings say it all
+            log.error("config_refused", **error.log_fields())  # noqa: TRY400 - the findings say it all
             self._refused_config = True
         finally:
             if not self._stopping:  # else systemd knows better by now
@@ -279,12 +279,12 @@ class Daemon:
     async def _finish(self) -> None:
         """End running jobs, write the dirty set, let go of everything."""
         self._background.cancel()
-        if hasattr(self, "_core"):
+        if hasattr(self, "_components"):
             self._api.stop_listening()
         cancelled = await self._scheduler.drain(GRACE)
         if cancelled:
             log.warning("jobs_cut_short", jobs=cancelled)
-        if hasattr(self, "_core"):
+        if hasattr(self, "_components"):
             await self._api.close()
             await flush_finally(self._components)
             await self._components.close()

@@ -1,6 +1,7 @@
 """What is said of a trouble that stays: when it is news, and when it is over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -71,6 +72,55 @@ def test_an_end_is_said_once_and_only_of_what_was_said() -> None:
         ("gone", "info"),
         ("kept", "warning"),
     ]
+
+
+def told(lines: list[MutableMapping[str, Any]]) -> list[tuple[str, str]]:
+    return [(line["event"], line["log_level"]) for line in lines]
+
+
+def test_a_trouble_may_be_an_error() -> None:
+    trouble = Trouble("failed", "recovered", level="error")
+    with capture_logs() as lines:
+        trouble.tell("full")
+        trouble.tell("full")
+        trouble.is_over()
+    assert told(lines) == [("failed", "error"), ("failed", "debug"), ("recovered", "info")]
+
+
+def test_a_trouble_may_be_kept_silent_about_until_it_changes() -> None:
+    trouble = Trouble("failed", "recovered", repeats=False)
+    with capture_logs() as lines:
+        for what in ("full", "full", "broken", "broken"):
+            trouble.tell(what, problem=what)
+    assert [line["problem"] for line in lines] == ["full", "broken"]
+
+
+def test_one_of_its_kind_may_have_an_event_of_its_own_and_the_same_end() -> None:
+    trouble = Trouble("failed", "recovered")
+    with capture_logs() as lines:
+        trouble.tell("late", event="timed_out")
+        trouble.tell("late", event="timed_out")
+        trouble.is_over()
+    assert told(lines) == [("timed_out", "warning"), ("timed_out", "debug"), ("recovered", "info")]
+
+
+def test_what_is_forgotten_has_no_end_and_is_news_again() -> None:
+    trouble = Trouble("failed", "recovered")
+    with capture_logs() as lines:
+        trouble.tell("full")
+        trouble.forget()
+        trouble.is_over()
+        trouble.tell("full")
+    assert told(lines) == [("failed", "warning")] * 2
+
+
+def test_an_end_without_a_name_is_not_said() -> None:
+    trouble = Trouble("failed")
+    with capture_logs() as lines:
+        trouble.tell("full")
+        trouble.is_over()
+        trouble.tell("full")
+    assert told(lines) == [("failed", "warning")] * 2
 
 
 # --- rows that jobs keep ---

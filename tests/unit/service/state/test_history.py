@@ -345,12 +345,14 @@ def test_a_crash_before_the_rename_leaves_the_old_file_and_no_obstacle(
     class KilledError(BaseException):
         pass
 
-    def die(*_args: object, **_kwargs: object) -> None:
-        raise KilledError
-
     history = saved(path, a=AT)
     history.succeeded("a", AT + 60)
     with monkeypatch.context() as patch:
+
+        def die(*_args: object, **_kwargs: object) -> None:
+            patch.setattr(os, "unlink", die)  # who is killed does not clear up
+            raise KilledError
+
         patch.setattr(os, "rename", die)
         with pytest.raises(KilledError):
             history.save_now()
