@@ -1,4 +1,5 @@
 """The periodic jobs, one file each, and what they have in common.
 
-A job says what is to be done; when it runs is service/schedule's, how rows are read and written the store's.
+A job's file has its declaration and its body. A job says what is to be done; when it runs is service/schedule's, how
+rows are read and written the store's.
 """

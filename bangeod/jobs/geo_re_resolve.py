@@ -12,12 +12,20 @@ from bangeod.cooperative import yielding
 from bangeod.geo.cache.cache import LOCAL_BATCH, GeoCache
 from bangeod.geo.cache.resolver import Found
 from bangeod.jobs.ban_watch import BanWatch
-from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.job import Counts, Declaration, JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.unresolved import Candidates, find_candidates
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
+
+DECLARATION: Final = Declaration(
+    JobId.GEO_RE_RESOLVE,
+    "tries addresses without a country again",
+    make=lambda tools, _table: GeoReResolve(tools.store, tools.cache, tools.bans, kept=tools.kept),
+    counts=Counts(written=("resolved",), unreadable=("invalid",)),
+    waits_without_record=True,  # best done after an interval, also where nothing is known of an earlier run
+)
 
 FOR_AN_ANSWER: Final = 2.0  # seconds that must be left of a run when it has waited for ip-api's quota
 
@@ -39,7 +47,7 @@ class Progress:
 class GeoReResolve:
     """Resolves what has no country. ``sleep`` waits for ip-api's quota; it takes seconds."""
 
-    id = JobId.GEO_RE_RESOLVE
+    id = DECLARATION.id
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs import registry
 from bangeod.jobs.ban_watch import BanWatch
-from bangeod.jobs.job import Job, JobId, Report
+from bangeod.jobs.job import Job, JobId, Report, Tools
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.runner import Runner
 from bangeod.service.active_sources import Sources
@@ -71,17 +71,7 @@ class Components:
         self.cache.limit(max_entries=settings.cache.max_entries, max_dirty=settings.cache.max_dirty)
         self.sources.apply(settings)
         self._bans.source = self.sources.bans
-        cleanup = settings.jobs.geo_cache_cleanup
-        self.jobs = dict(
-            registry.build(
-                self.store,
-                self.cache,
-                self._bans,
-                retention_days=cleanup.retention_days,
-                max_rows=cleanup.max_rows,
-                kept=self._kept,
-            )
-        )
+        self.jobs = dict(registry.build(Tools(self.store, self.cache, self._bans, self._kept), settings.jobs))
 
     def timeout(self, job_id: JobId) -> float:
         """Return a job's timeout, in seconds."""
@@ -96,7 +86,7 @@ class Components:
         return report
 
     async def _note_success(self, report: Report) -> None:
-        if report.job_id not in registry.WITHOUT_RECORD:
+        if registry.DECLARATIONS[report.job_id].keeps_record:
             self.history.succeeded(report.job_id, report.started_at)
             await self.history.save()
         elif self._leftover_is_there and not self.cache.dirty:

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from bangeod.clock import SECONDS_A_DAY
+from bangeod.config import Settings
 from bangeod.errors import StoreError
 from bangeod.jobs import registry
 from bangeod.jobs.ban_watch import BanWatch
-from bangeod.jobs.job import JobId, Run
+from bangeod.jobs.job import JobId, Run, Tools
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.trouble import LastTold, Trouble, is_news
 from tests.support.fakes import World
@@ -161,7 +162,7 @@ async def test_jobs_that_are_made_anew_do_not_say_again_what_was_said() -> None:
     world.store.put_session("yesterday")
     said: list[list[tuple[str, str | None]]] = []
     for _ in range(2):
-        jobs = registry.build(world.store, world.cache, BanWatch(), retention_days=90, max_rows=0, kept=kept)
+        jobs = registry.build(Tools(world.store, world.cache, BanWatch(), kept), Settings().jobs)
         with capture_logs() as lines:
             for job in jobs.values():
                 await job.run(Run.within(60.0, world.clock))
@@ -182,7 +183,7 @@ async def test_a_cleanup_that_fails_or_whose_time_is_up_does_not_say_that_all_is
     world.store.put_session("yesterday")
 
     async def run(seconds: float) -> list[str]:
-        jobs = registry.build(world.store, world.cache, BanWatch(), retention_days=90, max_rows=0, kept=kept)
+        jobs = registry.build(Tools(world.store, world.cache, BanWatch(), kept), Settings().jobs)
         with capture_logs() as lines:
             await jobs[JobId.SESSION_CLEANUP].run(Run.within(seconds, world.clock))
         return [line["event"] for line in lines if line["event"].startswith("unreadable")]
