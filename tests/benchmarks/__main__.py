@@ -16,7 +16,8 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import against, api, ip_api, jobs, machine, memory, neighbour, resolving, service, start
+from tests.benchmarks import api, ip_api, jobs, machine, memory, neighbour, resolving, service, start
+from tests.benchmarks.against import turns
 from tests.benchmarks.report import Section
 from tests.benchmarks.scale import Scale
 from tests.support.mmdb.published import NotToBeHadError
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run those that are named, or all."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    known = against.TRIALS if options.against else BENCHMARKS
+    known = turns.TRIALS if options.against else BENCHMARKS
     unknown = set(options.names) - known.keys()
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: there are {', '.join(known)}")
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="bangeod beside the plain way.")
-    names = f"which ones: {', '.join(BENCHMARKS)}; with --against {', '.join(against.TRIALS)} (all)"
+    names = f"which ones: {', '.join(BENCHMARKS)}; with --against {', '.join(turns.TRIALS)} (all)"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--against", metavar="COMMIT", help="measure the working tree's build beside COMMIT's")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the sizes, one run: a smoke test")
@@ -77,7 +78,7 @@ def _count(text: str) -> int:
 
 
 def _against(commit: str, names: Sequence[str]) -> Benchmark:
-    return lambda scale, directory: against.run(commit, names, scale, directory)
+    return lambda scale, directory: turns.run(commit, names, scale, directory)
 
 
 def _run(chosen: Mapping[str, Benchmark], scale: Scale) -> dict[str, object]:

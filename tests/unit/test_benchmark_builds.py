@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import builds
+from tests.benchmarks.against import builds
 from tests.support.mmdb.published import NotToBeHadError
 
 Commit = Callable[[], str]
@@ -157,6 +157,29 @@ def test_two_runs_may_measure_one_build_at_the_same_time(
 ) -> None:
     with builds.of_working_tree(tmp_path, root), builds.of_working_tree(tmp_path, root):
         assert len(installed) == 1
+
+
+def test_the_builds_that_were_used_longest_ago_go_but_none_that_is_in_use(
+    root: Path, commit: Commit, installed: list[tuple[Path, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builds, "KEPT", 2)
+    ids = [commit_anew(root, commit, text) for text in ("one", "two", "three", "four")]
+    with builds.of_commit(ids[0], tmp_path, root):
+        for found in (*ids[1:], ids[2], ids[3]):
+            with builds.of_commit(found, tmp_path, root):
+                pass
+    assert {directory.name for directory in (tmp_path / "builds").iterdir() if directory.is_dir()} == {
+        ids[0],
+        ids[2],
+        ids[3],
+    }
+    assert len(installed) == 4
+
+
+def commit_anew(root: Path, commit: Commit, text: str) -> str:
+    """Commit a change of the package."""
+    (root / "bangeod" / "__init__.py").write_text(text)
+    return commit()
 
 
 def test_what_is_measured_is_told_nothing_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.benchmarks.comparison import Comparison, Figure, Measured, Verdict, compare, summary
+from tests.benchmarks.against.comparison import Comparison, Figure, Measured, Verdict, compare, summary
 from tests.benchmarks.report import milliseconds
 
 TIME = Figure("to READY", milliseconds)

@@ -1,14 +1,17 @@
 """Two builds of bangeod to be compared, each installed into a virtual environment of its own, and both in one way.
 
 They are kept in the user's cache, ``bangeod-tests/builds``, which may be thrown away at any time: a commit's under its
-id, a working tree's under a name of its path, to be made anew where one of its files has changed. Both have the
-libraries of the Python that measures, version for version, so that what differs between them is bangeod's own.
+id, a working tree's under a name of its path, to be made anew where one of its files has changed. Those that were used
+longest ago go. Both have the libraries of the Python that measures, version for version, so that what differs between
+them is bangeod's own.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,8 +24,9 @@ from pathlib import Path
 from tests.support.daemon.process import environment
 from tests.support.mmdb.published import NotToBeHadError, default_cache
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 INSTALL_SECONDS = 600
+KEPT = 6  # builds, of some 70 MB each
 SHORT_ID = 10  # characters of a commit's id
 ERROR_LINES = 15
 # What pip says of an index that it can't reach, before it says that there is no such package.
@@ -97,7 +101,20 @@ def _kept(build: Build, source: str, install: Callable[[], None]) -> Iterator[No
                 install()
                 stamp.write_text(wanted)
             fcntl.flock(lock, fcntl.LOCK_SH)
+        stamp.touch()
+        _forget(build.directory.parent)
         yield
+
+
+def _forget(directory: Path) -> None:
+    """Remove the builds that were used longest ago, but none that is in use."""
+    latest_first = sorted(directory.glob("*/installed-for"), key=lambda stamp: stamp.stat().st_mtime_ns, reverse=True)
+    for stamp in latest_first[KEPT:]:
+        lock_file = stamp.parent.with_name(f"{stamp.parent.name}.lock")
+        with lock_file.open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stamp.unlink()  # first: what is left of it, should this be broken off, is no build
+            shutil.rmtree(stamp.parent)
 
 
 def _text(path: Path) -> str | None:
@@ -156,7 +173,7 @@ def _git(root: Path, *arguments: str) -> bytes:
     try:
         return subprocess.run(command, capture_output=True, check=True, env=own).stdout
     except FileNotFoundError as error:
-        raise NotToBeHadError("there is no git to have a commit from") from error
+        raise NotToBeHadError(f"there is no git for {' '.join(command)}") from error
     except subprocess.CalledProcessError as error:
         why = error.stderr.decode(errors="replace").strip() or "there is no such commit here"
         raise NotToBeHadError(f"{' '.join(command)}: {why}") from error

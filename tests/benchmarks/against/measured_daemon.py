@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.benchmarks.builds import Build, measured_environment
+from tests.benchmarks.against.builds import Build, measured_environment
 from tests.benchmarks.load import Connection, exchange
 from tests.support.daemon.installation import as_toml
 from tests.support.daemon.notify_socket import NotifySocket
