@@ -71,10 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError(text)
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 on is wanted")
+    return int(text)
 
 
 def _against(commit: str, names: Sequence[str]) -> Benchmark:

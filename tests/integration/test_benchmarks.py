@@ -46,11 +46,11 @@ def test_a_build_is_measured_beside_a_commits(tmp_path: Path) -> None:
         (["--against", "no-such-commit"], NOT_TO_BE_HAD, "no-such-commit"),
         (["--against", "HEAD", "neighbour"], 2, "there is no benchmark neighbour"),
         (["session_cleanup"], 2, "there is no benchmark session_cleanup"),
-        (["--runs", "0"], 2, "--runs"),
+        (["--runs", "0"], 2, "--runs: 0: a number from 1 on is wanted"),
     ],
 )
 def test_what_can_not_be_measured_is_said(arguments: list[str], status: int, told: str) -> None:
-    done = benchmarks(*arguments, timeout=60)
+    done = benchmarks(*arguments, timeout=120)
     assert (done.returncode, "Traceback" in done.stderr) == (status, False)
     assert told in done.stderr
 

@@ -48,6 +48,13 @@ def test_more_turns_show_a_smaller_difference() -> None:
     assert compared([1.0] * 5, turn).verdict is Verdict.WORSE
 
 
+def test_a_figure_has_a_tolerance_of_its_own() -> None:
+    memory = Figure("idle memory", lambda size: f"{size:.0f} B", tolerance=0.01)
+    measured = Measured("start", [{TIME: 1.0, memory: 1.0}] * 3, [{TIME: 1.02, memory: 1.02}] * 3)
+    found = [row[-1] for row in measured.section(("a", "b")).rows]
+    assert found == ["within noise", "WORSE"]
+
+
 def test_of_a_rate_more_is_better() -> None:
     assert compared([100.0] * 3, [150.0] * 3, more_is_better=True).verdict is Verdict.BETTER
     assert compared([150.0] * 3, [100.0] * 3, more_is_better=True).verdict is Verdict.WORSE

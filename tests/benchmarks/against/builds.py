@@ -108,13 +108,19 @@ def _kept(build: Build, source: str, install: Callable[[], None]) -> Iterator[No
 
 def _forget(directory: Path) -> None:
     """Remove the builds that were used longest ago, but none that is in use."""
-    latest_first = sorted(directory.glob("*/installed-for"), key=lambda stamp: stamp.stat().st_mtime_ns, reverse=True)
-    for stamp in latest_first[KEPT:]:
+    for stamp in sorted(directory.glob("*/installed-for"), key=_used, reverse=True)[KEPT:]:
         lock_file = stamp.parent.with_name(f"{stamp.parent.name}.lock")
         with lock_file.open("w") as lock, contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            stamp.unlink()  # first: what is left of it, should this be broken off, is no build
-            shutil.rmtree(stamp.parent)
+            stamp.unlink(missing_ok=True)  # first: what is left of it, should this be broken off, is no build
+            shutil.rmtree(stamp.parent, ignore_errors=True)  # another run may just be doing the same
+
+
+def _used(stamp: Path) -> int:
+    try:
+        return stamp.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _text(path: Path) -> str | None:

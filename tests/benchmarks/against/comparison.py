@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from tests.benchmarks.report import Section
 
-TOLERANCE = 0.03  # as a part: smaller differences are not worth a word, even if turn after turn has them
+TOLERANCE = 0.03  # as a part: a smaller difference is not worth a word, even if turn after turn has it
 # Of so many turns: how many times the spread of their ratios (highest by lowest, as logarithms) the median ratio is
 # from 1 in one of a hundred cases where only chance differs. Found by drawing normally distributed ones.
 SPREADS = {3: 2.1, 4: 1.05, 5: 0.75, 6: 0.6, 7: 0.5, 9: 0.38, 11: 0.32, 15: 0.25}
@@ -37,6 +37,7 @@ class Figure:
     name: str
     written: Callable[[float], str]
     more_is_better: bool = False
+    tolerance: float = TOLERANCE
 
 
 Figures = Mapping[Figure, float]  # of one build in one turn; one that there is not is missing
@@ -52,7 +53,9 @@ class Comparison:
     verdict: Verdict
 
 
-def compare(first: Sequence[float], second: Sequence[float], *, more_is_better: bool = False) -> Comparison | None:
+def compare(
+    first: Sequence[float], second: Sequence[float], *, more_is_better: bool = False, tolerance: float = TOLERANCE
+) -> Comparison | None:
     """Compare what was measured in the same turns; None where something is not above 0, and no ratio says anything."""
     if not first or len(first) != len(second) or min(*first, *second) <= 0:
         return None
@@ -60,7 +63,7 @@ def compare(first: Sequence[float], second: Sequence[float], *, more_is_better: 
     ratio = math.exp(statistics.median(map(math.log, ratios)))  # so that it is the same the other way round
     if len(ratios) < FEWEST_TURNS:
         verdict = Verdict.UNKNOWN
-    elif abs(math.log(ratio)) <= _noise(ratios):
+    elif abs(math.log(ratio)) <= max(_noise(ratios), math.log(1 + tolerance)):
         verdict = Verdict.WITHIN_NOISE
     else:
         verdict = Verdict.BETTER if (ratio > 1) == more_is_better else Verdict.WORSE
@@ -70,7 +73,7 @@ def compare(first: Sequence[float], second: Sequence[float], *, more_is_better: 
 def _noise(ratios: Sequence[float]) -> float:
     """Return how far from 1 a median ratio may be, as a logarithm, and say nothing."""
     times = SPREADS[max(turns for turns in SPREADS if turns <= len(ratios))]
-    return max(times * math.log(max(ratios) / min(ratios)), math.log(1 + TOLERANCE))
+    return times * math.log(max(ratios) / min(ratios))
 
 
 # --- the tables ---------------------------------------------------------------------------------------------------
@@ -89,7 +92,12 @@ class Measured:
         """Return what is to be said of each figure."""
         figures = dict.fromkeys(figure for turn in (*self.first, *self.second) for figure in turn)
         return {
-            figure: compare(_of(figure, self.first), _of(figure, self.second), more_is_better=figure.more_is_better)
+            figure: compare(
+                _of(figure, self.first),
+                _of(figure, self.second),
+                more_is_better=figure.more_is_better,
+                tolerance=figure.tolerance,
+            )
             for figure in figures
         }
 
@@ -134,6 +142,6 @@ def summary(measured: Sequence[Measured]) -> Section:
         rows = [[f"not to be said of fewer than {FEWEST_TURNS} turns", "", ""]]
     notes = [
         f"ratio: second build by first, the median of {turns} turns' ratios, which go from the lowest to the highest",
-        f"named where it is off by {TOLERANCE * 100:g} %, and by more than chance makes of one in a hundred figures",
+        f"named where it is off by {TOLERANCE * 100:g} % (memory: 1 %), and by more than chance does once in a hundred",
     ]
     return Section("different by more than noise", ("", "ratio", ""), rows or [["nothing", "", ""]], notes)

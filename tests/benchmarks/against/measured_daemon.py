@@ -6,7 +6,6 @@ another build it may have another name.
 
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -116,7 +115,7 @@ def measured_daemon(
                 _wait_until_ready(build, process, systemd, log)
                 yield MeasuredDaemon(build, process.pid, config, socket, began, time.perf_counter() - began)
             finally:
-                process.send_signal(signal.SIGKILL)  # what it has not written yet is of no use
+                process.kill()  # what it has not written yet is of no use
 
 
 def _settings(home: Path, database: Path, socket: Path) -> dict[str, object]:
