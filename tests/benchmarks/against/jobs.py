@@ -11,9 +11,10 @@ from tests.benchmarks.against.comparison import Figure, Figures
 from tests.benchmarks.against.lookups import AT_ONCE, looked_up
 from tests.benchmarks.against.measured_daemon import MeasuredDaemon
 from tests.benchmarks.against.trial import CACHED, IPV6, ROWS, Trial, count, daemon_on, fine, in_mib, in_seconds
-from tests.benchmarks.beside import ALONE, MIB, web_app
+from tests.benchmarks.beside import ALONE, MEASURED, MIB, seen_by
 from tests.benchmarks.report import milliseconds
 from tests.benchmarks.scale import Scale
+from tests.support.web_app.web_app import WebApp
 
 NEW: Final = 100_000  # addresses to be resolved, and to be flushed then
 ALONE_SECONDS: Final = 2.0  # that the web app writes without any daemon
@@ -83,14 +84,14 @@ def session_cleanup(scale: Scale, directory: Path) -> Trial:
 
 def _beside_web_app(daemon: MeasuredDaemon, database: Path, job: str, figure: str, expected: int) -> Figures:
     """Run a job while a web app writes; a RuntimeError where the report's figure is not what is expected."""
-    with web_app(database) as app:
+    with WebApp(database, MEASURED) as app:
         time.sleep(ALONE)
         before = daemon.cpu_seconds()
         began = time.monotonic()
         report = daemon.run_job(job)
         ended = time.monotonic()
         cpu = daemon.cpu_seconds() - before
-        seen = app.finish(began, ended)
+        seen = seen_by(app, began, ended)
     if report["figures"].get(figure) != expected:
         raise RuntimeError(f"{daemon.build.name}: not {expected} rows of {job}: {report}")
     return {
@@ -108,9 +109,9 @@ def _alone(template: Path, directory: Path) -> str:
     """Say what the web app's waits are without any daemon."""
     with tempfile.TemporaryDirectory(dir=directory) as own:
         path = databases.copy(template, Path(own, "bangui.db"))
-        with web_app(path) as app:
+        with WebApp(path, MEASURED) as app:
             began = time.monotonic()
             time.sleep(ALONE_SECONDS)
-            seen = app.finish(began, time.monotonic())
+            seen = seen_by(app, began, time.monotonic())
     waits = (f"{name} {fine(seen[key])}" for name, key in (("longest", "longest"), ("99th percentile", "usual")))
     return f"by itself, without bangeod, the web app waits: {', '.join(waits)}"
