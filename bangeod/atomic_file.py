@@ -2,8 +2,7 @@
 
 import contextlib
 import os
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -52,11 +51,3 @@ class AtomicFile:
         if not self._placed:
             with contextlib.suppress(OSError):
                 os.unlink(self._part, dir_fd=self._directory)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

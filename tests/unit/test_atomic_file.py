@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def names_in(directory: Path) -> set[str]:
 
 def test_until_it_is_put_in_place_the_old_one_stays(directory: int, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"old")
-    with AtomicFile(directory, PART, 0o600) as file:
+    with closing(AtomicFile(directory, PART, 0o600)) as file:
         file.write(b"n")
         file.write(b"ew")
         assert (tmp_path / "x").read_bytes() == b"old"
@@ -36,7 +37,7 @@ def test_until_it_is_put_in_place_the_old_one_stays(directory: int, tmp_path: Pa
 
 
 def test_what_is_not_put_in_place_goes(directory: int, tmp_path: Path) -> None:
-    with AtomicFile(directory, PART, 0o600) as file:
+    with closing(AtomicFile(directory, PART, 0o600)) as file:
         file.write(b"new")
     assert names_in(tmp_path) == set()
 
@@ -49,7 +50,7 @@ def test_where_that_fails_the_old_one_stays_and_nothing_else(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     (tmp_path / "x").write_bytes(b"old")
-    with AtomicFile(directory, PART, 0o600) as file:
+    with closing(AtomicFile(directory, PART, 0o600)) as file:
         file.write(b"new")
         monkeypatch.setattr(os, call, fail)
         with pytest.raises(OSError, match="Input/output error"):
@@ -66,7 +67,7 @@ def test_a_part_that_is_there_is_somebody_elses(directory: int, tmp_path: Path) 
 
 
 def test_it_has_its_mode_and_the_time_that_is_asked_for(directory: int, tmp_path: Path) -> None:
-    with AtomicFile(directory, PART, 0o600) as file:
+    with closing(AtomicFile(directory, PART, 0o600)) as file:
         file.put_in_place("x", modified=1_700_000_000.0)
     status = (tmp_path / "x").stat()
     assert (stat.S_IMODE(status.st_mode), status.st_mtime) == (0o600, 1_700_000_000.0)
@@ -75,7 +76,7 @@ def test_it_has_its_mode_and_the_time_that_is_asked_for(directory: int, tmp_path
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_writes_belongs_to_the_owner_of_the_directory(directory: int, tmp_path: Path) -> None:
     os.chown(tmp_path, 65_534, 65_533)
-    with AtomicFile(directory, PART, 0o600) as file:
+    with closing(AtomicFile(directory, PART, 0o600)) as file:
         file.put_in_place("x")
     status = (tmp_path / "x").stat()
     assert (status.st_uid, status.st_gid) == (65_534, 65_533)

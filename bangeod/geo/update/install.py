@@ -55,7 +55,7 @@ class Directory:
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[Part]:
         """Begin a file that may become ``name``; at the end it is in its place or gone. Raises OSError."""
-        with Part(self._path, self._fd, name) as part:
+        with contextlib.closing(Part(self._path, self._fd, name)) as part:
             part.share()
             yield part
 

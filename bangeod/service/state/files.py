@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bangeod.atomic_file import AtomicFile
 from bangeod.os_errors import Obstacle, obstacle, reason
@@ -30,7 +30,7 @@ class StateDirectory:
         part = _part(name)
         with contextlib.suppress(FileNotFoundError):  # left behind by a crash
             os.unlink(part, dir_fd=self._directory)
-        with AtomicFile(self._directory, part, MODE) as file:
+        with contextlib.closing(AtomicFile(self._directory, part, MODE)) as file:
             file.write(content)
             file.put_in_place(name)
 
@@ -74,8 +74,20 @@ def advice(error: OSError) -> str:
     return _ADVICE.get(obstacle(error), "look at the directory and its disk: dmesg, df, mount")
 
 
-def set_aside(path: Path) -> str:
-    """Keep a file that can't be read as ``<path>.bad``; say what became of it, for the log."""
+class Unreadable(NamedTuple):
+    """A file that can't be read or understood, as the log has it."""
+
+    path: str
+    problem: str
+    kept_as: str  # a path, or why it is not kept
+
+
+def set_aside(path: Path, error: Exception, *, look_only: bool = False) -> Unreadable:
+    """Keep a file that can't be read as ``<path>.bad``, and say so; with ``look_only`` it is left where it is."""
+    return Unreadable(str(path), str(error) or type(error).__name__, str(path) if look_only else _renamed(path))
+
+
+def _renamed(path: Path) -> str:
     aside = path.with_name(f"{path.name}.bad")
     try:
         path.rename(aside)

@@ -194,12 +194,11 @@ class History:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
-            problem = str(error) or type(error).__name__
+            found = set_aside(self._path, error, look_only=look_only)
         else:
             self._unreadable.is_over()
             return document
-        kept_as = str(self._path) if look_only else set_aside(self._path)
-        self._unreadable.tell(problem, path=str(self._path), problem=problem, kept_as=kept_as)
+        self._unreadable.tell(found.problem, **found._asdict())
         if not os.path.lexists(self._path):
             self._unreadable.is_over()
         return {}
@@ -234,14 +233,15 @@ def _values_of(document: dict[str, Any]) -> dict[Place, Value]:
     times = {_place_of(job_id): record.last_success for job_id, record in known.jobs.items()}
     times |= {_place_of_file(Path(path)): record.verified_build for path, record in known.mmdb.items()}
     times[PAUSE] = known.ip_api.paused_until
-    return {place: _epoch(at) for place, at in times.items() if at is not None} | _names_of(document)
+    return {place: epoch(at) for place, at in times.items() if at is not None} | _names_of(document)
 
 
 def _names_of(document: dict[str, Any]) -> dict[Place, Value]:
     return {_place_of_name(code): name for code, name in document.get(NAMES, {}).items()}
 
 
-def _epoch(at: datetime) -> float:
+def epoch(at: datetime) -> float:
+    """Return a time of the file, in seconds since the epoch; one without a zone is in UTC."""
     return within((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 

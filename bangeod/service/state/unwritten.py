@@ -75,9 +75,8 @@ def load(path: Path, *, look_only: bool = False) -> list[DirtyEntry]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, RecursionError) as error:
-        problem = str(error) or type(error).__name__
-        kept_as = str(path) if look_only else set_aside(path)
-        log.warning("leftover_unreadable", path=str(path), problem=problem, kept_as=kept_as)
+        found = set_aside(path, error, look_only=look_only)
+        log.warning("leftover_unreadable", **found._asdict())
         return []
     return [_entry(entry) for entry in kept.entries]
 

@@ -18,6 +18,7 @@ from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLock
 from bangeod.store.sqlite import faults, queries
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.interruptible import Interruptible
+from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.overwriting import OverwriteWatch
 from bangeod.store.sqlite.thread import SqliteThread
 from bangeod.store.sqlite.wal_file import LogBeside
@@ -268,24 +269,3 @@ def _connect(path: Path) -> "Connection":
 
 def _nothing(_connection: "Connection") -> None:
     """Do no more than whatever is read begins with."""
-
-
-def leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
-    """Run ``work`` again where it met text that is no UTF-8, with what can't be decoded replaced.
-
-    Always decoding in Python would slow every read down; such text is next to never there.
-    """
-    try:
-        return work(connection)
-    except engine.OperationalError as error:
-        if "decode to UTF-8" not in str(error):
-            raise
-    connection.text_factory = _decode
-    try:
-        return work(connection)
-    finally:
-        connection.text_factory = str
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode(errors="replace")
