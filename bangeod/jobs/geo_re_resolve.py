@@ -86,14 +86,14 @@ class GeoReResolve:
             log.debug("geo_re_resolve_skip", reason=reason)
             return Result({"skipped": reason, "unresolved": len(candidates.seen), "invalid": candidates.invalid})
         log.info("geo_re_resolve_start", unresolved=len(candidates.seen))
-        tally = Progress(len(recalled), len(recalled))
-        finished = await self._resolve(candidates, list(due), run, tally)
+        progress = Progress(len(recalled), len(recalled))
+        finished = await self._resolve(candidates, list(due), run, progress)
         if finished:
             self._cache.resolver.asked_locally(changes)  # a source that came meanwhile is asked by the next run
         refused = self._refused(candidates)
-        tally.resolved -= min(tally.resolved, refused.get("refused", 0))
-        log.info("geo_re_resolve_complete", **asdict(tally), **refused)
-        figures = {"unresolved": len(candidates.seen), **asdict(tally), **refused, "invalid": candidates.invalid}
+        progress.resolved -= min(progress.resolved, refused.get("refused", 0))
+        log.info("geo_re_resolve_complete", **asdict(progress), **refused)
+        figures = {"unresolved": len(candidates.seen), **asdict(progress), **refused, "invalid": candidates.invalid}
         return Result(figures, finished)
 
     def _refused(self, candidates: Candidates) -> dict[str, int]:
@@ -143,7 +143,7 @@ class GeoReResolve:
             }
         )
 
-    async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, tally: Progress) -> bool:
+    async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, progress: Progress) -> bool:
         """Ask the local sources, then the remote one at its pace; return whether the time sufficed for the former.
 
         What is left for the remote one is not unfinished: its quota does not let more through.
@@ -153,26 +153,26 @@ class GeoReResolve:
         for start in range(0, len(due), LOCAL_BATCH):
             if run.time_left() <= 0:
                 return False
-            left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, tally)
+            left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, progress)
         if resolver.remote is not None:
             due = [ip async for ips in yielding(left) for ip in resolver.due(ips)]
-            tally.left_for_ip_api = await self._remotely(candidates, due, run, tally)
+            progress.left_for_ip_api = await self._remotely(candidates, due, run, progress)
         return True
 
-    async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, tally: Progress) -> list[str]:
+    async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, progress: Progress) -> list[str]:
         """Ask the local sources; return those of which they don't know the country."""
         resolver = self._cache.resolver
         found = _resolved(await self._cache.ask_local(batch, candidates.seen))
         missed = [ip for ip in batch if ip not in found]
         self._cache.add_rows(candidates.rowless.intersection(missed), rowless=candidates.rowless)
-        tally.add(len(found), len(found))
+        progress.add(len(found), len(found))
         if resolver.remote is None:
             resolver.put_off(missed)
-            tally.add(len(missed), 0)
+            progress.add(len(missed), 0)
         await self._cache.flush_dirty(run.time_left)
         return missed
 
-    async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, tally: Progress) -> int:
+    async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, progress: Progress) -> int:
         """Ask the remote source, waiting for its quota while there is time; return how many are left."""
         resolver = self._cache.resolver
         while ips:
@@ -185,7 +185,7 @@ class GeoReResolve:
             found = await self._ask_remote(batch, candidates, run)
             if found is not None:
                 ips = ips[len(batch) :]
-                tally.add(len(batch), len(_resolved(found)))
+                progress.add(len(batch), len(_resolved(found)))
                 await self._cache.flush_dirty(run.time_left)
             elif resolver.remote_wait() <= 0:  # it does not say when to try again
                 break

@@ -1,5 +1,8 @@
 """What the jobs declare, held against what they do and what the config says of them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from bangeod.config import JobSettings, Settings
@@ -25,6 +28,13 @@ def test_each_job_is_made_under_its_id_from_the_config_as_it_is_by_default() -> 
 
 def test_the_tables_of_the_config_are_those_of_the_jobs_in_their_order() -> None:
     assert Settings().jobs.__struct_fields__ == tuple(JobId)
+
+
+def test_the_ids_are_known_without_importing_a_job() -> None:
+    """Commands that talk to the daemon need them, and have to start fast."""
+    code = "import sys, bangeod.jobs.job; print(*(name for name in sys.modules if name.startswith('bangeod.')))"
+    imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(imported.split()) == {"bangeod.clock", "bangeod.jobs", "bangeod.jobs.job"}
 
 
 @pytest.mark.parametrize("job_id", JobId)
