@@ -9,7 +9,8 @@ from tests.benchmarks import databases, samples
 from tests.benchmarks.against.builds import Build
 from tests.benchmarks.against.comparison import Figure, Figures
 from tests.benchmarks.against.lookups import AT_ONCE, looked_up
-from tests.benchmarks.against.trial import CACHED, IPV6, a_second, daemon_on, repeated
+from tests.benchmarks.against.measured_daemon import MeasuredDaemon
+from tests.benchmarks.against.trial import CACHED, IPV6, a_second, daemon_on, fine, repeated
 from tests.benchmarks.load import rate
 from tests.benchmarks.report import milliseconds
 from tests.benchmarks.scale import Scale
@@ -38,20 +39,22 @@ class Api:
         with daemon_on(build, home, self._database, {"cache.max_dirty": 2 * len(self._ips)}) as (daemon, _):
             daemon.wait_until_loaded()
             first = looked_up(daemon, self._ips, "cached")
-            spent = [
-                {
-                    Figure("GETs, one connection", a_second, more_is_better=True): rate(daemon.socket, self._asked, 1),
-                    Figure("GETs, sixteen connections", a_second, more_is_better=True): rate(
-                        daemon.socket, self._asked, 16
-                    ),
-                    Figure(f"a batch of {AT_ONCE:,} known addresses", milliseconds): looked_up(
-                        daemon, self._batch, "resolve"
-                    ),
-                    Figure(f"{len(self._ips):,} known addresses, mode cached", milliseconds): looked_up(
-                        daemon, self._ips, "cached"
-                    ),
-                }
-                for _ in range(self._times)
-            ]
+            spent = [self._each_way(daemon) for _ in range(self._times)]
         figures = {figure: statistics.median(turn[figure] for turn in spent) for figure in spent[0]}
         return figures | {Figure("the same, first of the day", milliseconds): first}
+
+    def _each_way(self, daemon: MeasuredDaemon) -> Figures:
+        figures: dict[Figure, float] = {}
+        for connections, name in ((1, "one connection"), (16, "sixteen connections")):
+            before = daemon.cpu_seconds()
+            figures[Figure(f"GETs, {name}", a_second, more_is_better=True)] = rate(
+                daemon.socket, self._asked, connections
+            )
+            each = (daemon.cpu_seconds() - before) / len(self._asked)
+            figures[Figure(f"GETs, {name}, processor time of each", fine)] = each
+        batch = Figure(f"a batch of {len(self._batch):,} known addresses", milliseconds)
+        whole = Figure(f"{len(self._ips):,} known addresses, mode cached", milliseconds)
+        return figures | {
+            batch: looked_up(daemon, self._batch, "resolve"),
+            whole: looked_up(daemon, self._ips, "cached"),
+        }
