@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.benchmarks.against.builds import Build
 from tests.benchmarks.against.measured_daemon import measured_daemon
+from tests.support.feed import DEADLINE
 
 READY = """
 import os, socket, time
@@ -42,6 +44,7 @@ def test_a_daemon_that_is_ready_has_taken_memory_and_time_and_is_gone_afterwards
         assert rss >= pss > 0
         assert daemon.ready_after > 0
         assert daemon.cpu_seconds() >= 0
+    assert time.perf_counter() - daemon.began < DEADLINE  # it was not waited for
     with pytest.raises(ProcessLookupError):
         os.kill(daemon.pid, 0)
 
