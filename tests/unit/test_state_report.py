@@ -1,0 +1,126 @@
+"""How the daemon's state is gathered from its parts: the core without any work, and all of it around the core."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from bangeod.api.daemon_state import ApiState, Standing
+from bangeod.config import Settings
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.jobs.job import JobId
+from bangeod.service.components import Components
+from bangeod.service.lock import DatabaseLock
+from bangeod.service.schedule.job_schedule import JobSchedule
+from bangeod.service.state_report import StateReport
+from bangeod.store.sqlite import schema
+from tests.support.daemon.manual_schedule import ManualSchedule
+from tests.support.manual_clock import ManualClock
+
+if TYPE_CHECKING:
+    from bangeod.service.schedule.scheduler import JobScheduler
+
+replace = msgspec.structs.replace
+
+
+class Parts:
+    """A daemon's parts, without its threads; the database can't be used until it is made."""
+
+    def __init__(self, home: Path) -> None:
+        settings = Settings()
+        self.database = home / "bangui.db"
+        self.settings = replace(
+            settings,
+            database=replace(settings.database, path=self.database),
+            state=replace(settings.state, directory=home / "state"),
+        )
+        self.clock = ManualClock()
+        self.schedule = ManualSchedule(self.clock)
+        self.components = Components(self.settings, self.clock, DatabaseLock(self.database))
+        self.jobs = JobSchedule(self.components, cast("JobScheduler", self.schedule), lambda: None)
+        self.report = StateReport(self.components, self.jobs, home / "bangeod.toml")
+        self.jobs.plan()
+
+    async def run_all(self) -> None:
+        """Run each job once."""
+        self.clock.advance(1)
+        with capture_logs():  # with its tracebacks the log would take most of the time
+            for job_id in JobId:
+                self.jobs.bring_forward(job_id)
+                assert await self.schedule.run_next() == job_id
+
+    def standing(self) -> Standing:
+        return self.report.standing(config_refused=False, database=None, api=None)
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    parts = Parts(tmp_path)
+    yield parts
+    await parts.components.close()
+
+
+async def test_a_job_that_fails_is_in_the_core_since_its_first_failure_until_it_succeeds(parts: Parts) -> None:
+    await parts.run_all()
+    since = parts.jobs.failing_since[JobId.SESSION_CLEANUP]
+    await parts.run_all()
+    failures = parts.standing().failures
+    assert list(failures) == sorted(JobId)
+    failure = failures[JobId.SESSION_CLEANUP]
+    assert (failure.since, failure.of_database, failure.planned) == (since, True, True)
+    assert failure.problem.startswith(f"{parts.database}: ")
+    schema.create(parts.database)
+    await parts.run_all()
+    assert parts.standing().failures == {}
+
+
+async def test_a_job_that_fails_and_is_disabled_then_is_no_longer_planned(parts: Parts) -> None:
+    await parts.run_all()
+    jobs = parts.settings.jobs
+    off = replace(jobs, session_cleanup=replace(jobs.session_cleanup, enabled=False))
+    parts.components.apply(replace(parts.settings, jobs=off))
+    standing = parts.standing()
+    assert standing.planned == len(JobId) - 1
+    assert [job_id for job_id, failure in standing.failures.items() if not failure.planned] == [JobId.SESSION_CLEANUP]
+
+
+async def test_the_core_is_made_without_a_look_at_entries_sources_or_schedule(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: object) -> None:
+        pytest.fail("the status line is made every few seconds: this is too much for it")
+
+    before = parts.standing()
+    with monkeypatch.context() as patched:
+        patched.setattr(GeoCache, "refused", property(too_much))  # goes through all that the database has refused
+        for owner, name in (
+            (parts.components.cache, "dirty_entries"),
+            (parts.components.sources.mmdb, "states"),
+            (parts.components.store, "free_bytes"),
+            (parts.schedule, "planned"),
+            (Path, "stat"),
+        ):
+            patched.setattr(owner, name, too_much)
+        now = parts.standing()
+    assert now == before
+
+
+async def test_all_of_it_says_of_the_same_moment_what_the_core_says(parts: Parts) -> None:
+    schema.create(parts.database)
+    await parts.components.load()
+    parts.database.rename(parts.database.with_suffix(".away"))
+    await parts.run_all()
+    await parts.components.cache.lookup_batch(["8.8.8.8"])
+    standing = parts.report.standing(config_refused=True, database="it is gone", api=None)
+    parts.clock.advance(10)
+    state = await parts.report.state(standing, ApiState(requests=3), lag=0.5)
+    assert (state.now, state.healthy, state.problem) == (standing.now, False, "the database can't be used: it is gone")
+    assert (state.config.refused, state.database.problem) == (True, "it is gone")
+    assert (state.cache.entries, state.cache.dirty) == (standing.cached, standing.dirty) == (1, 1)
+    assert {job.id: (job.failing_since, job.problem) for job in state.jobs} == {
+        job_id: (failure.since, failure.problem) for job_id, failure in standing.failures.items()
+    }
+    assert (state.api.requests, state.loop_lag) == (3, 0.5)
