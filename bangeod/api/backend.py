@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from bangeod.api.daemon_state import ApiState, State
 from bangeod.api.messages import Explanation
-from bangeod.api.status_document import ApiState, State
 from bangeod.jobs.job import JobId, Report
 from bangeod.model import Answer
 

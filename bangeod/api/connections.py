@@ -15,8 +15,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from bangeod.api.daemon_state import ApiState
 from bangeod.api.messages import ErrorAnswer, Problem
-from bangeod.api.status_document import ApiState
 
 log = structlog.get_logger(__name__)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
 
+from bangeod.api.daemon_state import ApiState
 from bangeod.api.problems import MethodError, RequestError, error_response, problem_of
 from bangeod.api.routes import Route
-from bangeod.api.status_document import ApiState
 
 if TYPE_CHECKING:
     from bangeod.api.connections import Connection

@@ -7,10 +7,11 @@ import msgspec
 from aiohttp import web
 
 from bangeod import __version__
-from bangeod.api import metrics, openapi
+from bangeod.api import metrics, openapi, status_document
 from bangeod.api.backend import Backend
 from bangeod.api.batch_admission import BatchAdmission
 from bangeod.api.connections import Connection, Connections
+from bangeod.api.daemon_state import ApiState
 from bangeod.api.entry_json import EntryWriter
 from bangeod.api.messages import (
     MOST_ADDRESSES,
@@ -28,7 +29,6 @@ from bangeod.api.pending_lookups import LOOKUP_SECONDS, Resolving
 from bangeod.api.problems import JSON, RequestError, error_response
 from bangeod.api.request_body import LARGEST_BODY, received, too_large
 from bangeod.api.routes import ROUTES
-from bangeod.api.status_document import ApiState
 from bangeod.clock import to_text
 from bangeod.jobs.job import JobId
 from bangeod.model import Status
@@ -98,7 +98,8 @@ class Handlers:
 
     async def status(self, _request: web.BaseRequest, _: str) -> web.Response:
         """Describe the daemon."""
-        return _json(await self._backend.state(self._figures))
+        state = await self._backend.state(self._figures)
+        return web.Response(body=status_document.encode(state), headers=JSON)
 
     async def health(self, _request: web.BaseRequest, _: str) -> web.Response:
         """Say whether the database can be used."""

@@ -4,7 +4,6 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,15 +11,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bangeod.api.status_document import CacheState, JobState, MmdbState, State
+from bangeod.api.daemon_state import CacheState, JobState, MmdbState, State, Timestamp
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Read = Callable[[JobState], float | None]
 
 
-def _epoch(text: str | None) -> float | None:
-    return None if text is None else datetime.fromisoformat(text).timestamp()
+def _epoch(time: Timestamp | None) -> int | None:
+    """Return a time in whole seconds, as the JSON has it."""
+    return None if time is None else int(time)
 
 
 def _interval(job: JobState) -> float | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from bangeod.api import status_document
 from bangeod.api.messages import ErrorAnswer, Wait
 from bangeod.api.pending_lookups import LOOKUP_SECONDS
 from bangeod.api.routes import ROUTES, Route
@@ -22,7 +23,9 @@ def document(version: str) -> Object:
     for route in ROUTES:
         types += [found for found in (route.answer, route.request) if isinstance(found, type)]
     wanted = list(dict.fromkeys(types))
-    schemas, components = msgspec.json.schema_components(wanted, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        wanted, schema_hook=status_document.schema, ref_template="#/components/schemas/{name}"
+    )
     by_type = dict(zip(wanted, schemas, strict=True))
     paths: Object = {}
     for route in ROUTES:

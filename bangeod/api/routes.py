@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from bangeod.api.daemon_state import State
 from bangeod.api.messages import (
     Entry,
     ExplainAnswer,
@@ -13,7 +14,6 @@ from bangeod.api.messages import (
     LookupRequest,
     RunRequest,
 )
-from bangeod.api.status_document import State
 
 PROMETHEUS: Final = "text/plain"
 JSON: Final = "application/json"

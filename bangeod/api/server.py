@@ -9,9 +9,9 @@ from aiohttp import web
 
 from bangeod.api.backend import Backend
 from bangeod.api.connections import HEADER_SECONDS, Connections
+from bangeod.api.daemon_state import ApiState
 from bangeod.api.dispatch import Dispatcher
 from bangeod.api.handlers import Handlers
-from bangeod.api.status_document import ApiState
 from bangeod.api.unix_socket import AT_ONCE, BACKLOG, BoundSocket, bind
 
 LOOK_AFTER_EVERY: Final = 1.0  # seconds

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from bangeod.api.status_document import State
+from bangeod.api import status_document
 from bangeod.cli import json_output, status_screen
 from bangeod.cli.daemon_client import from_daemon
 from bangeod.cli.options import config_option, load_settings
@@ -57,7 +57,7 @@ def _shown(settings: Settings, *, as_json: bool) -> str:
     if as_json:
         return json_output.as_json(found)
     try:
-        state = msgspec.convert(found, State)
+        state = status_document.read(found)
     except msgspec.ValidationError as error:
         raise RefusedError(f"the daemon is of another version than this command ({error}): restart it") from None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

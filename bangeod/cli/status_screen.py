@@ -1,14 +1,14 @@
 """What ``bangeod status`` shows a person: the state of the daemon as lines of text, on one screen."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Final, NamedTuple
 
-from bangeod.api.status_document import IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import IpApiState, JobState, MmdbState, State
+from bangeod.api.state_words import CONFIG_REFUSED, ago, failing
 from bangeod.cli.tables import table
+from bangeod.clock import to_text
 from bangeod.config import duration_text
 from bangeod.jobs.job import Outcome
-from bangeod.service.status_line import ago
 
 NOTHING = "-"
 BAD, BUSY, GOOD = "red", "yellow", "green"
@@ -25,8 +25,8 @@ class Line(NamedTuple):
 
 def lines(state: State) -> Iterator[Line]:
     """Lay out everything: what is wrong first."""
-    now = _epoch(state.now)
-    age = ago(now - _epoch(state.started))
+    now = state.now
+    age = ago(now - state.started)
     yield Line(f"bangeod {state.version}, running for {age} (pid {state.pid})", GOOD if state.healthy else BAD)
     yield from (Line(f"! {text}", BAD) for text in _troubles(state))
     yield Line("")
@@ -40,10 +40,10 @@ def _troubles(state: State) -> Iterator[str]:
     if state.problem is not None:
         yield state.problem
     if state.config.refused:
-        yield f"the changed config was refused, the old one is in force: bangeod check --config {state.config.path}"
+        yield f"{CONFIG_REFUSED}: bangeod check --config {state.config.path}"
     for job in state.jobs:
         if job.problem is not None and not (state.problem or "").endswith(job.problem):
-            yield f"{job.id} fails since {job.failing_since}: {job.problem}"
+            yield failing([job.id], NOTHING if job.failing_since is None else to_text(job.failing_since), job.problem)
     if state.log_entries_dropped:
         yield f"the journal did not take {state.log_entries_dropped:,} log entries"
 
@@ -57,9 +57,9 @@ def _jobs(jobs: Sequence[JobState], now: float) -> Iterator[Line]:
 
 
 def _job(job: JobState, now: float) -> list[object]:
-    last = NOTHING if job.last_run is None else f"{ago(now - _epoch(job.last_run))} ago"
+    last = NOTHING if job.last_run is None else f"{ago(now - job.last_run)} ago"
     if job.last_run is None and job.last_success is not None:
-        last = f"{ago(now - _epoch(job.last_success))} ago"  # by an earlier daemon
+        last = f"{ago(now - job.last_success)} ago"  # by an earlier daemon
     return [
         job.id,
         duration_text(job.interval) if job.enabled else "off",
@@ -80,7 +80,7 @@ def _result(job: JobState) -> str:
 def _next(job: JobState, now: float) -> str:
     if job.running:
         return "running"
-    return NOTHING if job.next_run is None else f"in {ago(_epoch(job.next_run) - now)}"
+    return NOTHING if job.next_run is None else f"in {ago(job.next_run - now)}"
 
 
 Fact = tuple[str, str, str | None]  # what it is about, the text, a colour
@@ -127,7 +127,7 @@ def _ip_api(ip_api: IpApiState, now: float) -> tuple[str, str | None]:
     text = f"{ip_api.requests:,} requests{left}"
     if ip_api.paused_until is None:
         return text, None
-    return f"{text}; paused for {ago(_epoch(ip_api.paused_until) - now)}: {ip_api.reason}", BUSY
+    return f"{text}; paused for {ago(ip_api.paused_until - now)}: {ip_api.reason}", BUSY
 
 
 def _database(state: State) -> Iterator[Fact]:
@@ -159,7 +159,3 @@ def _size(octets: int | None) -> str:
         if octets >= 1 << power:
             return f"{octets / (1 << power):.1f} {unit}"
     return f"{octets} B"
-
-
-def _epoch(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

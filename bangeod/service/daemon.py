@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from bangeod.api.daemon_state import Standing
 from bangeod.clock import Clock
 from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
@@ -28,6 +29,7 @@ from bangeod.service.schedule.job_schedule import JobSchedule
 from bangeod.service.schedule.scheduler import JobScheduler
 from bangeod.service.shutdown import flush_finally
 from bangeod.service.signals import SignalRelay
+from bangeod.service.state_report import StateReport
 from bangeod.service.systemd import Notifier, watchdog_interval, with_more_time
 from bangeod.service.verifier import Verifier
 
@@ -77,6 +79,7 @@ class Daemon:
         self._components: Components  # made on the loop
         self._job_schedule: JobSchedule  # as above
         self._verifier: Verifier  # as above
+        self._state_report: StateReport  # as above
         self._api: LocalApi  # as above
         self._refused_config = False
         self._to_plan: frozenset[JobId] = frozenset()  # by reloads that failed half-way
@@ -128,7 +131,8 @@ class Daemon:
         self._components = Components(self._settings, self._clock, self._lock)
         self._job_schedule = JobSchedule(self._components, self._scheduler, self._tell_status)
         self._verifier = Verifier(self._components)
-        self._api = LocalApi(self._components, self._job_schedule, self._config, self._facts)
+        self._state_report = StateReport(self._components, self._job_schedule, self._config)
+        self._api = LocalApi(self._components, self._job_schedule, self._state_report, self._standing)
         self._components.cache.on_full = lambda: self._job_schedule.bring_forward(JobId.GEO_CACHE_FLUSH)
         self._components.take_up_leftover()
         await self._components.sources.refresh()
@@ -179,23 +183,13 @@ class Daemon:
         """Prove that both threads live: the scheduler's sent this here."""
         self._notifier.watchdog()
 
-    def _facts(self) -> status_line.Facts:
-        cache, job_schedule = self._components.cache, self._job_schedule
-        return status_line.Facts(
-            len(JobId) - len(job_schedule.disabled),
-            cache.entries,
-            cache.dirty,
-            job_schedule.reports,
-            job_schedule.failing_since,
-            job_schedule.totals[JobId.GEO_CACHE_FLUSH].last_success,
-            self._refused_config,
-            self._database_problem,
-            self._api.problem,
-            job_schedule.disabled,
+    def _standing(self) -> Standing:
+        return self._state_report.standing(
+            config_refused=self._refused_config, database=self._database_problem, api=self._api.problem
         )
 
     def _status(self) -> str:
-        return status_line.line(self._facts(), self._clock.now())
+        return status_line.line(self._standing())
 
     def _tell_status(self) -> None:
         self._notifier.status(self._status())

@@ -3,14 +3,14 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 import structlog
 
+from bangeod.api.daemon_state import ApiState, Standing, State
 from bangeod.api.messages import Explanation
 from bangeod.api.server import ApiServer
-from bangeod.api.status_document import ApiState, State
+from bangeod.api.state_words import trouble
 from bangeod.config import Settings
 from bangeod.errors import SocketError, StoppingError
 from bangeod.geo.cache.cache import GeoCache
@@ -18,8 +18,7 @@ from bangeod.jobs.job import JobId, Report
 from bangeod.service import explain
 from bangeod.service.components import Components
 from bangeod.service.schedule.job_schedule import JobSchedule
-from bangeod.service.state_report import StateReport, trouble
-from bangeod.service.status_line import Facts
+from bangeod.service.state_report import StateReport
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +31,16 @@ class LocalApi:
     """The server and what it asks. Everything belongs to the event loop."""
 
     def __init__(
-        self, components: Components, job_schedule: JobSchedule, config: Path, facts: Callable[[], Facts]
+        self,
+        components: Components,
+        job_schedule: JobSchedule,
+        state_report: StateReport,
+        standing: Callable[[], Standing],
     ) -> None:
         self._components = components
         self._job_schedule = job_schedule
-        self._facts = facts
-        self._state_report = StateReport(components, job_schedule, config)
+        self._state_report = state_report
+        self._standing = standing
         self._server = ApiServer(self, grace=GRACE)
         self._wanted: object = None  # the settings that were applied last
         self._stopping = False
@@ -89,11 +92,11 @@ class LocalApi:
 
     def trouble(self) -> str | None:
         """Say what keeps the daemon from its work; None where all is well."""
-        return trouble(self._facts())
+        return trouble(self._standing())
 
     async def state(self, api: ApiState) -> State:
         """Describe how the daemon stands."""
-        return await self._state_report.draw(self._facts(), api, lag=max(self._lags, default=0.0))
+        return await self._state_report.state(self._standing(), api, lag=max(self._lags, default=0.0))
 
     async def explain(self, ips: Sequence[str]) -> list[Explanation]:
         """Say what each source says of each address."""

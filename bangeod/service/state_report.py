@@ -1,31 +1,33 @@
-"""How the daemon stands, gathered for the API: what ``bangeod status`` and the metrics show."""
+"""How the daemon stands, gathered from its parts: the core at any time, all of it for whoever asks the API."""
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from bangeod import __version__
-from bangeod.api.status_document import (
+from bangeod.api.daemon_state import (
     ApiState,
     CacheState,
     ConfigState,
     DatabaseState,
+    Failure,
     IpApiState,
     JobState,
     MmdbState,
     SourcesState,
+    Standing,
     State,
+    Timestamp,
 )
-from bangeod.clock import to_text
+from bangeod.api.state_words import trouble
 from bangeod.errors import StoreError
 from bangeod.geo.sources.mmdb.slot import FileState, FileStatus
 from bangeod.jobs.job import JobId
 from bangeod.service.components import Components
 from bangeod.service.log import setup
 from bangeod.service.schedule.job_schedule import JobSchedule
-from bangeod.service.status_line import Facts
 
 DATABASE_SECONDS: Final = 1.0  # that the database has to say what it holds; else that is left out
 
@@ -37,34 +39,57 @@ class StateReport:
         self._components = components
         self._job_schedule = job_schedule
         self._config = config
-        self._started = components.clock.now()
+        self._started = Timestamp(components.clock.now())
 
-    async def draw(self, facts: Facts, api: ApiState, *, lag: float) -> State:
-        """Describe everything; ``lag`` is the event loop's, in seconds."""
-        now = self._components.clock.now()
-        problem = trouble(facts)
+    def standing(self, *, config_refused: bool, database: str | None, api: str | None) -> Standing:
+        """Describe the core; what only its caller knows is given: what is wrong with config, database and API."""
+        cache, job_schedule = self._components.cache, self._job_schedule
+        disabled = job_schedule.disabled
+        return Standing(
+            now=self._components.clock.now(),
+            planned=len(JobId) - len(disabled),
+            cached=cache.entries,
+            dirty=cache.dirty,
+            last_flush=job_schedule.totals[JobId.GEO_CACHE_FLUSH].last_success,
+            failures={job_id: self._failure(job_id, disabled) for job_id in sorted(job_schedule.failing_since)},
+            config_refused=config_refused,
+            database=database,
+            api=api,
+        )
+
+    def _failure(self, job_id: JobId, disabled: Collection[JobId]) -> Failure:
+        report, since = self._job_schedule.reports[job_id], self._job_schedule.failing_since[job_id]
+        planned = job_id not in disabled
+        return Failure(since, report.problem or "", report.condition, of_database=report.of_database, planned=planned)
+
+    async def state(self, standing: Standing, api: ApiState, *, lag: float) -> State:
+        """Describe everything around the core; ``lag`` is the event loop's, in seconds."""
+        problem = trouble(standing)
         return State(
             version=__version__,
             pid=os.getpid(),
-            started=to_text(self._started),
-            now=to_text(now),
+            started=self._started,
+            now=Timestamp(standing.now),
             healthy=problem is None,
             problem=problem,
-            config=ConfigState(path=str(self._config), refused=facts.refused_config),
-            jobs=self._jobs(),
-            cache=self._cache(),
-            sources=self._sources(now),
-            database=await self._database(facts),
+            config=ConfigState(path=str(self._config), refused=standing.config_refused),
+            jobs=self._jobs(standing),
+            cache=self._cache(standing),
+            sources=self._sources(standing.now),
+            database=await self._database(standing),
             api=api,
             loop_lag=lag,
             log_entries_dropped=setup.lost(),
         )
 
-    def _jobs(self) -> list[JobState]:
+    def _jobs(self, standing: Standing) -> list[JobState]:
         planned, running = self._job_schedule.next_runs(), self._job_schedule.running
-        return [self._job(job_id, planned, running=job_id in running) for job_id in JobId]
+        return [
+            self._job(job_id, planned.get(job_id), standing.failures.get(job_id), running=job_id in running)
+            for job_id in JobId
+        ]
 
-    def _job(self, job_id: JobId, planned: Mapping[str, float], *, running: bool) -> JobState:
+    def _job(self, job_id: JobId, next_run: float | None, failure: Failure | None, *, running: bool) -> JobState:
         settings = getattr(self._components.settings.jobs, job_id)
         report, totals = self._job_schedule.reports.get(job_id), self._job_schedule.totals[job_id]
         return JobState(
@@ -73,14 +98,14 @@ class StateReport:
             interval=settings.interval,
             timeout=settings.timeout,
             running=running,
-            next_run=_text(planned.get(job_id)),
-            last_run=_text(report.started_at if report else None),
-            last_success=_text(self._components.history.last_success(job_id) or totals.last_success),
+            next_run=_time(next_run),
+            last_run=_time(report.started_at if report else None),
+            last_success=_time(self._components.history.last_success(job_id) or totals.last_success),
             outcome=report.outcome if report else None,
             duration=report.duration if report else None,
             figures=dict(report.figures) if report else {},
-            problem=report.problem if report else None,
-            failing_since=_text(self._job_schedule.failing_since.get(job_id)),
+            problem=failure.problem if failure else None,
+            failing_since=_time(failure.since if failure else None),
             runs=totals.runs,
             failures=totals.failures,
             total_duration=totals.seconds,
@@ -89,12 +114,12 @@ class StateReport:
             unreadable=totals.unreadable,
         )
 
-    def _cache(self) -> CacheState:
+    def _cache(self, standing: Standing) -> CacheState:
         cache, settings = self._components.cache, self._components.settings.cache
         return CacheState(
-            entries=cache.entries,
+            entries=standing.cached,
             max_entries=settings.max_entries,
-            dirty=cache.dirty,
+            dirty=standing.dirty,
             max_dirty=settings.max_dirty,
             negative=cache.negative,
             refused=cache.refused,
@@ -120,7 +145,7 @@ class StateReport:
         if client is None:
             return IpApiState(enabled=False)
         standing = client.standing()
-        until = to_text(now + standing.wait) if standing.wait > 0 else None
+        until = Timestamp(now + standing.wait) if standing.wait > 0 else None
         return IpApiState(
             enabled=True,
             requests=standing.requests,
@@ -130,10 +155,10 @@ class StateReport:
             refused=standing.refused,
         )
 
-    async def _database(self, facts: Facts) -> DatabaseState:
+    async def _database(self, standing: Standing) -> DatabaseState:
         path = self._components.settings.database.path
         size, wal = await self._components.store.sizes()
-        state = DatabaseState(path=str(path), problem=facts.database, size=size, wal=wal)
+        state = DatabaseState(path=str(path), problem=standing.database, size=size, wal=wal)
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
                 state.free = await self._components.store.free_bytes()
@@ -144,28 +169,12 @@ class StateReport:
         return state
 
 
-def trouble(facts: Facts) -> str | None:
-    """Say what keeps the daemon from its work: a database that can't be used, or that was not read yet.
-
-    That it can be read does not mean that it can be written: what jobs fail on counts as well, until they succeed.
-    """
-    problem = facts.database or next(_met_by_jobs(facts), None)
-    return None if problem is None else f"the database can't be used: {problem}"
-
-
-def _met_by_jobs(facts: Facts) -> Iterator[str]:
-    for job_id in sorted(facts.failing_since):
-        report = facts.reports[job_id]
-        if report.of_database and report.problem is not None and job_id not in facts.disabled:
-            yield report.problem
-
-
 def _mmdb(state: FileState, now: float) -> MmdbState:
     return MmdbState(
         path=str(state.path),
         status=state.status.value,
         database_type=state.database_type,
-        build_time=_text(state.build_epoch),
+        build_time=_time(state.build_epoch),
         age=None if state.build_epoch is None else max(0.0, now - state.build_epoch),
         records=state.records,
         good_for=None if state.coverage is None else str(state.coverage),
@@ -174,5 +183,5 @@ def _mmdb(state: FileState, now: float) -> MmdbState:
     )
 
 
-def _text(epoch: float | None) -> str | None:
-    return None if epoch is None else to_text(epoch)
+def _time(epoch: float | None) -> Timestamp | None:
+    return None if epoch is None else Timestamp(epoch)

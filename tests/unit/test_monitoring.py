@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bangeod.api.daemon_state import ApiState, IpApiState, MmdbState
 from bangeod.api.metrics import render
-from bangeod.api.status_document import ApiState, IpApiState, MmdbState
 from tests.support import promtool
-from tests.support.daemon.api_host import state
+from tests.support.daemon.api_host import at, state
 from tests.support.mmdb.published import NotToBeHadError, default_cache
 from tests.support.promtool import Promtool
 
@@ -38,10 +38,10 @@ def exposition() -> str:
     all_of_it = state(ApiState(lookups={"memory": 3, "mmdb": 1}))
     for job in all_of_it.jobs:
         job.unreadable = 0
-        job.duration, job.last_success, job.next_run = 0.5, "2026-11-22T00:00:00Z", "2026-11-22T01:00:00Z"
-    mmdb = MmdbState(path='/a "strange\\path', status="loaded", build_time="2026-11-01T00:00:00Z")
+        job.duration, job.last_success, job.next_run = 0.5, at("2026-11-22T00:00:00Z"), at("2026-11-22T01:00:00Z")
+    mmdb = MmdbState(path='/a "strange\\path', status="loaded", build_time=at("2026-11-01T00:00:00Z"))
     all_of_it.sources.mmdb = [mmdb]
-    all_of_it.sources.ip_api = IpApiState(enabled=True, remaining=15, paused_until="2026-11-22T00:10:30Z")
+    all_of_it.sources.ip_api = IpApiState(enabled=True, remaining=15, paused_until=at("2026-11-22T00:10:30Z"))
     return render(all_of_it).decode()
 
 

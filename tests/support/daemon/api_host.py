@@ -4,12 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bangeod.api.messages import Explanation, Place
-from bangeod.api.server import ApiServer
-from bangeod.api.status_document import (
+from bangeod.api.daemon_state import (
     ApiState,
     CacheState,
     ConfigState,
@@ -18,7 +17,10 @@ from bangeod.api.status_document import (
     JobState,
     SourcesState,
     State,
+    Timestamp,
 )
+from bangeod.api.messages import Explanation, Place
+from bangeod.api.server import ApiServer
 from bangeod.errors import BangeodError
 from bangeod.geo.cache.resolver import Found
 from bangeod.jobs.job import JobId, Outcome, Report
@@ -64,13 +66,18 @@ class Backend:
         return Report(job_id, "an-id", 1_800_000_000.9, 0.25, Outcome.DONE, dry, {"flushed": 3})
 
 
+def at(text: str) -> Timestamp:
+    """Return a time, read from text."""
+    return Timestamp(datetime.fromisoformat(text).timestamp())
+
+
 def state(api: ApiState | None = None) -> State:
     """Return a state in which everything that may be missing is."""
     return State(
         version="1.2.3",
         pid=42,
-        started="2026-11-22T00:00:00Z",
-        now="2026-11-22T00:10:00Z",
+        started=at("2026-11-22T00:00:00Z"),
+        now=at("2026-11-22T00:10:00Z"),
         healthy=True,
         config=ConfigState(path="/etc/bangeod/bangeod.toml", refused=False),
         jobs=[JobState(id=job_id, enabled=True, interval=60.0, timeout=60.0, running=False) for job_id in JobId],

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.status_document import IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import IpApiState, JobState, MmdbState, State
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
-from tests.support.daemon.api_host import state
+from tests.support.daemon.api_host import at, state
 
 
 @dataclass
@@ -46,8 +46,8 @@ def test_a_run_is_told_with_its_result_and_the_next() -> None:
     shown = state()
     shown.jobs = [
         job(
-            last_run="2026-11-22T00:08:00Z",
-            next_run="2026-11-22T00:10:30Z",
+            last_run=at("2026-11-22T00:08:00Z"),
+            next_run=at("2026-11-22T00:10:30Z"),
             outcome=Outcome.TIMED_OUT,
             duration=1.234,
             figures={"deleted_count": 3, "page_size": 4096},
@@ -70,8 +70,12 @@ def test_a_run_is_told_with_its_result_and_the_next() -> None:
     [
         ({"running": True}, "running", BUSY),
         ({"enabled": False}, "off", None),
-        ({"last_success": "2026-11-21T21:10:00Z"}, "3 h ago", None),  # of an earlier daemon
-        ({"problem": "it is locked", "outcome": Outcome.FAILED, "failing_since": "x"}, "failed", BAD),
+        ({"last_success": at("2026-11-21T21:10:00Z")}, "3 h ago", None),  # of an earlier daemon
+        (
+            {"problem": "it is locked", "outcome": Outcome.FAILED, "failing_since": at("2026-11-22T00:00:00Z")},
+            "failed",
+            BAD,
+        ),
     ],
 )
 def test_a_job_is_shown_as_it_is(fields: dict[str, Any], word: str, colour: str | None) -> None:
@@ -87,7 +91,7 @@ def test_what_is_wrong_comes_first() -> None:
     shown.healthy, shown.problem = False, "the database can't be used: it is locked"
     shown.config.refused = True
     shown.log_entries_dropped = 1_234
-    shown.jobs = [job(problem="out of paper", failing_since="2026-11-22T00:00:00Z")]
+    shown.jobs = [job(problem="out of paper", failing_since=at("2026-11-22T00:00:00Z"))]
     screen = show(shown)
     assert screen.lines[0].colour == BAD
     assert [line.text for line in screen.lines[1:5]] == screen.troubles
@@ -99,7 +103,7 @@ def test_what_is_wrong_comes_first() -> None:
 def test_a_problem_that_is_the_daemons_is_not_told_for_each_job_again() -> None:
     shown = state()
     shown.problem = "the database can't be used: it is locked"
-    shown.jobs = [job(problem="it is locked", failing_since="2026-11-22T00:00:00Z")]
+    shown.jobs = [job(problem="it is locked", failing_since=at("2026-11-22T00:00:00Z"))]
     assert len(show(shown).troubles) == 1
 
 
@@ -110,7 +114,7 @@ def test_sources_are_shown_with_their_age_and_their_pause() -> None:
         MmdbState(path="/b.mmdb", status="refused", problem="it is damaged"),
     ]
     shown.sources.ip_api = IpApiState(
-        enabled=True, requests=7, remaining=3, paused_until="2026-11-22T00:10:40Z", reason="slow down"
+        enabled=True, requests=7, remaining=3, paused_until=at("2026-11-22T00:10:40Z"), reason="slow down"
     )
     screen = show(shown)
     assert "/a.mmdb: loaded, ASN, built 3 d ago: AS of IPv4" in screen.line("MMDB").text

@@ -1,43 +1,126 @@
-"""What makes the daemon unhealthy: a database that can't be read or written, and nothing else."""
+"""How the daemon's state is gathered from its parts: the core without any work, and all of it around the core."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from bangeod.jobs.job import JobId, Outcome, Report
-from bangeod.service.state_report import trouble
-from bangeod.service.status_line import Facts
+from bangeod.api.daemon_state import ApiState, Standing
+from bangeod.config import Settings
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.jobs.job import JobId
+from bangeod.service.components import Components
+from bangeod.service.lock import DatabaseLock
+from bangeod.service.schedule.job_schedule import JobSchedule
+from bangeod.service.state_report import StateReport
+from bangeod.store.sqlite import schema
+from tests.support.daemon.manual_schedule import ManualSchedule
+from tests.support.manual_clock import ManualClock
 
-LOCKED = "/db: the database is locked; look"
+if TYPE_CHECKING:
+    from bangeod.service.schedule.scheduler import JobScheduler
 
-
-def facts(*reports: Report, database: str | None = None) -> Facts:
-    by_job = {report.job_id: report for report in reports}
-    failing = {report.job_id: report.started_at for report in reports if report.problem}
-    return Facts(4, 0, 0, by_job, failing, database=database)
-
-
-def report(job_id: JobId, problem: str | None = LOCKED, *, of_database: bool = True) -> Report:
-    outcome = Outcome.FAILED if problem else Outcome.DONE
-    return Report(job_id, "id", 0.0, 0.1, outcome, problem=problem, of_database=of_database)
-
-
-def test_where_jobs_succeed_all_is_well() -> None:
-    assert trouble(facts(report(JobId.GEO_CACHE_FLUSH, None, of_database=False))) is None
+replace = msgspec.structs.replace
 
 
-@pytest.mark.parametrize("job_id", JobId)
-def test_a_job_that_cannot_write_is_trouble(job_id: JobId) -> None:
-    others = [report(other, None, of_database=False) for other in JobId if other is not job_id]
-    assert trouble(facts(report(job_id), *others)) == f"the database can't be used: {LOCKED}"
+class Parts:
+    """A daemon's parts, without its threads; the database can't be used until it is made."""
+
+    def __init__(self, home: Path) -> None:
+        settings = Settings()
+        self.database = home / "bangui.db"
+        self.settings = replace(
+            settings,
+            database=replace(settings.database, path=self.database),
+            state=replace(settings.state, directory=home / "state"),
+        )
+        self.clock = ManualClock()
+        self.schedule = ManualSchedule(self.clock)
+        self.components = Components(self.settings, self.clock, DatabaseLock(self.database))
+        self.jobs = JobSchedule(self.components, cast("JobScheduler", self.schedule), lambda: None)
+        self.report = StateReport(self.components, self.jobs, home / "bangeod.toml")
+        self.jobs.plan()
+
+    async def run_all(self) -> None:
+        """Run each job once."""
+        self.clock.advance(1)
+        with capture_logs():  # with its tracebacks the log would take most of the time
+            for job_id in JobId:
+                self.jobs.bring_forward(job_id)
+                assert await self.schedule.run_next() == job_id
+
+    def standing(self) -> Standing:
+        return self.report.standing(config_refused=False, database=None, api=None)
 
 
-def test_a_job_that_fails_on_something_else_is_none() -> None:
-    assert trouble(facts(report(JobId.GEO_RE_RESOLVE, "ip-api: refused", of_database=False))) is None
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    parts = Parts(tmp_path)
+    yield parts
+    await parts.components.close()
 
 
-def test_a_job_that_was_disabled_since_is_none() -> None:
-    assert trouble(facts(report(JobId.GEO_CACHE_CLEANUP))._replace(disabled=[JobId.GEO_CACHE_CLEANUP])) is None
+async def test_a_job_that_fails_is_in_the_core_since_its_first_failure_until_it_succeeds(parts: Parts) -> None:
+    await parts.run_all()
+    since = parts.jobs.failing_since[JobId.SESSION_CLEANUP]
+    await parts.run_all()
+    failures = parts.standing().failures
+    assert list(failures) == sorted(JobId)
+    failure = failures[JobId.SESSION_CLEANUP]
+    assert (failure.since, failure.of_database, failure.planned) == (since, True, True)
+    assert failure.problem.startswith(f"{parts.database}: ")
+    schema.create(parts.database)
+    await parts.run_all()
+    assert parts.standing().failures == {}
 
 
-def test_a_database_that_cannot_be_read_comes_first() -> None:
-    said = trouble(facts(report(JobId.GEO_CACHE_FLUSH), database="/db: there is no such database"))
-    assert said == "the database can't be used: /db: there is no such database"
+async def test_a_job_that_fails_and_is_disabled_then_is_no_longer_planned(parts: Parts) -> None:
+    await parts.run_all()
+    jobs = parts.settings.jobs
+    off = replace(jobs, session_cleanup=replace(jobs.session_cleanup, enabled=False))
+    parts.components.apply(replace(parts.settings, jobs=off))
+    standing = parts.standing()
+    assert standing.planned == len(JobId) - 1
+    assert [job_id for job_id, failure in standing.failures.items() if not failure.planned] == [JobId.SESSION_CLEANUP]
+
+
+async def test_the_core_is_made_without_a_look_at_entries_sources_or_schedule(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: object) -> None:
+        pytest.fail("the status line is made every few seconds: this is too much for it")
+
+    before = parts.standing()
+    with monkeypatch.context() as patched:
+        patched.setattr(GeoCache, "refused", property(too_much))  # goes through all that the database has refused
+        for owner, name in (
+            (parts.components.cache, "dirty_entries"),
+            (parts.components.sources.mmdb, "states"),
+            (parts.components.store, "free_bytes"),
+            (parts.schedule, "planned"),
+            (Path, "stat"),
+        ):
+            patched.setattr(owner, name, too_much)
+        now = parts.standing()
+    assert now == before
+
+
+async def test_all_of_it_says_of_the_same_moment_what_the_core_says(parts: Parts) -> None:
+    schema.create(parts.database)
+    await parts.components.load()
+    parts.database.rename(parts.database.with_suffix(".away"))
+    await parts.run_all()
+    await parts.components.cache.lookup_batch(["8.8.8.8"])
+    standing = parts.report.standing(config_refused=True, database="it is gone", api=None)
+    parts.clock.advance(10)
+    state = await parts.report.state(standing, ApiState(requests=3), lag=0.5)
+    assert (state.now, state.healthy, state.problem) == (standing.now, False, "the database can't be used: it is gone")
+    assert (state.config.refused, state.database.problem) == (True, "it is gone")
+    assert (state.cache.entries, state.cache.dirty) == (standing.cached, standing.dirty) == (1, 1)
+    assert {job.id: (job.failing_since, job.problem) for job in state.jobs} == {
+        job_id: (failure.since, failure.problem) for job_id, failure in standing.failures.items()
+    }
+    assert (state.api.requests, state.loop_lag) == (3, 0.5)

@@ -1,0 +1,160 @@
+"""How the daemon stands: the one description, of which status line, screen, JSON, metrics and health are views.
+
+``Standing`` is its core, at hand at any time; ``State`` is all of it, and its fields are those of the JSON document.
+Times are seconds since the epoch, durations and ages seconds, sizes bytes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bangeod.jobs.job import JobId, Outcome
+
+
+class Timestamp(float):
+    """A time in seconds since the epoch: a type of its own, since JSON has times as text and durations as numbers."""
+
+    __slots__ = ()
+
+
+class Failure(NamedTuple):
+    """What a job fails on, and since when."""
+
+    since: float  # seconds since the epoch
+    problem: str
+    condition: str | None = None  # the problem in two words, where these say it all
+    of_database: bool = False  # whether the problem is that the database can't be used
+    planned: bool = True  # whether the job is on the schedule: how one that is not went is old news
+
+
+class Standing(NamedTuple):
+    """The core. To make it takes no I/O and no walk over entries: the status line does every few seconds."""
+
+    now: float  # seconds since the epoch
+    planned: int  # jobs on the schedule
+    cached: int
+    dirty: int
+    last_flush: float | None = None  # seconds since the epoch; of the last that succeeded
+    failures: Mapping[JobId, Failure] = {}  # by job, in the order of their ids
+    config_refused: bool = False
+    database: str | None = None  # what is wrong with it, also where no job has met that yet
+    api: str | None = None  # why its socket is not open although it should be
+
+
+class JobState(msgspec.Struct, kw_only=True):
+    """One job: its plan, its last run, and its figures since the start of the daemon."""
+
+    id: JobId
+    enabled: bool
+    interval: float
+    timeout: float
+    running: bool
+    next_run: Timestamp | None = None
+    last_run: Timestamp | None = None
+    last_success: Timestamp | None = None  # also of an earlier daemon
+    outcome: Outcome | None = None
+    duration: float | None = None
+    figures: dict[str, Any] = {}
+    problem: str | None = None
+    failing_since: Timestamp | None = None
+    runs: int = 0
+    failures: int = 0
+    total_duration: float = 0.0
+    written: int = 0  # rows
+    deleted: int = 0  # rows
+    unreadable: int | None = None  # rows that the last run passed over; null until one has run
+
+
+class CacheState(msgspec.Struct, kw_only=True):
+    """The cache in memory."""
+
+    entries: int
+    max_entries: int
+    dirty: int
+    max_dirty: int
+    negative: int
+    refused: int
+    not_kept: int  # so far
+    loaded: bool
+
+
+class MmdbState(msgspec.Struct, kw_only=True):
+    """One MMDB of the config."""
+
+    path: str
+    status: str  # loaded, kept, missing, refused, pending
+    database_type: str | None = None
+    build_time: Timestamp | None = None
+    age: float | None = None
+    records: int | None = None
+    good_for: str | None = None  # of which IP versions it knows countries, and of which autonomous systems
+    lookup_errors: int = 0
+    problem: str | None = None
+
+
+class IpApiState(msgspec.Struct, kw_only=True):
+    """ip-api.com."""
+
+    enabled: bool
+    requests: int = 0  # since the start
+    remaining: int | None = None  # of this minute's; null where that is not known
+    paused_until: Timestamp | None = None
+    reason: str | None = None  # of the pause
+    refused: bool = False  # banned, or with a key that is no good; until it answers again
+
+
+class SourcesState(msgspec.Struct, kw_only=True):
+    """Where countries come from."""
+
+    mmdb: list[MmdbState]
+    mmdb_reloads: int
+    embedded: bool  # whether it is in force
+    ip_api: IpApiState
+    fail2ban: str | None  # the path of its database
+
+
+class DatabaseState(msgspec.Struct, kw_only=True):
+    """The database that bangeod shares with the web app."""
+
+    path: str
+    problem: str | None = None
+    size: int | None = None
+    wal: int | None = None
+    free: int | None = None  # bytes in pages that hold nothing
+
+
+class ConfigState(msgspec.Struct, kw_only=True):
+    """The config."""
+
+    path: str
+    refused: bool  # the file has changed, and what is in it now is no good
+
+
+class ApiState(msgspec.Struct, kw_only=True):
+    """What the API itself has to do; since the start of the daemon."""
+
+    requests: int = 0
+    errors: int = 0  # answers with a status of 400 and above
+    connections: int = 0  # now
+    lookups: dict[str, int] = {}
+    turned_away: int = 0  # connections that were closed to make room, or refused
+
+
+class State(msgspec.Struct, kw_only=True):
+    """All of it."""
+
+    version: str
+    pid: int
+    started: Timestamp
+    now: Timestamp
+    healthy: bool
+    problem: str | None = None
+    config: ConfigState
+    jobs: list[JobState]
+    cache: CacheState
+    sources: SourcesState
+    database: DatabaseState
+    api: ApiState
+    loop_lag: float = 0.0  # the longest of the last minute
+    log_entries_dropped: int = 0
