@@ -110,7 +110,7 @@ class Daemon:
     def _last_steps(self, reason: str) -> "Iterator[Callable[[], object]]":
         """Yield what is left to do where the daemon can't go on; the loop's."""
         yield lambda: self._notifier.status(f"failed: {reason}")
-        if hasattr(self, "_core"):
+        if hasattr(self, "_components"):
             yield self._components.keep_leftover_of_crash
         yield self._lock.release
 
@@ -279,12 +279,12 @@ class Daemon:
     async def _finish(self) -> None:
         """End running jobs, write the dirty set, let go of everything."""
         self._background.cancel()
-        if hasattr(self, "_core"):
+        if hasattr(self, "_components"):
             self._api.stop_listening()
         cancelled = await self._scheduler.drain(GRACE)
         if cancelled:
             log.warning("jobs_cut_short", jobs=cancelled)
-        if hasattr(self, "_core"):
+        if hasattr(self, "_components"):
             await self._api.close()
             await flush_finally(self._components)
             await self._components.close()
