@@ -72,8 +72,8 @@ class EmbeddedWhileAlone:
                 await asyncio.to_thread(self._source.load)
 
     def find(self, ip: str) -> Geo | None:
-        """Say where an address is, while this source is in force."""
-        return self._source.find(ip) if self.in_force else None
+        """Say where an address is; whether it is in force is the caller's to ask, once for many."""
+        return self._source.find(ip)
 
 
 class Sources:
@@ -99,7 +99,7 @@ class Sources:
     @property
     def local(self) -> Sequence[LocalSource]:
         """Return the sources on this machine, in the order in which they are asked."""
-        return (self.mmdb, self.embedded)
+        return (self.mmdb, self.embedded) if self.embedded.in_force else (self.mmdb,)
 
     @property
     def remote(self) -> RemoteSource | None:

@@ -15,10 +15,6 @@ from bangeod.service.unwritten_entries import LEFTOVER_FILE, UnwrittenEntries
 from bangeod.store.sqlite.store import SqliteStore
 
 
-def nothing() -> None:
-    """Do nothing."""
-
-
 class Components:
     """Each made whole, after those that it stands on; nothing is read yet. Used on one event loop.
 
@@ -33,7 +29,7 @@ class Components:
         lock: DatabaseLock,
         *,
         look_only: bool = False,
-        on_full: Callable[[], None] = nothing,
+        on_full: Callable[[], None] = lambda: None,
         make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
     ) -> None:
         first = settings.current
