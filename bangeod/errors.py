@@ -1,7 +1,7 @@
 """Every error that bangeod raises on purpose: one root; each class knows its exit status and its fields."""
 
 from collections.abc import Collection, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class BangeodError(Exception):
@@ -14,6 +14,10 @@ class BangeodError(Exception):
     def fields(self) -> dict[str, object]:
         """Return what a log line carries beside the message."""
         return {}
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return all that a log line carries which has no message: what is wrong, and what to do, too."""
+        return self.fields()
 
 
 class ConfigProblem(NamedTuple):
@@ -113,6 +117,10 @@ class PathError(BangeodError):
         """Return the path, under the name of what it is the path of."""
         return {self.what: self.path}
 
+    def log_fields(self) -> dict[str, Any]:
+        """Return problem, advice and path, in this order."""
+        return {"problem": self.problem, "advice": self.advice, **self.fields()}
+
 
 class SocketError(PathError):
     """The socket of the API can't be made."""
@@ -208,6 +216,10 @@ class SourceError(BangeodError):
     def fields(self) -> dict[str, object]:
         """Return the name of the source: a path or ``ip-api``."""
         return {"source": self.source}
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return source and problem, in this order."""
+        return {**self.fields(), "problem": self.problem}
 
 
 class SourcePausedError(SourceError):

@@ -4,7 +4,7 @@ Policy without a clock: where the time matters, it is passed in.
 """
 
 from collections.abc import Hashable
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import structlog
 
@@ -38,13 +38,22 @@ def is_news(said: LastTold | None, what: Hashable, count: int, now: float) -> bo
 class Trouble:
     """One trouble and what was last said of it, for as long as its owner lives. One thread's.
 
-    ``event`` names it in the log, at level warning; ``end`` names its end, at level info. What is no news is logged at
-    level debug.
+    ``event`` names it in the log, at ``level``; ``end`` names its end, at level info, where that is said. What is no
+    news is logged at level debug; without ``repeats`` not at all.
     """
 
-    def __init__(self, event: str, end: str) -> None:
+    def __init__(
+        self,
+        event: str,
+        end: str | None = None,
+        *,
+        level: Literal["warning", "error"] = "warning",
+        repeats: bool = True,
+    ) -> None:
         self._event = event
         self._end = end
+        self._level = level
+        self._repeats = repeats
         self._said: LastTold | None = None
 
     @property
@@ -52,19 +61,27 @@ class Trouble:
         """Say whether it was said, and its end was not."""
         return self._said is not None
 
-    def tell(self, what: Hashable, *, count: int = 1, now: float = 0.0, **facts: object) -> None:
+    def tell(
+        self, what: Hashable = None, *, event: str | None = None, count: int = 1, now: float = 0.0, **facts: object
+    ) -> None:
         """Say that it is there; ``what`` tells it from another of its kind, ``facts`` may differ each time.
 
-        Of what can be counted there are ``count``, 1 or more, at ``now``, in seconds that never step.
+        One of a kind may have an ``event`` of its own. Of what can be counted there are ``count``, 1 or more, at
+        ``now``, in seconds that never step.
         """
         if is_news(self._said, what, count, now):
-            log.warning(self._event, **facts)
+            say = log.error if self._level == "error" else log.warning
+            say(event or self._event, **facts)
             self._said = LastTold(what, count, now)
-        else:
-            log.debug(self._event, **facts)
+        elif self._repeats:
+            log.debug(event or self._event, **facts)
 
     def is_over(self, **facts: object) -> None:
         """Say that it is no longer there, where it was said that it is."""
-        if self._said is not None:
-            self._said = None
+        if self._said is not None and self._end is not None:
             log.info(self._end, **facts)
+        self._said = None
+
+    def forget(self) -> None:
+        """Let what comes be news again, and say nothing: it ended in a way that says so itself."""
+        self._said = None

@@ -3,20 +3,33 @@
 It makes its own virtual environment in ``.venv`` and installs bangeod and the development tools there, so a
 fresh clone needs nothing but Python with venv. What follows on the command line goes to pytest.
 
-Two words may come first, for pytest alone in an environment of its own: ``--lowest`` tests with the lowest version
-of each package that pyproject.toml allows (``.venv-lowest``), ``--beside`` with the Python that runs this, while
-``.venv`` stays another's (``.venv-3.13``, say).
+One word may come first:
+
+``--quick`` lints and checks types as the whole does, but tests only what needs no system (tests/unit and
+tests/contract without what is marked ``slow``, with fewer examples of hypothesis), on all cores: the loop to work in,
+not one that decides anything.
+
+``--lowest`` runs pytest alone, with the lowest version of each package that pyproject.toml allows, in an environment of
+its own (``.venv-lowest``).
+
+``--beside`` runs pytest alone with the Python that runs this, while ``.venv`` stays another's (``.venv-3.13``, say).
 """
 
 import hashlib
 import subprocess
 import sys
+import tempfile
 import venv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
+LINT = (["ruff", "check", "."], ["ruff", "format", "--check", "."])
+TYPES = ["mypy"]
+QUICK = ["pytest", "--quiet", "--numprocesses=auto", "-m", "not slow", "--hypothesis-profile=quick"]
+NEEDS_NO_SYSTEM = ["tests/unit", "tests/contract"]
 # The machine of these has packages of its own, and the system's Python.
 NOT_OF_OURS = "--ignore=tests/systemd"
 
@@ -54,6 +67,24 @@ class Environment:
                 return status
         return 0
 
+    def run_beside(self, aside: Sequence[str], steps: Sequence[Sequence[str]]) -> int:
+        """Run the steps, and ``aside`` meanwhile, whose output is shown after theirs; return the first bad status."""
+        with tempfile.TemporaryFile() as output, self._begun(aside, output) as process:
+            status = self.run(steps)
+            process.wait()
+            output.seek(0)
+            print(f"\n$ {' '.join(aside)}\n{output.read().decode(errors='replace')}", end="", flush=True)
+            return status or process.returncode
+
+    @contextmanager
+    def _begun(self, step: Sequence[str], output: IO[bytes]) -> "Iterator[subprocess.Popen[bytes]]":
+        command = [str(self._python), "-m", *step]
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT) as process:
+            try:
+                yield process
+            finally:
+                process.kill()  # no error where it has ended
+
 
 def main() -> int:
     """Run what is asked for."""
@@ -68,13 +99,15 @@ def main() -> int:
     elif first == "--beside":
         version = ".".join(map(str, sys.version_info[:2]))
         environment, steps = Environment(f".venv-{version}"), [["pytest", NOT_OF_OURS, *others]]
+    elif first == "--quick":
+        environment, steps = Environment(".venv"), [*LINT, [*QUICK, *NEEDS_NO_SYSTEM, *others]]
     else:
-        environment, steps = Environment(".venv"), [*STEPS, ["pytest", *sys.argv[1:]]]
+        environment, steps = Environment(".venv"), [*LINT, TYPES, ["pytest", *sys.argv[1:]]]
     try:
         environment.prepare()
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
-    return environment.run(steps)
+    return environment.run_beside(TYPES, steps) if first == "--quick" else environment.run(steps)
 
 
 if __name__ == "__main__":

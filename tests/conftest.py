@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.daemon.installation import Installation
 from tests.support.daemon.notify_socket import NotifySocket
 from tests.support.daemon.process import DaemonProcess
 
 Start = Callable[..., DaemonProcess]
+
+# Of ``python3 -m tests --quick``, which fills all cores: how long something takes there says nothing.
+settings.register_profile("quick", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def pytest_configure() -> None:

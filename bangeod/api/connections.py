@@ -50,7 +50,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take up the connection."""
         self._all.add(self)
-        transport.max_size = MOST_READ  # type: ignore[attr-defined] # asyncio's transports of sockets have it
+        _read_in_pieces(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -99,6 +99,15 @@ class Connection(web.RequestHandler):
         response = web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
         response.force_close()
         return response
+
+
+def _read_in_pieces(transport: asyncio.BaseTransport) -> None:
+    """Have at most ``MOST_READ`` bytes read at a time.
+
+    asyncio has no public way to say so: ``max_size`` is an attribute of the transports that its selector event loop
+    makes for sockets (``_SelectorTransport``), in CPython 3.11 to 3.14.
+    """
+    transport.max_size = MOST_READ  # type: ignore[attr-defined] # see above
 
 
 class _TurnedAway(asyncio.Protocol):

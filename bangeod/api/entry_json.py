@@ -1,12 +1,12 @@
 """Writing entries as JSON, fast: what the addresses of one place have in common is written once and kept."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from bangeod.api.messages import entry_of, traced
+from bangeod.cooperative import yielding
 from bangeod.model import Answer, Geo, Origin
 
 AT_ONCE: Final = 500  # answers between two turns of the event loop
@@ -27,10 +27,7 @@ class EntryWriter:
     async def batch(self, answers: Sequence[Answer], *, origin: bool) -> bytes:
         """Write the answer to a batch, a part at a time: all of it would stop the event loop for too long."""
         write = self._traced if origin else self.part
-        parts = []
-        for start in range(0, len(answers), AT_ONCE):
-            parts.append(write(answers[start : start + AT_ONCE]))
-            await asyncio.sleep(0)
+        parts = [write(some) async for some in yielding(answers, AT_ONCE)]
         return b'{"entries":[%s]}' % b",".join(parts)
 
     def part(self, answers: Sequence[Answer]) -> bytes:

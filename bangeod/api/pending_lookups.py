@@ -11,6 +11,7 @@ import structlog
 
 from bangeod.api.backend import Backend
 from bangeod.api.entry_json import AT_ONCE
+from bangeod.cooperative import yielding
 from bangeod.model import Answer, Status
 
 log = structlog.get_logger(__name__)
@@ -32,9 +33,8 @@ class Resolving:
     async def cached(self, ips: Sequence[str]) -> list[Answer]:
         """Say of each address what memory knows."""
         answers: list[Answer] = []
-        for start in range(0, len(ips), AT_ONCE):
-            answers += self._backend.cache.lookup_cached_only(ips[start : start + AT_ONCE])
-            await asyncio.sleep(0)
+        async for some in yielding(ips, AT_ONCE):
+            answers += self._backend.cache.lookup_cached_only(some)
         return answers
 
     async def completed(self, answers: list[Answer], until: float) -> list[Answer]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bangeod.errors import SocketError
+from bangeod.os_errors import reason
 
 BACKLOG: Final = 1024  # connections that wait to be accepted; who comes when it is full is turned away at once
 AT_ONCE: Final = 32  # that are accepted between two turns of the event loop: each is an open file until it is counted
@@ -104,7 +105,7 @@ def _directory(path: Path) -> Iterator[int]:
 
 def _unusable(path: Path, error: OSError) -> SocketError:
     advice = f"make {path.parent} a directory in which bangeod's user may make files, or set [api] socket"
-    return SocketError(str(path), f"the socket can't be made ({error.strerror or error})", advice)
+    return SocketError(str(path), f"the socket can't be made ({reason(error)})", advice)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import tomllib
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from datetime import time as time_of_day
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,8 +15,9 @@ import msgspec
 
 from bangeod.check.finding import Finding, fault, ok, quoted, warning
 from bangeod.config import Settings
+from bangeod.os_errors import reason
 from bangeod.service.lock import SUFFIX
-from bangeod.service.state.history import STATE_FILE, Document
+from bangeod.service.state.history import STATE_FILE, Document, epoch
 
 CONNECT_SECONDS: Final = 2.0
 
@@ -75,7 +76,7 @@ def _connect(path: Path) -> Finding:
             advice = f"nothing, the next daemon replaces it; or: rm {quoted(path)}"
             return warning("socket", path, "nobody listens: a daemon that was killed has left it", advice)
         except OSError as error:
-            problem = f"nobody answers ({error.strerror or error})"
+            problem = f"nobody answers ({reason(error)})"
             return fault("socket", path, problem, "look at the daemon: systemctl status bangeod")
     return ok("socket", path, "a daemon answers")
 
@@ -87,7 +88,7 @@ def state(settings: Settings) -> StateFile:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         document = msgspec.convert(raw, Document, builtin_types=(datetime, date, time_of_day))
         until = document.ip_api.paused_until
-        paused = None if until is None else (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp()
+        paused = None if until is None else epoch(until)
     except FileNotFoundError:
         return StateFile(ok("state", path, "not there yet: the cleanups are due shortly after the start"))
     except OSError:  # judged by its permissions

@@ -14,7 +14,7 @@ from bangeod.clock import to_text
 from bangeod.config import Settings, duration_text
 from bangeod.errors import UsageError
 from bangeod.jobs.job import JobId, Report
-from bangeod.jobs.registry import DESCRIPTIONS, WITHOUT_RECORD
+from bangeod.jobs.registry import DECLARATIONS
 from bangeod.service.components import Components
 from bangeod.service.job_runs import JobRuns
 from bangeod.service.state.history import STATE_FILE, History
@@ -34,7 +34,7 @@ def list_jobs(config: str | None, as_json: bool) -> None:
     history = History(settings.state.directory / STATE_FILE)
     history.load(look_only=True)
     rows = []
-    for job_id in JobId:
+    for job_id, declared in DECLARATIONS.items():
         own = getattr(settings.jobs, job_id)
         last = history.last_success(job_id)
         rows.append(
@@ -44,7 +44,7 @@ def list_jobs(config: str | None, as_json: bool) -> None:
                 "interval": duration_text(own.interval),
                 "timeout": duration_text(own.timeout),
                 "last_success": None if last is None else to_text(last),
-                "description": DESCRIPTIONS[job_id],
+                "description": declared.description,
             }
         )
     if as_json:
@@ -54,16 +54,12 @@ def list_jobs(config: str | None, as_json: bool) -> None:
         [
             row["id"],
             row["interval"] if row["enabled"] else "off",
-            row["last_success"] or _no_record(row["id"]),
+            row["last_success"] or ("-" if declared.keeps_record else "not kept"),
             row["description"],
         ]
-        for row in rows
+        for row, declared in zip(rows, DECLARATIONS.values(), strict=True)
     ]
     click.echo(table(["JOB", "EVERY", "LAST SUCCESS", "WHAT IT DOES"], shown))
-
-
-def _no_record(job_id: object) -> str:
-    return "not kept" if job_id in WITHOUT_RECORD else "-"
 
 
 @job.command("run")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 from bangeod.errors import OutputError
+from bangeod.os_errors import reason
 
 _STANDARD: Final = (0, 1, 2)  # the descriptors of standard input, output and error
 
@@ -94,7 +95,7 @@ class _Result(_Descriptor):
         """Raise, once."""
         if not self._has_failed:
             self._has_failed = True
-            raise OutputError("it is closed" if error.errno == errno.EBADF else error.strerror or str(error))
+            raise OutputError("it is closed" if error.errno == errno.EBADF else reason(error))
 
     def _write(self, data: Any) -> int:
         return memoryview(data).nbytes if self._has_failed else super()._write(data)

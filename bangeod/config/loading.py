@@ -157,11 +157,7 @@ def _name_type(mode: int) -> str:
 def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
     """Take ip-api's key from the config, else the environment, else systemd; a key has a url of its own."""
     ip_api = settings.geo.ip_api
-    try:
-        key = ip_api.key or _key_from_outside(environ, "ip_api_key")
-    except (UnfitValueError, _UnreadableError) as error:
-        findings.append(ConfigProblem("geo.ip_api.key", str(error)))
-        return settings
+    key = ip_api.key or _key_from_outside(environ, "ip_api_key", "geo.ip_api.key", findings)
     url = PRO_URL if key and ip_api.url == FREE_URL else ip_api.url
     ip_api = msgspec.structs.replace(ip_api, key=key, url=url)
     return msgspec.structs.replace(settings, geo=msgspec.structs.replace(settings.geo, ip_api=ip_api))
@@ -170,17 +166,22 @@ def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[Con
 def _with_license_key(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
     """Take the licence key for geo databases from the config, else the environment, else systemd."""
     update = settings.geo.update
-    try:
-        key = update.license_key or _key_from_outside(environ, "license_key")
-    except (UnfitValueError, _UnreadableError) as error:
-        findings.append(ConfigProblem("geo.update.license_key", str(error)))
-        return settings
+    key = update.license_key or _key_from_outside(environ, "license_key", "geo.update.license_key", findings)
     update = msgspec.structs.replace(update, license_key=key)
     return msgspec.structs.replace(settings, geo=msgspec.structs.replace(settings.geo, update=update))
 
 
-def _key_from_outside(environ: Mapping[str, str], name: str) -> Secret:
-    """Read the key from ``$BANGEOD_NAME``, else from the systemd credential of that name."""
+def _key_from_outside(environ: Mapping[str, str], name: str, key: str, findings: list[ConfigProblem]) -> Secret:
+    """Take a secret from outside of the config; none where it is no good, which is among the findings of ``key``."""
+    try:
+        return _outside(environ, name)
+    except (UnfitValueError, _UnreadableError) as error:
+        findings.append(ConfigProblem(key, str(error)))
+        return Secret()
+
+
+def _outside(environ: Mapping[str, str], name: str) -> Secret:
+    """Read a secret from ``$BANGEOD_NAME``, else from the systemd credential of that name."""
     variable = f"BANGEOD_{name.upper()}"
     if text := environ.get(variable, "").strip():
         return _read_key(text, f"${variable}")

@@ -114,7 +114,7 @@ class CleanupJobSettings(JobSettings, frozen=True, kw_only=True):
 
 
 class JobsSettings(SettingsTable, frozen=True, kw_only=True):
-    """The four jobs; a field is named as the job's id."""
+    """The jobs, in the order of their ids; a field is named as the job's id."""
 
     geo_cache_flush: JobSettings = JobSettings(interval=60.0, timeout=60.0)
     geo_re_resolve: JobSettings = JobSettings(interval=600.0, timeout=540.0)

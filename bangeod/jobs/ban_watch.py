@@ -4,14 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-import structlog
-
 from bangeod.banned import Banned, Reading
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
 from bangeod.jobs.disabled_jails import APART, GoneJails
 from bangeod.jobs.job import Run
-
-log = structlog.get_logger(__name__)
+from bangeod.trouble import Trouble
 
 SHARE: Final = 0.25  # of the time that a run has left: the rest is for the work, which goes on without an answer too
 LOOKS: Final = 4  # at most, until two of them agree on the jails; with their pauses some 6 s
@@ -42,7 +39,7 @@ class BanWatch:
     ) -> None:
         self._source = source
         self._sleep = sleep
-        self._told: tuple[str, str] | None = None  # the path and what is wrong with it
+        self._unreadable = Trouble("fail2ban_unreadable", "fail2ban_recovered")
 
     async def banned_now(self, run: Run) -> Banned:
         """Return who is banned; nobody where there is no source, or (with a warning) where it can't be read."""
@@ -57,7 +54,7 @@ class BanWatch:
         """
         source = self._source()
         if source is None:
-            self._told = None
+            self._unreadable.forget()
             return Reading()
         answer = await self._ask(source, run)
         if isinstance(answer, StoreError):
@@ -84,15 +81,8 @@ class BanWatch:
         try:
             reading = await source.banned(int(run.clock.now()), run.time_left() * SHARE)
         except StoreError as error:
-            self._tell(error)
+            what, where = error.problem, error.path
+            self._unreadable.tell((where, what), database=where, problem=what, advice=error.advice)
             return error
-        if self._told is not None:
-            log.info("fail2ban_recovered", banned=len(reading.banned.addresses))
-            self._told = None
+        self._unreadable.is_over(banned=len(reading.banned.addresses))
         return reading
-
-    def _tell(self, error: StoreError) -> None:
-        trouble = (error.path, error.problem)
-        say = log.debug if trouble == self._told else log.warning
-        say("fail2ban_unreadable", database=error.path, problem=error.problem, advice=error.advice)
-        self._told = trouble

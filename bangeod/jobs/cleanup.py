@@ -1,4 +1,4 @@
-"""What both cleanups do with a store's deletion: go on while there is time, count, warn."""
+"""What the cleanups do with a store's deletion: go on while there is time, count, warn."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing

@@ -17,11 +17,26 @@ from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.cleanup import DeletionFigures, carry_out
 from bangeod.jobs.disabled_jails import GoneJails
-from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.job import Counts, Declaration, JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
+
+DECLARATION: Final = Declaration(
+    JobId.GEO_CACHE_CLEANUP,
+    "deletes addresses that were not seen for long",
+    make=lambda tools, table: GeoCacheCleanup(
+        tools.store,
+        tools.cache,
+        tools.bans,
+        retention_days=table.retention_days,
+        max_rows=table.max_rows,
+        kept=tools.kept,
+    ),
+    counts=Counts(deleted=("deleted",), unreadable=("unreadable", "invalid")),
+    scheduled_with=("retention_days",),
+)
 
 SOUGHT: Final = 10_000  # addresses; to look up the rows of more takes longer than what that may save, 2 s
 BANS_UNREAD: Final = "bans_unread"  # why nothing is deleted
@@ -30,7 +45,7 @@ BANS_UNREAD: Final = "bans_unread"  # why nothing is deleted
 class GeoCacheCleanup:
     """Deletes rows last seen more than ``retention_days`` ago, and what is above ``max_rows`` (0: no cap)."""
 
-    id = JobId.GEO_CACHE_CLEANUP
+    id = DECLARATION.id
 
     def __init__(
         self,

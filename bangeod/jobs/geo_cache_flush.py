@@ -1,17 +1,28 @@
 """The job geo_cache_flush: newly resolved entries go from the dirty set to the table."""
 
+from typing import Final
+
 import structlog
 
 from bangeod.geo.cache.cache import GeoCache
-from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.job import Counts, Declaration, JobId, Result, Run
 
 log = structlog.get_logger(__name__)
+
+DECLARATION: Final = Declaration(
+    JobId.GEO_CACHE_FLUSH,
+    "writes newly resolved addresses from memory to the table",
+    make=lambda tools, _table: GeoCacheFlush(tools.cache),
+    counts=Counts(written=("flushed",)),
+    keeps_record=False,  # it is due again within a minute anyway
+    waits_without_record=True,  # there is nothing to write just after a start
+)
 
 
 class GeoCacheFlush:
     """Writes the dirty set."""
 
-    id = JobId.GEO_CACHE_FLUSH
+    id = DECLARATION.id
 
     def __init__(self, cache: GeoCache) -> None:
         self._cache = cache

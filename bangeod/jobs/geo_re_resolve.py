@@ -12,12 +12,20 @@ from bangeod.cooperative import yielding
 from bangeod.geo.cache.cache import LOCAL_BATCH, GeoCache
 from bangeod.geo.cache.resolver import Found
 from bangeod.jobs.ban_watch import BanWatch
-from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.job import Counts, Declaration, JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.unresolved import Candidates, find_candidates
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
+
+DECLARATION: Final = Declaration(
+    JobId.GEO_RE_RESOLVE,
+    "tries addresses without a country again",
+    make=lambda tools, _table: GeoReResolve(tools.store, tools.cache, tools.bans, kept=tools.kept),
+    counts=Counts(written=("resolved",), unreadable=("invalid",)),
+    waits_without_record=True,  # best done after an interval, also where nothing is known of an earlier run
+)
 
 FOR_AN_ANSWER: Final = 2.0  # seconds that must be left of a run when it has waited for ip-api's quota
 
@@ -39,7 +47,7 @@ class Progress:
 class GeoReResolve:
     """Resolves what has no country. ``sleep`` waits for ip-api's quota; it takes seconds."""
 
-    id = JobId.GEO_RE_RESOLVE
+    id = DECLARATION.id
 
     def __init__(
         self,
@@ -78,14 +86,14 @@ class GeoReResolve:
             log.debug("geo_re_resolve_skip", reason=reason)
             return Result({"skipped": reason, "unresolved": len(candidates.seen), "invalid": candidates.invalid})
         log.info("geo_re_resolve_start", unresolved=len(candidates.seen))
-        tally = Progress(len(recalled), len(recalled))
-        finished = await self._resolve(candidates, list(due), run, tally)
+        progress = Progress(len(recalled), len(recalled))
+        finished = await self._resolve(candidates, list(due), run, progress)
         if finished:
             self._cache.resolver.asked_locally(changes)  # a source that came meanwhile is asked by the next run
         refused = self._refused(candidates)
-        tally.resolved -= min(tally.resolved, refused.get("refused", 0))
-        log.info("geo_re_resolve_complete", **asdict(tally), **refused)
-        figures = {"unresolved": len(candidates.seen), **asdict(tally), **refused, "invalid": candidates.invalid}
+        progress.resolved -= min(progress.resolved, refused.get("refused", 0))
+        log.info("geo_re_resolve_complete", **asdict(progress), **refused)
+        figures = {"unresolved": len(candidates.seen), **asdict(progress), **refused, "invalid": candidates.invalid}
         return Result(figures, finished)
 
     def _refused(self, candidates: Candidates) -> dict[str, int]:
@@ -135,7 +143,7 @@ class GeoReResolve:
             }
         )
 
-    async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, tally: Progress) -> bool:
+    async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, progress: Progress) -> bool:
         """Ask the local sources, then the remote one at its pace; return whether the time sufficed for the former.
 
         What is left for the remote one is not unfinished: its quota does not let more through.
@@ -145,26 +153,26 @@ class GeoReResolve:
         for start in range(0, len(due), LOCAL_BATCH):
             if run.time_left() <= 0:
                 return False
-            left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, tally)
+            left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, progress)
         if resolver.remote is not None:
             due = [ip async for ips in yielding(left) for ip in resolver.due(ips)]
-            tally.left_for_ip_api = await self._remotely(candidates, due, run, tally)
+            progress.left_for_ip_api = await self._remotely(candidates, due, run, progress)
         return True
 
-    async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, tally: Progress) -> list[str]:
+    async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, progress: Progress) -> list[str]:
         """Ask the local sources; return those of which they don't know the country."""
         resolver = self._cache.resolver
         found = _resolved(await self._cache.ask_local(batch, candidates.seen))
         missed = [ip for ip in batch if ip not in found]
         self._cache.add_rows(candidates.rowless.intersection(missed), rowless=candidates.rowless)
-        tally.add(len(found), len(found))
+        progress.add(len(found), len(found))
         if resolver.remote is None:
             resolver.put_off(missed)
-            tally.add(len(missed), 0)
+            progress.add(len(missed), 0)
         await self._cache.flush_dirty(run.time_left)
         return missed
 
-    async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, tally: Progress) -> int:
+    async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, progress: Progress) -> int:
         """Ask the remote source, waiting for its quota while there is time; return how many are left."""
         resolver = self._cache.resolver
         while ips:
@@ -177,7 +185,7 @@ class GeoReResolve:
             found = await self._ask_remote(batch, candidates, run)
             if found is not None:
                 ips = ips[len(batch) :]
-                tally.add(len(batch), len(_resolved(found)))
+                progress.add(len(batch), len(_resolved(found)))
                 await self._cache.flush_dirty(run.time_left)
             elif resolver.remote_wait() <= 0:  # it does not say when to try again
                 break

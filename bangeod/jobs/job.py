@@ -1,17 +1,25 @@
-"""What a job is: an id, a body, and a report of each run."""
+"""What a job is: an id, a declaration, a body, and a report of each run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bangeod.clock import Clock
+
+if TYPE_CHECKING:  # `bangeod status` needs the ids, and none of these
+    from bangeod.geo.cache.cache import GeoCache
+    from bangeod.jobs.ban_watch import BanWatch
+    from bangeod.jobs.kept_rows import KeptRows
+    from bangeod.store.port import Store
 
 # How much of a job's timeout is left for ending cleanly, once its time is up.
 MARGIN_SHARE = 0.1
 LONGEST_MARGIN = 2.0  # seconds
 
 
+# A line here makes a job known; the registry finds its declaration in the module that is named as its id. The order is
+# that of lists, and of runs that are made up for after a start.
 class JobId(StrEnum):
     """The ids of the jobs; stable, they name jobs in the config, the logs and the state file."""
 
@@ -87,3 +95,36 @@ class Job(Protocol):
 
     async def run(self, run: Run) -> Result:
         """Do the work; raises BangeodError where it can't be done now."""
+
+
+class Tools(NamedTuple):
+    """What jobs work with; all of them share it."""
+
+    store: "Store"
+    cache: "GeoCache"
+    bans: "BanWatch"
+    kept: "KeptRows"
+
+
+class Counts(NamedTuple):
+    """Which figures of a job's reports are numbers of rows: the status and the metrics have what they add up to."""
+
+    written: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()  # rows that a run passes over; those of the last run count
+
+
+class Declaration(NamedTuple):
+    """All that the rest of bangeod knows of a job; each job's module has one, ``DECLARATION``.
+
+    Whether it runs, how often and for how long is its table in the config, of the same name, and the defaults are there
+    too: commands read the config without importing a job.
+    """
+
+    id: JobId
+    description: str  # what it does, as `bangeod job list` says it
+    make: Callable[[Tools, Any], Job]  # from its table in the config as well
+    counts: Counts = Counts()
+    keeps_record: bool = True  # of its last success: a run that was due before a start is made up for after it
+    waits_without_record: bool = False  # runs an interval after the start then, not shortly after it
+    scheduled_with: tuple[str, ...] = ()  # keys of its table that its log line `…_scheduled` has besides the interval

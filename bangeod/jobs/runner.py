@@ -2,14 +2,16 @@
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
 from bangeod.clock import Clock
 from bangeod.errors import BangeodError
 from bangeod.jobs.job import Job, JobId, Outcome, Report, Result, Run
+from bangeod.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +35,9 @@ class Runner:
     def __init__(self, clock: Clock, ready: Callable[[], Awaitable[object]]) -> None:
         self._clock = clock
         self._ready = ready
-        self._problems: dict[JobId, str] = {}
+        self._failing: defaultdict[JobId, Trouble] = defaultdict(
+            lambda: Trouble("job_failed", "job_recovered", level="error")
+        )
 
     async def run(self, job: Job, timeout: float, *, dry: bool = False) -> Report:  # noqa: ASYNC109 - part of the report
         """Run the job once; only a cancellation from outside gets out of here as an exception."""
@@ -67,7 +71,7 @@ class Runner:
             if not limit.expired():
                 return self._failed(job.id, error)
             problem = f"timed out after {timeout:g} s"
-            self._tell(job.id, problem, "job_timed_out", exc_info=error, timeout_seconds=timeout)
+            self._failing[job.id].tell(problem, event="job_timed_out", exc_info=error, timeout_seconds=timeout)
             return _Attempt(Outcome.TIMED_OUT, problem=problem)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next run starts clean
             return self._failed(job.id, error)
@@ -78,20 +82,13 @@ class Runner:
 
     def _failed(self, job_id: JobId, error: Exception) -> _Attempt:
         problem = str(error) or type(error).__name__
-        fields = error.fields() if isinstance(error, BangeodError) else {}
-        self._tell(job_id, problem, "job_failed", exc_info=error, error=problem, **fields)
+        fields: dict[str, Any] = error.fields() if isinstance(error, BangeodError) else {}
+        self._failing[job_id].tell(problem, exc_info=error, error=problem, **fields)
         attempt = _Attempt(Outcome.FAILED, problem=problem)
         if isinstance(error, BangeodError):
             return attempt._replace(condition=error.condition, of_database=error.of_database)
         return attempt
 
-    def _tell(self, job_id: JobId, problem: str, event: str, **fields: object) -> None:
-        """Log a failure whole the first time; while it stays the same, quietly."""
-        say = log.debug if self._problems.get(job_id) == problem else log.error
-        say(event, **fields)
-        self._problems[job_id] = problem
-
     def _tell_recovery(self, job_id: JobId, outcome: Outcome) -> None:
-        if outcome in (Outcome.DONE, Outcome.UNFINISHED) and job_id in self._problems:
-            del self._problems[job_id]
-            log.info("job_recovered")
+        if outcome in (Outcome.DONE, Outcome.UNFINISHED):
+            self._failing[job_id].is_over()

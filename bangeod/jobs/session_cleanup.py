@@ -1,20 +1,29 @@
 """The job session_cleanup: login sessions whose time has passed go."""
 
+from typing import Final
+
 import structlog
 
 from bangeod.clock import to_text
 from bangeod.jobs.cleanup import DeletionFigures, carry_out
-from bangeod.jobs.job import JobId, Result, Run
+from bangeod.jobs.job import Counts, Declaration, JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.store.port import Store
 
 log = structlog.get_logger(__name__)
 
+DECLARATION: Final = Declaration(
+    JobId.SESSION_CLEANUP,
+    "deletes expired login sessions",
+    make=lambda tools, _table: SessionCleanup(tools.store, kept=tools.kept),
+    counts=Counts(deleted=("deleted_count",), unreadable=("unreadable",)),
+)
+
 
 class SessionCleanup:
     """Deletes expired sessions."""
 
-    id = JobId.SESSION_CLEANUP
+    id = DECLARATION.id
 
     def __init__(self, store: Store, *, kept: KeptRows | None = None) -> None:
         self._store = store

@@ -61,7 +61,7 @@ def serve(settings: Settings, config: Path, clock: Clock) -> None:
     try:
         lock.acquire()
     except StoreError as error:
-        log.warning("lock_not_taken", problem=error.problem, advice=error.advice, **error.fields())
+        log.warning("lock_not_taken", **error.log_fields())
     with contextlib.ExitStack() as last_of_all:
         last_of_all.callback(lock.release)
         with LoopThread() as loop:
@@ -168,7 +168,7 @@ class Daemon:
         try:
             await self._database.ready()
         except StoreError as error:
-            log.error("database_unavailable", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+            log.error("database_unavailable", **error.log_fields())  # noqa: TRY400 - no bug
 
     def _plan(self) -> None:
         self._job_schedule.plan()
@@ -261,7 +261,7 @@ class Daemon:
             await self._take_up(await asyncio.to_thread(load, self._config, os.environ))
             self._refused_config = False
         except ConfigError as error:
-            log.error("config_refused", **error.fields())  # noqa: TRY400 - the findings say it all
+            log.error("config_refused", **error.log_fields())  # noqa: TRY400 - the findings say it all
             self._refused_config = True
         finally:
             if not self._stopping:  # else systemd knows better by now

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from bangeod.jobs import registry
 from bangeod.jobs.ban_watch import BanWatch
-from bangeod.jobs.job import Job, JobId, Report
+from bangeod.jobs.job import Job, JobId, Report, Tools
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.runner import Runner
 from bangeod.service.components import Components
@@ -23,8 +23,7 @@ class JobRuns:
     def __init__(self, components: Components, ready: Callable[[], Awaitable[object]]) -> None:
         self._components = components
         self._runner = Runner(components.clock, ready)
-        self._bans = BanWatch(components.sources.bans)
-        self._kept = KeptRows()
+        self._tools = Tools(components.store, components.cache, BanWatch(components.sources.bans), KeptRows())
 
     async def run(self, job_id: JobId, *, dry: bool = False) -> Report:
         """Run a job once, and note its success."""
@@ -35,19 +34,10 @@ class JobRuns:
         return report
 
     def _job(self, job_id: JobId) -> Job:
-        cleanup = self._components.settings.jobs.geo_cache_cleanup
-        jobs = registry.build(
-            self._components.store,
-            self._components.cache,
-            self._bans,
-            retention_days=cleanup.retention_days,
-            max_rows=cleanup.max_rows,
-            kept=self._kept,
-        )
-        return jobs[job_id]
+        return registry.build(self._tools, self._components.settings.jobs)[job_id]
 
     async def _note_success(self, report: Report) -> None:
-        if report.job_id not in registry.WITHOUT_RECORD:
+        if registry.DECLARATIONS[report.job_id].keeps_record:
             self._components.history.succeeded(report.job_id, report.started_at)
             await self._components.history.save()
         else:

@@ -58,7 +58,7 @@ class LocalApi:
             await self._server.open(wanted.socket, wanted.permissions)
         except SocketError as error:
             self.problem = str(error)
-            log.error("api_unavailable", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+            log.error("api_unavailable", **error.log_fields())  # noqa: TRY400 - no bug
         else:
             log.info("api_listening", socket=str(wanted.socket), mode=wanted.mode)
 

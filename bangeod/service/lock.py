@@ -1,7 +1,6 @@
 """One daemon a database: an flock on a file beside it."""
 
 import contextlib
-import errno
 import fcntl
 import os
 import stat
@@ -16,6 +15,7 @@ from bangeod.errors import (
     StoreMissingError,
     StoreReadOnlyError,
 )
+from bangeod.os_errors import Obstacle, obstacle, reason
 from bangeod.store import symlinks
 from bangeod.store.sqlite import faults
 
@@ -124,25 +124,25 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _explain(error: OSError, database_path: Path, path: Path) -> StoreError:
-    reason, database = error.strerror or str(error), str(database_path)
-    match error.errno:
-        case errno.ENOENT | errno.ENOTDIR if symlinks.route(database_path).links:
+    database, problem = str(database_path), f"its lock file {path} can't be made ({reason(error)})"
+    match obstacle(error):
+        case Obstacle.MISSING if symlinks.route(database_path).links:
             return faults.missing(database_path)
-        case errno.ENOENT | errno.ENOTDIR:
+        case Obstacle.MISSING:
             return StoreMissingError(
                 database,
                 f"there is no directory {path.parent}",
                 "create it, or correct the path of the database in the config",
             )
-        case errno.ENOSPC | errno.EDQUOT:
-            return StoreFullError(database, f"its lock file {path} can't be made ({reason})", "free some room")
-        case errno.EROFS:
+        case Obstacle.NO_ROOM:
+            return StoreFullError(database, problem, "free some room")
+        case Obstacle.READ_ONLY:
             advice = (
                 f"mount the file system of {path.parent} for writing, or name it in the unit's ReadWritePaths=; where "
                 "it came after the service had started, restart that"
             )
-        case errno.EACCES | errno.EPERM:
+        case Obstacle.FORBIDDEN:
             advice = f"let bangeod's user write in {path.parent}"
         case _:
             advice = f"move away what is at {path}"
-    return StoreReadOnlyError(database, f"its lock file {path} can't be made ({reason})", advice)
+    return StoreReadOnlyError(database, problem, advice)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from bangeod.config import RESTART_ONLY, Settings, differences
+from bangeod.jobs import registry
 from bangeod.jobs.job import JobId
 
 
@@ -27,6 +28,10 @@ def between(old: Settings, wanted: Settings) -> ConfigChange:
         kept = msgspec.structs.replace(getattr(settings, table), **{name: getattr(getattr(old, table), name)})
         settings = msgspec.structs.replace(settings, **{table: kept})
     taken_up = [key for key in changed if key not in RESTART_ONLY]
-    scheduling = ("enabled", "interval", "retention_days")
-    jobs = frozenset(job for job in JobId for name in scheduling if f"jobs.{job}.{name}" in taken_up)
+    jobs = frozenset(
+        job_id
+        for job_id, declared in registry.DECLARATIONS.items()
+        for name in ("enabled", "interval", *declared.scheduled_with)
+        if f"jobs.{job_id}.{name}" in taken_up
+    )
     return ConfigChange(settings, taken_up, held_back, jobs)

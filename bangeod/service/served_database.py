@@ -50,7 +50,7 @@ class ServedDatabase:
             count = await self._cache.load_from_db()
         except StoreError as error:
             if error.problem != self._load_problem:
-                log.error("geo_cache_not_loaded", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+                log.error("geo_cache_not_loaded", **error.log_fields())  # noqa: TRY400 - no bug
             self._load_problem = error.problem
             return
         self._load_problem = None

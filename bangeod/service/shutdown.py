@@ -24,7 +24,7 @@ async def flush_finally(components: Components) -> None:
             await components.store.prepare()
             await cache.flush_dirty()
     except StoreError as error:
-        log.error("final_flush_failed", problem=error.problem, advice=error.advice, **error.fields())  # noqa: TRY400 - no bug
+        log.error("final_flush_failed", **error.log_fields())  # noqa: TRY400 - no bug
     except TimeoutError:
         log.error("final_flush_failed", problem=f"not done within {FINAL_FLUSH:g} s")  # noqa: TRY400 - no bug
     finally:

@@ -26,7 +26,6 @@ from bangeod.service.components import Components
 from bangeod.service.log import setup
 from bangeod.service.schedule.job_schedule import JobSchedule
 from bangeod.service.status_line import Facts
-from bangeod.store import symlinks
 
 DATABASE_SECONDS: Final = 1.0  # that the database has to say what it holds; else that is left out
 
@@ -133,7 +132,7 @@ class StateReport:
 
     async def _database(self, facts: Facts) -> DatabaseState:
         path = self._components.settings.database.path
-        size, wal = _size(path), _size(symlinks.beside(path, "-wal"))
+        size, wal = await self._components.store.sizes()
         state = DatabaseState(path=str(path), problem=facts.database, size=size, wal=wal)
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
@@ -177,10 +176,3 @@ def _mmdb(state: FileState, now: float) -> MmdbState:
 
 def _text(epoch: float | None) -> str | None:
     return None if epoch is None else to_text(epoch)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None

@@ -30,6 +30,7 @@ from bangeod.store import symlinks
 from bangeod.store.fail2ban_pages import BanTable, CutShortError, Locks, Wait, bans
 from bangeod.store.sqlite import faults, queries, read_only
 from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.lenient_text import decode
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -109,7 +110,7 @@ class Fail2banReader:
         before = self._look_at_file()
         manner = read_only.manner(self._path)
         with read_only.opened(self._path, manner, min(patience, ATTEMPT)) as connection:
-            connection.text_factory = _decode
+            connection.text_factory = decode
             alone = manner == read_only.ALONE
             found = self._pages(Locks(connection, given_up, patience=patience, alone=alone, wait=self._wait), now)
         if faults.is_missing(self._path) or self._look_at_file() != before:
@@ -190,10 +191,6 @@ class Fail2banReader:
 
 def _columns(connection: "Connection", table: str) -> frozenset[str]:
     return frozenset(name for name, *_ in connection.execute(queries.COLUMNS, (table,)))
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode(errors="replace")
 
 
 def _user_name() -> str:

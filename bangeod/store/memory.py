@@ -14,7 +14,7 @@ from typing import TypeVar
 from bangeod.addresses import read as read_address
 from bangeod.errors import StoreError, StoreMissingError
 from bangeod.model import DirtyEntry, Geo, Row
-from bangeod.store.port import Census, Deleted, Refusal
+from bangeod.store.port import Census, Deleted, Refusal, Sizes
 from bangeod.store.sqlite import row_values, time_forms, times
 from bangeod.store.sqlite.time_forms import TimeForms
 
@@ -164,6 +164,15 @@ class MemoryStore:
         """Do nothing: memory has no statistics and no free pages."""
         await self._step()
         return {"free_pages": 0, "page_size": 0, "pages_given_back": 0}
+
+    async def sizes(self) -> Sizes:
+        """Return nothing: there are no files."""
+        return Sizes()
+
+    async def free_bytes(self) -> int:
+        """Return nothing: there is nothing that could be free."""
+        await self._step()
+        return 0
 
     async def _pages(self, wanted: Callable[[RawRow], bool]) -> AsyncGenerator[Sequence[Row], None]:
         for keys in _parts(list(self.geo_cache), self._page_size):

@@ -33,6 +33,13 @@ class Census(NamedTuple):
     example: str | None = None
 
 
+class Sizes(NamedTuple):
+    """How large the store's files are, in bytes; None where there is no such file, or it can't be told."""
+
+    database: int | None = None
+    wal: int | None = None  # its write-ahead log
+
+
 class Store(Protocol):
     """The tables ``geo_cache`` and ``sessions``.
 
@@ -101,3 +108,9 @@ class Store(Protocol):
 
     async def tidy(self) -> Mapping[str, int]:
         """Do what follows a deletion (statistics, free pages); returns figures for the job's report."""
+
+    async def sizes(self) -> Sizes:
+        """Return how large the files are now, also where the database itself is locked or no good."""
+
+    async def free_bytes(self) -> int:
+        """Return how many bytes of the database hold nothing; they are used before it grows."""

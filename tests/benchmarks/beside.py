@@ -2,19 +2,18 @@
 
 import asyncio
 import gc
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.benchmarks.steps import StepMonitor, share
+from tests.support.web_app.habits import Habits
+from tests.support.web_app.web_app import WebApp
 
 ALONE = 0.5  # seconds that the web app writes undisturbed before
 STEP_SHARE = 0.999
 MIB = 1 << 20
+MEASURED = Habits(sessions=True, measured=True)
 
 
 async def beside_web_app(path: Path, work: Callable[[], Awaitable[object]]) -> dict[str, float]:
@@ -24,49 +23,27 @@ async def beside_web_app(path: Path, work: Callable[[], Awaitable[object]]) -> d
     (the 99.9th percentile) and ``longest_step`` the event loop's, in seconds; ``wal`` is in MiB.
     """
     gc.collect()
-    with web_app(path) as app:
+    with WebApp(path, MEASURED) as app:
         await asyncio.sleep(ALONE)
         with StepMonitor() as steps:
             began = time.monotonic()
             await work()
             ended = time.monotonic()
             await asyncio.sleep(0)  # ends the last step
-        seen = app.finish(began, ended)
+        seen = seen_by(app, began, ended)
         return seen | {"step": steps.share(STEP_SHARE), "longest_step": max(steps.durations)}
 
 
-class WebApp:
-    """The process that plays the web app."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def finish(self, began: float, ended: float) -> dict[str, float]:
-        """End it; return what it saw of the time between the two (monotonic)."""
-        output, _ = self._process.communicate(timeout=60)
-        seen = json.loads(output.splitlines()[-1])
-        waits = sorted(end - start for start, end in seen["commits"] if end > began and start < ended)
-        return {
-            "longest": waits[-1],
-            "usual": share(waits, 0.99),
-            "median": share(waits, 0.5),
-            "commits": len(waits),
-            "errors": seen["errors"],
-            "wal": seen["largest_wal"] / MIB,
-            "time": ended - began,
-        }
-
-
-@contextmanager
-def web_app(path: Path) -> Iterator[WebApp]:
-    """Have a web app write to the database (webapp.py)."""
-    command = [sys.executable, "-m", "tests.benchmarks.webapp", str(path)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        try:
-            if process.stdout is None or not process.stdout.readline():
-                raise RuntimeError("the web app did not begin")
-            yield WebApp(process)
-        finally:
-            if process.poll() is None:
-                process.kill()
+def seen_by(app: WebApp, began: float, ended: float) -> dict[str, float]:
+    """End the web app; return what it saw of the time between the two (monotonic)."""
+    report = app.finish()
+    waits = sorted(each.ended - each.began for each in report.commits if each.ended > began and each.began < ended)
+    return {
+        "longest": waits[-1],
+        "usual": share(waits, 0.99),
+        "median": share(waits, 0.5),
+        "commits": len(waits),
+        "errors": sum(each.refused for each in report.commits),
+        "wal": report.largest_wal / MIB,
+        "time": ended - began,
+    }

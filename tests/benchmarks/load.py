@@ -41,18 +41,26 @@ def exchange(connection: Connection, request: bytes) -> bytes:
 
 def receive(connection: Connection) -> bytes:
     """Return the body of the next answer."""
-    answer = connection.socket.recv(1 << 20)
+    answer = _more(connection)
     while END not in answer:
-        answer += connection.socket.recv(1 << 20)
+        answer += _more(connection)
     head, _, body = answer.partition(END)
     if not head.startswith(b"HTTP/1.1 200"):
         raise RuntimeError(head.decode())
     length = int(head.lower().partition(LENGTH)[2].partition(b"\r\n")[0])
     parts, come = [body], len(body)
     while come < length:
-        parts.append(connection.socket.recv(1 << 20))
+        parts.append(_more(connection))
         come += len(parts[-1])
     return b"".join(parts)
+
+
+def _more(connection: Connection) -> bytes:
+    """Return what comes next; a ConnectionError where nothing will."""
+    content = connection.socket.recv(1 << 20)
+    if not content:
+        raise ConnectionError("the server hung up before it had answered")
+    return content
 
 
 def rate(path: Path, ips: Sequence[str], connections: int) -> float:

@@ -1,6 +1,6 @@
 """What a web app notices of each job, beside the plain way: one statement in one transaction.
 
-A second process (webapp.py) writes a row every 5 ms, before, during and after the job.
+A second process (tests/support/web_app) writes a row every 5 ms, before, during and after the job.
 """
 
 import asyncio
@@ -20,10 +20,11 @@ from bangeod.jobs.job import JobId
 from bangeod.model import DirtyEntry
 from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, plain, samples
-from tests.benchmarks.beside import beside_web_app, web_app
+from tests.benchmarks.beside import MEASURED, beside_web_app, seen_by
 from tests.benchmarks.report import Section, medians, milliseconds, times, verdict
 from tests.benchmarks.running import done, load, running, settings
 from tests.benchmarks.scale import Scale
+from tests.support.web_app.web_app import WebApp
 
 ROWS = 1_000_000
 SESSIONS = 200_000
@@ -92,10 +93,10 @@ def _inputs(scale: Scale, directory: Path) -> Inputs:
 
 
 def _alone(inputs: Inputs, directory: Path) -> dict[str, float]:
-    with _copy(inputs, directory) as path, web_app(path) as app:
+    with _copy(inputs, directory) as path, WebApp(path, MEASURED) as app:
         began = time.monotonic()
         time.sleep(2.0)
-        return app.finish(began, time.monotonic())
+        return seen_by(app, began, time.monotonic())
 
 
 async def _plainly(job_id: JobId, inputs: Inputs, directory: Path) -> dict[str, float]:

@@ -44,12 +44,12 @@ def networks(count: int = NETWORKS, seed: int = 1) -> list[Geo]:
     return made
 
 
-def addresses(count: int, seed: int = 2) -> list[str]:
-    """Make different routable addresses, in no order."""
+def addresses(count: int, seed: int = 2, *, ipv6: float = _IPV6_SHARE) -> list[str]:
+    """Make different routable addresses, in no order; such a part of them of IPv6."""
     chance = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:
-        if chance.random() < _IPV6_SHARE:
+        if chance.random() < ipv6:
             text = str(IPv6Address((0x2A << 120) | chance.getrandbits(112)))
         else:
             text = str(IPv4Address(chance.getrandbits(32)))

@@ -10,11 +10,12 @@ class Scale:
     """The full sizes and three runs, or a twentieth and one run: enough to see that everything works."""
 
     quick: bool = False
+    wanted_runs: int | None = None  # instead of those
 
     @property
     def runs(self) -> int:
         """Return how many runs the medians are of."""
-        return 1 if self.quick else 3
+        return self.wanted_runs or (1 if self.quick else 3)
 
     def of(self, size: int) -> int:
         """Return a size at this scale."""

@@ -186,6 +186,13 @@ async def test_tidy_gives_figures(harness: Harness) -> None:
     assert set(figures) == {"free_pages", "page_size", "pages_given_back"}
 
 
+async def test_files_that_are_there_have_a_size_and_some_of_it_may_be_free(harness: Harness) -> None:
+    harness.put_geo("8.8.8.8", country_code="US")
+    sizes, free = await harness.store.sizes(), await harness.store.free_bytes()
+    assert all(size is None or size >= 0 for size in sizes)
+    assert 0 <= free <= (sizes.database or 0)
+
+
 async def test_names_are_counted_by_code_and_name(harness: Harness) -> None:
     rows = [("RU", "Russia"), ("RU", "Russia"), ("RU", "russia"), ("DE", "Germany")]
     for i, (code, name) in enumerate(rows):

@@ -20,14 +20,15 @@ from bangeod.store.sqlite import row_values, times
 from bangeod.store.sqlite.time_forms import TimeForms, choose, newest
 from tests.contract.harness import KINDS, Harness, opened
 from tests.contract.values import NOW, read_all, total, write_all
+from tests.support.examples import at_most
 
 SECOND = times.MICROSECONDS
 
 each_store = pytest.mark.parametrize("kind", KINDS)
 # Of each kind of store, of which there are seven; the rules are the same for all, and each example makes a database.
-examples = settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(max_examples=at_most(35), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Where an example has several rows that don't concern each other.
-examples_of_many = settings(examples, max_examples=15)
+examples_of_many = settings(examples, max_examples=at_most(15))
 
 
 @st.composite

@@ -6,18 +6,18 @@ country found stays.
 """
 
 from tests.support.daemon.installation import Installation
-from tests.support.web_app.meddling import (
+from tests.support.web_app.habits import (
     EVER,
     OWN_COUNTRY,
     STALE_COUNTRY,
     Commit,
-    MeddlingWebApp,
     expired,
     live,
     own_row,
     stale,
     unresolved,
 )
+from tests.support.web_app.web_app import WebApp
 
 Countries = dict[str, str | None]
 Row = tuple[str | None, ...]
@@ -26,7 +26,7 @@ Row = tuple[str | None, ...]
 class Ledger:
     """What must hold. ``country`` is what the daemon's source says of every address it is asked about."""
 
-    def __init__(self, place: Installation, web_app: MeddlingWebApp, country: str) -> None:
+    def __init__(self, place: Installation, web_app: WebApp, country: str) -> None:
         self._place = place
         self._web_app = web_app
         self._country = country
@@ -49,7 +49,7 @@ class Ledger:
             self._unresolved.add(unresolved(number))
         self._stale.add(stale(number))
         if commit.resolved is not None:
-            self._keep(self._unresolved, unresolved(commit.resolved), OWN_COUNTRY)
+            self._keep(self._unresolved, commit.resolved, OWN_COUNTRY)
         if commit.refreshed is not None:
             self._keep(self._stale, stale(commit.refreshed), STALE_COUNTRY)
             self._seen.add(stale(commit.refreshed))

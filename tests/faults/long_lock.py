@@ -2,18 +2,17 @@
 
 import time
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.support.companion import Companion
-from tests.support.daemon.asking import Asking, new_addresses, socket_of
 from tests.support.daemon.installation import Installation, every
 from tests.support.daemon.notify_socket import NotifySocket
 from tests.support.daemon.process import DaemonProcess
 from tests.support.feed import eventually
 from tests.support.mmdb.files import write_mmdb
+from tests.support.web_app.habits import Habits
+from tests.support.web_app.web_app import WebApp
 
 LASTS: Final = 30.0  # seconds
 LIMIT: Final = 12  # seconds, of the watchdog; it is fed every four
@@ -37,16 +36,16 @@ class LongLock:
             {"database.busy_timeout": "5s", "api.enabled": True, "geo.mmdb": [str(mmdb)], "geo.embedded": False},
         )
         with ExitStack() as running:
-            self._holder = running.enter_context(Companion("tests.support.web_app.lock_holder", self.place.database))
-            assert self._holder.output.readline() == "locked\n"
+            self._holder = running.enter_context(WebApp(self.place.database))
+            self._holder.execute("BEGIN IMMEDIATE")
             self._until = time.monotonic() + LASTS
             self.systemd = running.enter_context(NotifySocket(self._home / "notify"))
             environ = {"NOTIFY_SOCKET": str(self.systemd.path), "WATCHDOG_USEC": str(LIMIT * 1_000_000)}
             self.daemon = running.enter_context(DaemonProcess(self.place.config, environ=environ))
             self.daemon.wait_for("ready")
             self.since = time.monotonic()
-            addresses = chain.from_iterable(new_addresses(f"20.{number}") for number in range(2, 200))
-            self.asking = running.enter_context(Asking(socket_of(self.place), addresses))
+            habits = Habits(socket=str(self.place.socket), asks=[f"20.{number}" for number in range(2, 200)])
+            self.asking = running.enter_context(WebApp(habits=habits))
             self._running = running.pop_all()
         return self
 
@@ -61,4 +60,4 @@ class LongLock:
 
     def release(self) -> None:
         """End the lock."""
-        self._holder.end()
+        self._holder.execute("ROLLBACK")

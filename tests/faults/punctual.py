@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from bangeod.client import GeoClient
-from bangeod.jobs import registry
 from bangeod.jobs.job import JobId
+from bangeod.jobs.registry import DECLARATIONS
 from bangeod.service.schedule import timing
 
 CLOCK: Final = JobId.GEO_CACHE_FLUSH
@@ -81,7 +81,7 @@ def check_lives(lives: Iterable[Span], lasted: float, intervals: Intervals) -> N
     """
     spans = list(lives)
     had = sum(span.runs[CLOCK] for span in spans) * intervals[CLOCK]
-    for job_id in set(intervals) - registry.WITHOUT_RECORD:
+    for job_id in (job_id for job_id in intervals if DECLARATIONS[JobId(job_id)].keeps_record):
         interval, runs = intervals[job_id], sum(span.runs[job_id] for span in spans)
         put_off = (len(spans) - 1) * min(interval, MADE_UP)
         assert runs <= lasted / interval + len(spans) + UNDER_WAY, (job_id, spans)

@@ -16,7 +16,6 @@ import pytest
 from bangeod.client import GeoClient
 from tests.conftest import Start
 from tests.support.daemon import broken_within
-from tests.support.daemon.asking import socket_of
 from tests.support.daemon.installation import JOBS, Installation, every, text
 from tests.support.daemon.notify_socket import NotifySocket
 from tests.support.daemon.process import DaemonProcess
@@ -84,7 +83,7 @@ class Scene:
 
     def jobs(self) -> dict[str, Mapping[str, Any]]:
         """Return how each job stands."""
-        with GeoClient(str(socket_of(self.place)), timeout=DEADLINE, strict=True) as client:
+        with GeoClient(str(self.place.socket), timeout=DEADLINE, strict=True) as client:
             return {job["id"]: job for job in client.status()["jobs"]}
 
     def wait_for_runs(self, **expected: int) -> None:

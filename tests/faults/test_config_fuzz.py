@@ -17,7 +17,6 @@ from bangeod.errors import ConfigError, ConfigProblem
 from tests.conftest import Start
 from tests.faults.soak import times
 from tests.support.config_documents import HARMS, Document, documents, spoil
-from tests.support.daemon.asking import socket_of
 from tests.support.daemon.installation import JOBS, Installation, as_toml
 from tests.support.daemon.process import DaemonProcess, Line, bangeod
 from tests.support.feed import DEADLINE
@@ -67,7 +66,7 @@ def test_a_good_file_that_is_spoilt_is_taken_up_or_refused(
 
 
 def client_of(place: Installation) -> GeoClient:
-    return GeoClient(str(socket_of(place)), timeout=DEADLINE, strict=True)
+    return GeoClient(str(place.socket), timeout=DEADLINE, strict=True)
 
 
 def works_by(wanted: Settings, client: GeoClient) -> dict[str, Any]:

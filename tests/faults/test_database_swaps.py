@@ -18,11 +18,12 @@ from bangeod.store.sqlite import schema
 from tests.conftest import Start
 from tests.faults.long_lock import LIMIT, LongLock
 from tests.faults.soak import times
-from tests.support.daemon.asking import Asking, new_addresses, socket_of
 from tests.support.daemon.installation import JOBS, Installation, every, text
 from tests.support.daemon.process import DaemonProcess
 from tests.support.feed import DEADLINE, eventually
 from tests.support.mmdb.files import write_mmdb
+from tests.support.web_app.habits import Habits, new_addresses
+from tests.support.web_app.web_app import WebApp
 
 HERE = "SE"  # where the MMDB has all of 20.0.0.0/8
 AT_ONCE = 50  # addresses that are looked up while nothing can be written
@@ -41,7 +42,7 @@ Harm = Callable[[Installation, Path], None]
 class Scene:
     """A daemon at work on a database, a worker that asks it, and another database to be put in its place."""
 
-    def __init__(self, daemon: DaemonProcess, place: Installation, backup: Installation, asking: Asking) -> None:
+    def __init__(self, daemon: DaemonProcess, place: Installation, backup: Installation, asking: WebApp) -> None:
         self.daemon = daemon
         self.place = place
         self.asking = asking
@@ -79,8 +80,8 @@ class Scene:
 
     def look_up_what_waits(self) -> None:
         """Look addresses up that can't be written now."""
-        self.asked_since, self.said_since = len(self.asking.heard()), self.daemon.mark()
-        with GeoClient(str(socket_of(self.place)), timeout=DEADLINE, strict=True) as client:
+        self.asked_since, self.said_since = self.asking.mark(), self.daemon.mark()
+        with GeoClient(str(self.place.socket), timeout=DEADLINE, strict=True) as client:
             assert all_answered(client.lookup_batch(self._waiting))
 
     def wait_for_failures(self, said: str) -> None:
@@ -90,7 +91,7 @@ class Scene:
 
     def health(self) -> int:
         """Return the status of /healthz."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket_of(self.place)))) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.place.socket))) as client:
             return client.get("http://bangeod/healthz").status_code
 
     def settle(self) -> None:
@@ -141,7 +142,7 @@ def scene(start: Start, place: Installation, backup: Installation, tmp_path: Pat
     fill(place, "30.1", ROWS)
     place.insert(sessions=[("another", LIVE[1])])
     daemon = start(every("100ms"), {"api.enabled": True, "geo.mmdb": [str(mmdb)], "geo.embedded": False})
-    with Asking(socket_of(place), new_addresses("20.2")) as asking:
+    with WebApp(habits=Habits(socket=str(place.socket), asks=["20.2"])) as asking:
         yield Scene(daemon, place, backup, asking)
 
 
@@ -238,7 +239,7 @@ MISSING, NONE, EMPTY = "there is no such database", "is no SQLite database", "th
 def test_what_is_no_database_is_said_once_and_a_good_one_gets_what_waited(scene: Scene, harm: Harm, said: str) -> None:
     scene.harm(harm)
     scene.wait_for_failures(said)
-    since = len(scene.asking.heard())
+    since = scene.asking.mark()
     scene.asking.wait_for_answers(SETTLED)
     assert all_answered(scene.asking.heard(since))
     health = scene.health()

@@ -24,7 +24,8 @@ from tests.faults.soak import times
 from tests.support.daemon.installation import Installation
 from tests.support.daemon.process import DaemonProcess
 from tests.support.feed import DEADLINE, eventually
-from tests.support.web_app.busy import REGULARS, BusyWebApp, Report
+from tests.support.web_app.habits import REGULARS, Habits, Report
+from tests.support.web_app.web_app import WebApp
 
 INTERVALS: Final = {
     "geo_cache_flush": 0.1,
@@ -64,9 +65,9 @@ class Days:
         self._birth = punctual.at_start(launched)
         return daemon
 
-    def web_app(self) -> BusyWebApp:
+    def web_app(self) -> WebApp:
         """Return a web app; it works while it is entered."""
-        return BusyWebApp(self.place.database, self._socket, LIFETIME)
+        return WebApp(self.place.database, Habits(every=0.02, socket=str(self._socket), lifetime=LIFETIME))
 
     def read(self) -> punctual.Reading:
         """Return what the daemon's status says."""
@@ -137,8 +138,10 @@ def test_days_of_life_lose_nothing_and_let_nothing_grow(place: Installation, sta
             if turn % 2:
                 days.restart(signal.SIGKILL if turn == 1 else signal.SIGTERM)
                 days.pass_time()
-            if turn % 3:  # else it is killed
+            if turn % 3:
                 _check_report(web_app.finish())
+            else:
+                web_app.kill()
     with days.web_app() as web_app:
         _pass_calmly(days)
         report = web_app.finish()

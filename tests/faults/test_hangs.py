@@ -13,12 +13,13 @@ from bangeod.errors import NoDaemonError
 from tests.conftest import Start
 from tests.faults.soak import times
 from tests.support.daemon import broken_within
-from tests.support.daemon.asking import Asking, new_addresses, socket_of
 from tests.support.daemon.installation import JOBS, Installation, every, text
 from tests.support.daemon.notify_socket import NotifySocket
 from tests.support.daemon.process import DaemonProcess
 from tests.support.feed import DEADLINE, eventually
 from tests.support.mmdb.files import write_mmdb
+from tests.support.web_app.habits import Habits
+from tests.support.web_app.web_app import WebApp
 
 pytestmark = pytest.mark.usefixtures("trickling")  # what it waits for can come while these run
 
@@ -54,8 +55,8 @@ def begin(start: Start, mmdb: dict[str, object], environ: dict[str, str]) -> Cal
 
 
 @pytest.fixture
-def asking(place: Installation) -> Asking:
-    return Asking(socket_of(place), new_addresses("20.2"))
+def asking(place: Installation) -> WebApp:
+    return WebApp(habits=Habits(socket=str(place.socket), asks=["20.2"]))
 
 
 def failed(daemon: DaemonProcess) -> set[str]:
@@ -74,7 +75,7 @@ def test_a_statement_that_never_ends_is_interrupted_and_nothing_of_it_stays(
     begin: Callable[..., DaemonProcess],
     place: Installation,
     systemd: NotifySocket,
-    asking: Asking,
+    asking: WebApp,
     *,
     job: str,
     event: str,
@@ -117,7 +118,7 @@ def silent_port() -> Iterator[int]:
 
 
 def test_a_source_that_never_answers_is_given_up_in_time_and_holds_up_no_other(
-    begin: Callable[..., DaemonProcess], place: Installation, systemd: NotifySocket, asking: Asking, silent_port: int
+    begin: Callable[..., DaemonProcess], place: Installation, systemd: NotifySocket, asking: WebApp, silent_port: int
 ) -> None:
     place.insert(rows=[("9.9.9.9", None, text())], sessions=[("expired", text())])
     source = {
@@ -146,7 +147,7 @@ def test_a_source_that_never_answers_is_given_up_in_time_and_holds_up_no_other(
 
 
 def test_with_a_scheduler_that_hangs_the_watchdog_goes_hungry_and_lookups_go_on(
-    hanging: DaemonProcess, place: Installation, systemd: NotifySocket, asking: Asking
+    hanging: DaemonProcess, place: Installation, systemd: NotifySocket, asking: WebApp
 ) -> None:
     hanging.send(signal.Signals[broken_within.SCHEDULER])
     began = time.monotonic()
@@ -160,12 +161,12 @@ def test_with_a_scheduler_that_hangs_the_watchdog_goes_hungry_and_lookups_go_on(
 def test_with_a_loop_that_hangs_the_watchdog_goes_hungry_and_nobody_gets_an_answer(
     hanging: DaemonProcess, place: Installation, systemd: NotifySocket
 ) -> None:
-    with GeoClient(str(socket_of(place)), timeout=DEADLINE, strict=True) as client:
+    with GeoClient(str(place.socket), timeout=DEADLINE, strict=True) as client:
         assert client.lookup("20.2.0.1").country_code == HERE
     hanging.send(signal.Signals[broken_within.LOOP])
     began = time.monotonic()
     eventually(lambda: systemd.longest_silence(began) > LIMIT, "systemd would have ended it")
-    with GeoClient(str(socket_of(place)), timeout=0.5, strict=True) as client, pytest.raises(NoDaemonError):
+    with GeoClient(str(place.socket), timeout=0.5, strict=True) as client, pytest.raises(NoDaemonError):
         client.lookup("20.2.0.2")
     assert hanging.is_alive
 

@@ -27,12 +27,14 @@ from tests.support.daemon.process import DaemonProcess
 from tests.support.daemon.two_users import DAEMON, WEB, as_user, problem, share
 from tests.support.feed import DEADLINE, eventually
 from tests.support.mmdb.files import nested, write_mmdb
-from tests.support.web_app.meddling import MeddlingWebApp
+from tests.support.web_app.habits import Habits
+from tests.support.web_app.web_app import WebApp
 
 TIMES = times(60, 300)
 SEED = int(os.environ.get("BANGEOD_TESTS_SEED", "7"))
 COUNTRY = "SE"
 TOGETHER = 4  # addresses in one lookup
+MEDDLING = Habits(every=0.008, sessions=True, rows=True, meddling=True, seed=SEED)
 AS_ONE = problem is not None  # no two users then, but all else
 
 Phase = Callable[["Victim", Random], None]
@@ -186,7 +188,7 @@ def test_killed_at_any_instant_it_loses_nothing_and_the_next_start_finishes_the_
     web, user = ((), ()) if AS_ONE else (as_user(WEB), as_user(DAEMON))
     killed = Counter[str]()
     with ExitStack() as running:
-        web_app = running.enter_context(MeddlingWebApp(place.database, SEED, through=web))
+        web_app = running.enter_context(WebApp(place.database, MEDDLING, through=web))
         visitors = running.enter_context(Visitors(place.state / "bangeod.sock"))
         ledger = Ledger(place, web_app, COUNTRY)
         while (number := killed.total()) < TIMES:

@@ -5,7 +5,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from itertools import count, cycle, islice
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -18,7 +18,6 @@ from tests.faults.conftest import SWAPS, VERSIONS
 from tests.faults.soak import times
 from tests.support.companion import Companion
 from tests.support.daemon import broken_within
-from tests.support.daemon.asking import Asking, new_addresses, socket_of
 from tests.support.daemon.installation import Installation, every
 from tests.support.daemon.process import DaemonProcess
 from tests.support.feed import eventually
@@ -26,6 +25,8 @@ from tests.support.mmdb.damage import damaged
 from tests.support.mmdb.files import put, write_mmdb
 from tests.support.mmdb.forked_probe import IN_THE_DAEMON
 from tests.support.mmdb.swapper import ENOUGH
+from tests.support.web_app.habits import Habits
+from tests.support.web_app.web_app import WebApp
 
 ONE, OTHER = VERSIONS
 MANY = 4_000  # networks
@@ -63,8 +64,8 @@ def daemon(start: Start, mmdb: Path) -> DaemonProcess:
 
 
 @pytest.fixture
-def asking(place: Installation) -> Asking:
-    return Asking(socket_of(place), new_addresses("20.2"))
+def asking(place: Installation) -> WebApp:
+    return WebApp(habits=Habits(socket=str(place.socket), asks=["20.2"]))
 
 
 class Figures:
@@ -103,7 +104,7 @@ def test_a_thousand_swaps_beneath_the_daemon_that_is_asked(
 def swap(daemon: DaemonProcess, place: Installation, mmdb: Path, versions: Path, swaps: int) -> None:
     """Put one file in the other's place so often, while addresses are asked, and see what comes of it."""
     contents = {country: (versions / country).read_bytes() for country in (ONE, OTHER)}
-    asking = Asking(socket_of(place), cycle(islice(new_addresses("20.2"), DIFFERENT)))
+    asking = WebApp(habits=Habits(socket=str(place.socket), asks=["20.2"], different=DIFFERENT))
     figures: list[Figures] = []
     began = time.monotonic()
     with asking:
@@ -149,14 +150,14 @@ def test_thousands_of_swaps_beneath_lookups(swapper: Companion) -> None:
 
 @pytest.mark.parametrize("write", [put, overwrite], ids=["renamed over", "in place"])
 def test_no_damage_changes_an_answer_before_it_is_taken_for_a_good_file(
-    daemon: DaemonProcess, asking: Asking, mmdb: Path, versions: dict[str, bytes], write: object
+    daemon: DaemonProcess, asking: WebApp, mmdb: Path, versions: dict[str, bytes], write: object
 ) -> None:
     assert callable(write)
     chance = Random(11)
     refused = 0
     with asking:
         for _ in range(times(20, 500)):
-            since, said = len(asking.heard()), daemon.mark()
+            since, said = asking.mark(), daemon.mark()
             write(mmdb, damaged(versions[OTHER], chance))
             daemon.reload()
             asking.wait_for_answers(3)
@@ -166,7 +167,7 @@ def test_no_damage_changes_an_answer_before_it_is_taken_for_a_good_file(
                 continue
             put(mmdb, versions[ONE])
             daemon.reload()
-            asking.wait_for_answers(1)  # one that was asked before
+            asking.wait_for_answers(1)
     assert refused > times(5, 100)
     assert asking.failures == []
     assert {answer.status for answer in asking.heard()} <= {Status.RESOLVED, Status.UNRESOLVED}
@@ -175,7 +176,7 @@ def test_no_damage_changes_an_answer_before_it_is_taken_for_a_good_file(
 
 
 def test_a_file_that_is_cut_off_in_place_again_and_again_stays_in_use(
-    daemon: DaemonProcess, asking: Asking, mmdb: Path, versions: dict[str, bytes]
+    daemon: DaemonProcess, asking: WebApp, mmdb: Path, versions: dict[str, bytes]
 ) -> None:
     chance = Random(12)
     with asking:

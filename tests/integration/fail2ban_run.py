@@ -22,7 +22,8 @@ from tests.support.daemon.process import DaemonProcess, Line
 from tests.support.fail2ban.database import Ban, Fail2ban
 from tests.support.feed import eventually
 from tests.support.mmdb.files import write_mmdb
-from tests.support.web_app.writer import OWN_COUNTRY, Report, WebApp
+from tests.support.web_app.habits import OWN_COUNTRY, Habits
+from tests.support.web_app.web_app import WebApp
 
 OLD_COUNTRY = "XK"  # of rows that are there already; no MMDB says so
 FOR_GOOD, AN_HOUR = -1, 3_600
@@ -56,7 +57,7 @@ class Outcome:
     """How the run went."""
 
     contents: Contents
-    web_app: Report
+    web_app: WebApp
     lines: list[Line]
     exit_status: int
     faults: list[str]
@@ -126,7 +127,9 @@ def run(home: Path, mmdb: Path, modules: Path) -> Outcome:
         place.configure(every("1s"), every("100ms", "geo_cache_flush"), sources, {"database.busy_timeout": "2s"})
         place.leave_unwritten(*contents.left_over, country=OWN_COUNTRY)  # for the flush: the others write their own
         before = _seen(place)
-        web_app = running.enter_context(WebApp(place.database, contents.waiting[::10]))
+        web_app = running.enter_context(
+            WebApp(place.database, Habits(sessions=True, rows=True, resolves=contents.waiting[::10]))
+        )
         daemon = running.enter_context(DaemonProcess(place.config))
         settled = _settle(place, daemon, contents)
         _ban_more(place, daemon, fail2ban, contents)
@@ -134,10 +137,10 @@ def run(home: Path, mmdb: Path, modules: Path) -> Outcome:
         since = daemon.mark()
         for job_event in ("geo_re_resolve_skip", "geo_cache_cleanup_ran"):
             daemon.wait_for(job_event, since=since, timeout=PATIENCE)
-        report = web_app.finish()
+        web_app.finish()
         status = daemon.stop()
-        wrong = [*faults(place, contents, report, mmdb), *_times(contents, before, settled, _seen(place))]
-        return Outcome(contents, report, daemon.lines(), status, wrong)
+        wrong = [*faults(place, contents, web_app, mmdb), *_times(contents, before, settled, _seen(place))]
+        return Outcome(contents, web_app, daemon.lines(), status, wrong)
 
 
 def _settle(place: Installation, daemon: DaemonProcess, contents: Contents) -> Mapping[str, object]:
@@ -176,14 +179,14 @@ def _seen(place: Installation) -> dict[str, object]:
 # --- after ---
 
 
-def faults(place: Installation, contents: Contents, report: Report, mmdb: Path) -> Iterator[str]:
+def faults(place: Installation, contents: Contents, web_app: WebApp, mmdb: Path) -> Iterator[str]:
     """Compare the tables with what has to be in them; hand out what is wrong."""
-    countries, expected = place.countries(), _expected_countries(contents, report, mmdb)
+    countries, expected = place.countries(), _expected_countries(contents, web_app, mmdb)
     yield from _differences("rows", countries.keys(), expected.keys())
     wrong = [(key, countries.get(key), country) for key, country in expected.items() if countries.get(key) != country]
     if wrong:
         yield f"{len(wrong)} rows have another country, such as (key, found, expected) {wrong[:5]}"
-    yield from _differences("sessions", place.tokens(), {"live", *report.tokens})
+    yield from _differences("sessions", place.tokens(), {"live", *web_app.tokens})
     if place.execute("PRAGMA integrity_check") != [("ok",)]:
         yield "the database is damaged"
 
@@ -209,12 +212,12 @@ def _differences(what: str, found: AbstractSet[str], expected: AbstractSet[str])
             yield f"{len(items)} {what} {problem}, such as {sorted(items)[:3]}"
 
 
-def _expected_countries(contents: Contents, report: Report, mmdb: Path) -> dict[str, str | None]:
+def _expected_countries(contents: Contents, web_app: WebApp, mmdb: Path) -> dict[str, str | None]:
     expected: dict[str, str | None] = dict.fromkeys([*contents.kept, *contents.moving, *contents.resting], OLD_COUNTRY)
     expected |= dict.fromkeys(contents.fresh, OLD_COUNTRY)
     with maxminddb.open_database(mmdb) as reader:
         expected |= {ip: _country(reader.get(ip)) for ip in [*contents.cold, *contents.late, *contents.waiting]}
-    return expected | dict.fromkeys([*contents.left_over, *report.resolved, *report.rows], OWN_COUNTRY)
+    return expected | dict.fromkeys([*contents.left_over, *web_app.resolved, *web_app.rows], OWN_COUNTRY)
 
 
 def _country(record: Any) -> str | None:

@@ -26,7 +26,8 @@ from tests.support.daemon.installation import GeoRow, Installation, Session, eve
 from tests.support.daemon.process import DaemonProcess, Line
 from tests.support.feed import eventually
 from tests.support.mmdb import published
-from tests.support.web_app.writer import OWN_COUNTRY, Report, WebApp
+from tests.support.web_app.habits import OWN_COUNTRY, Habits
+from tests.support.web_app.web_app import WebApp
 
 SEED = 2026
 PATIENCE = 120.0  # seconds that the jobs may take
@@ -66,7 +67,7 @@ class Outcome:
     """How the run went."""
 
     contents: Contents
-    web_app: Report
+    web_app: WebApp
     lines: list[Line]  # of both daemons
     exit_statuses: list[int]
     seconds_to_ready: float
@@ -180,7 +181,7 @@ def run(home: Path, mmdb: Path) -> Outcome:
     place.configure(every("1s"), {"geo.mmdb": [str(mmdb)], "database.busy_timeout": "5s"})
     first: list[Line] = []
     began = time.monotonic()
-    with WebApp(place.database, contents.unresolved[::10]) as web_app:
+    with WebApp(place.database, Habits(sessions=True, rows=True, resolves=contents.unresolved[::10])) as web_app:
         with DaemonProcess(place.config) as daemon:
             daemon.wait_for("ready", timeout=PATIENCE)
             seconds_to_ready = time.monotonic() - began
@@ -193,10 +194,10 @@ def run(home: Path, mmdb: Path) -> Outcome:
             daemon.wait_for("geo_re_resolve_skip", timeout=PATIENCE)
             daemon.wait_for("geo_cache_cleanup_ran", deleted=0, timeout=PATIENCE)
             daemon.wait_for("session_cleanup_ran", deleted_count=0, timeout=PATIENCE)
-            report = web_app.finish()
+            web_app.finish()
             statuses.append(daemon.stop())
             lines = first + daemon.lines()
-    return Outcome(contents, report, lines, statuses, seconds_to_ready, [*faults(place, contents, report, mmdb)])
+    return Outcome(contents, web_app, lines, statuses, seconds_to_ready, [*faults(place, contents, web_app, mmdb)])
 
 
 def _resolved_so_far(place: Installation) -> int:
@@ -209,14 +210,14 @@ def _resolved_so_far(place: Installation) -> int:
 # --- after ---
 
 
-def faults(place: Installation, contents: Contents, report: Report, mmdb: Path) -> Iterator[str]:
+def faults(place: Installation, contents: Contents, web_app: WebApp, mmdb: Path) -> Iterator[str]:
     """Compare the database with what has to be in it; hand out what is wrong."""
-    countries, expected = place.countries(), _expected_countries(contents, report, mmdb)
+    countries, expected = place.countries(), _expected_countries(contents, web_app, mmdb)
     yield from _differences("rows", countries.keys(), expected.keys())
     wrong = [(key, countries.get(key), country) for key, country in expected.items() if countries.get(key) != country]
     if wrong:
         yield f"{len(wrong)} rows have another country, such as (key, found, expected) {wrong[:5]}"
-    yield from _differences("sessions", place.tokens(), {*contents.live, *contents.unclear, *report.tokens})
+    yield from _differences("sessions", place.tokens(), {*contents.live, *contents.unclear, *web_app.tokens})
     if place.unwritten.exists():
         yield f"{place.unwritten} is still there"
     if place.execute("PRAGMA integrity_check") != [("ok",)]:
@@ -229,14 +230,14 @@ def _differences(what: str, found: AbstractSet[str], expected: AbstractSet[str])
             yield f"{len(items)} {what} {problem}, such as {sorted(items)[:3]}"
 
 
-def _expected_countries(contents: Contents, report: Report, mmdb: Path) -> dict[str, str | None]:
+def _expected_countries(contents: Contents, web_app: WebApp, mmdb: Path) -> dict[str, str | None]:
     expected: dict[str, str | None] = dict.fromkeys(contents.resolved, "XK")
     expected |= dict.fromkeys(contents.unreadable, "FR")
     expected |= dict.fromkeys(contents.hopeless, None)
     with maxminddb.open_database(mmdb) as reader:
         expected |= {ip: _country(reader.get(ip)) for ip in contents.unresolved}
-    expected |= dict.fromkeys(report.resolved, OWN_COUNTRY)  # the web app was faster
-    expected |= dict.fromkeys([*contents.left_over, *report.rows], OWN_COUNTRY)
+    expected |= dict.fromkeys(web_app.resolved, OWN_COUNTRY)  # the web app was faster
+    expected |= dict.fromkeys([*contents.left_over, *web_app.rows], OWN_COUNTRY)
     return expected
 
 

@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from tests.integration.conftest import Start
-from tests.support.daemon.asking import socket_of
 from tests.support.daemon.installation import Installation
 from tests.support.mmdb.published import NotToBeHadError, default_cache
 from tests.support.servers import nginx
@@ -40,7 +39,7 @@ def program() -> Path:
 def daemon_socket(start: Start, place: Installation) -> Path:
     """Give the socket of a daemon that runs."""
     start({"api.enabled": True})
-    return socket_of(place)
+    return place.socket
 
 
 @pytest.fixture(params=["as given", "HTTP/1.0", "connections kept"])

@@ -12,7 +12,7 @@ from bangeod.model import DirtyEntry, Geo
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
-from tests.support.web_app.worker import WebWorker
+from tests.support.web_app.web_app import WebApp
 
 NOW = 1_795_305_600
 INSERT = "INSERT INTO sessions (token, expires_at) VALUES ('{}', '2099-01-01T00:00:00Z')"
@@ -98,7 +98,7 @@ async def test_it_is_one_database_from_run_to_run(store: SqliteStore, home: Home
 async def test_nothing_of_the_old_log_gets_into_a_backup_that_is_renamed_over_the_target(
     store: SqliteStore, home: Home
 ) -> None:
-    with WebWorker(home.path) as worker:
+    with WebApp(home.path) as worker:
         worker.execute("PRAGMA wal_autocheckpoint = 0")
         for number in range(20):
             worker.execute(INSERT.format(f"old {number}"))
@@ -111,7 +111,7 @@ async def test_nothing_of_the_old_log_gets_into_a_backup_that_is_renamed_over_th
 
 
 async def test_a_link_that_leads_to_another_database_leaves_the_old_one_whole(store: SqliteStore, home: Home) -> None:
-    with WebWorker(home.real) as worker:
+    with WebApp(home.real) as worker:
         worker.execute(INSERT.format("old"))
         home.exchange(home.other)
         log = home.log().read_bytes()
@@ -127,7 +127,7 @@ async def test_a_link_that_leads_to_another_database_leaves_the_old_one_whole(st
 
 
 async def test_the_log_of_the_other_database_stays_when_a_link_leads_to_it(store: SqliteStore, home: Home) -> None:
-    with WebWorker(home.other) as worker:
+    with WebApp(home.other) as worker:
         worker.execute("PRAGMA wal_autocheckpoint = 0")
         worker.execute(INSERT.format("new"))
         log = home.other.with_name("bangui.db-wal")

@@ -493,6 +493,30 @@ async def test_free_pages_stay_where_they_are_otherwise(store: SqliteStore, web_
     assert free > 100
 
 
+async def test_free_bytes_are_those_of_the_free_pages(store: SqliteStore, web_app: "Connection") -> None:
+    fill(web_app, 2_000)
+    web_app.execute("DELETE FROM sessions")
+    (free,) = web_app.execute("PRAGMA freelist_count").fetchone()
+    await store.prepare()
+    assert await store.free_bytes() == free * 4_096 > 0
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+async def test_sizes_are_those_of_the_file_and_of_its_wal(
+    store: SqliteStore, web_app: "Connection", path: Path
+) -> None:
+    fill(web_app, 100)
+    assert await store.sizes() == (size(path), size(path.with_name(f"{path.name}-wal")))
+
+
+async def test_what_is_not_there_has_no_size(tmp_path: Path) -> None:
+    missing = SqliteStore(tmp_path / "missing.db", busy_timeout=0.01, max_lock_time=0.01, clock=SystemClock())
+    assert await missing.sizes() == (None, None)
+
+
 async def test_statistics_that_meet_a_lock_wait_for_the_next_run(store: SqliteStore, web_app: "Connection") -> None:
     await store.prepare()
     web_app.execute("BEGIN IMMEDIATE")

@@ -16,7 +16,7 @@ from bangeod.model import DirtyEntry, Geo
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
-from tests.support.web_app.worker import WebWorker
+from tests.support.web_app.web_app import WebApp
 
 FULL = 13  # sqlite.org/rescode.html
 NOW = 1_795_305_600
@@ -121,7 +121,7 @@ async def test_a_stop_leaves_nothing_behind_that_would_get_into_the_new_one(stor
 # --- what a web app commits to the new one lies in the same log ---
 
 
-async def commit_to_another(store: SqliteStore, path: Path, worker: WebWorker) -> list[str]:
+async def commit_to_another(store: SqliteStore, path: Path, worker: WebApp) -> list[str]:
     """Put a backup in the place of what is open, and commit to it; return the sessions that it has then."""
     await store.prepare()  # the old one's log is in it: what is in the log from now on is the new one's
     put(make_backup(path), path)
@@ -131,7 +131,7 @@ async def commit_to_another(store: SqliteStore, path: Path, worker: WebWorker) -
 
 
 async def test_what_was_committed_to_a_renamed_backup_stays_when_it_is_found(store: SqliteStore, path: Path) -> None:
-    with WebWorker(path) as worker:
+    with WebApp(path) as worker:
         expected = await commit_to_another(store, path, worker)
         assert await store.prepare() is True
         assert worker.execute("SELECT token FROM sessions") == [[token] for token in expected]
@@ -141,7 +141,7 @@ async def test_what_was_committed_to_a_renamed_backup_stays_when_it_is_found(sto
 
 
 async def test_what_was_committed_to_a_renamed_backup_stays_at_a_stop(store: SqliteStore, path: Path) -> None:
-    with WebWorker(path) as worker:
+    with WebApp(path) as worker:
         expected = await commit_to_another(store, path, worker)
         await store.close()
     assert contents(path) == (expected, 0, "ok")
@@ -151,7 +151,7 @@ async def test_what_was_committed_to_a_renamed_backup_stays_when_a_write_is_refu
     store: SqliteStore, path: Path
 ) -> None:
     """After a write the log is moved into the database: the old one, it would be."""
-    with WebWorker(path) as worker:
+    with WebApp(path) as worker:
         expected = await commit_to_another(store, path, worker)
         with pytest.raises(StoreReplacedError):
             await write(store, "20.0.0.1")

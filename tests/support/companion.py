@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +44,14 @@ class Companion:
         assert self._process.returncode == 0
         return output
 
+    def wait(self, timeout: float = DEADLINE) -> None:
+        """Wait until it has ended in good order, where somebody else reads what it prints."""
+        assert self._process.wait(timeout) == 0
+
+    def kill(self) -> None:
+        """End it at once; no error where it has ended."""
+        self._process.kill()
+
     def __enter__(self) -> Self:
         return self
 
@@ -52,16 +59,4 @@ class Companion:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._process:
-            self._process.kill()  # no error where it has ended
-
-
-def end_of_input() -> threading.Event:
-    """Within such a process: return what is set once the standard input ends."""
-    ended = threading.Event()
-    threading.Thread(target=_wait, args=(ended,), daemon=True).start()
-    return ended
-
-
-def _wait(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
+            self.kill()

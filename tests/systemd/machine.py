@@ -53,6 +53,9 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = 0  # its systemd, by the number it has here
 
+    def __repr__(self) -> str:
+        return f"<a machine; for a shell on it: {' '.join(self._enter())} bash>"
+
     def start(self) -> None:
         """Boot it. Raises MachineError where that can't be done."""
         try:

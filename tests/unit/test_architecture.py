@@ -11,11 +11,12 @@ import pytest
 import bangeod
 
 ROOT = Path(bangeod.__file__).parent
+TESTS = Path(__file__).parent
 LONGEST_FUNCTION = 60  # lines
 
 # What each part may import of the others; its own part always. The ground is everybody's: it knows nobody but itself.
 GROUND = {"errors", "clock", "trouble", "cooperative", "model", "addresses", "banned", "countries", "cldr", "fields"}
-GROUND |= {"__init__"}
+GROUND |= {"__init__", "atomic_file", "os_errors"}
 JOBS = {"jobs", "geo", "store.port"}
 BELOW_SERVICE = {"jobs", "api", "geo", "store", "config"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 PLACES = {
     "sqlite3": {"store.sqlite.engine"},
     "pysqlite3": {"store.sqlite.engine"},
-    "aiosqlite": {"store.sqlite.connection"},
+    "aiosqlite": {"store.sqlite.thread"},
     "httpx": {"geo.sources.ip_api", "geo.update", "client"},
     "httpcore": {"client"},
     "maxminddb": {"geo.sources.mmdb"},
@@ -45,6 +46,10 @@ PLACES = {
     "aiohttp": {"api"},
     "prometheus_client": {"api"},
 }
+# Modules of tests that mirror none of bangeod's: those that test the repository, and one subject that has many places.
+OF_THE_REPOSITORY = {"architecture", "example_config", "floors", "man_page", "monitoring", "readme"}
+OF_THE_REPOSITORY |= {"strict_ip_api_server"}
+OF_MANY = {"closed_directories"}
 
 
 class Import(NamedTuple):
@@ -69,7 +74,12 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
-def _imports(module: str, tree: ast.Module) -> Iterator[Import]:
+@cache
+def _imports(module: str) -> tuple[Import, ...]:
+    return tuple(_find_imports(module, modules()[module]))
+
+
+def _find_imports(module: str, tree: ast.Module) -> Iterator[Import]:
     for_types = {
         id(node)
         for block in ast.walk(tree)
@@ -101,8 +111,8 @@ def _of_bangeod(found: Import) -> str | None:
 
 def imports() -> Iterator[tuple[Import, str]]:
     """Hand out the imports of bangeod's own modules, each with the module that it means."""
-    for module, tree in modules().items():
-        for found in _imports(module, tree):
+    for module in modules():
+        for found in _imports(module):
             target = _of_bangeod(found)
             if target is not None:
                 yield found, target
@@ -134,8 +144,8 @@ def test_jobs_and_geo_know_the_stores_protocol_and_not_sqlite() -> None:
 def test_a_library_is_imported_in_its_place_only(library: str) -> None:
     wrong = [
         str(found)
-        for module, tree in modules().items()
-        for found in _imports(module, tree)
+        for module in modules()
+        for found in _imports(module)
         if found.at_run_time and found.target.split(".")[0] == library and not _within(module, PLACES[library])
     ]
     assert wrong == []
@@ -164,3 +174,20 @@ def test_no_function_is_too_long() -> None:
 
 def test_each_module_says_in_its_first_line_what_it_is_about() -> None:
     assert [module for module, tree in modules().items() if not ast.get_docstring(tree)] == []
+
+
+def _mirrored(test: Path) -> set[str]:
+    """Return the modules that a module of tests may be named after: test_cache_flush after cache_flush, or cache."""
+    *packages, name = test.relative_to(TESTS).with_suffix("").parts
+    words = name.removeprefix("test_").split("_")
+    return {".".join([*packages, "_".join(words[:number])]) for number in range(1, len(words) + 1)}
+
+
+def test_a_module_of_tests_stands_where_the_module_does_that_it_tests() -> None:
+    """It has that one's name, and perhaps more words that say which aspect of it."""
+    wrong = [
+        str(test.relative_to(TESTS))
+        for test in sorted(TESTS.rglob("test_*.py"))
+        if _mirrored(test).isdisjoint(modules().keys() | OF_THE_REPOSITORY | OF_MANY)
+    ]
+    assert wrong == []

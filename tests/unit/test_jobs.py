@@ -5,11 +5,10 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreError, StoreFullError, StoreLockedError
-from bangeod.jobs import registry
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_cache_cleanup import GeoCacheCleanup
 from bangeod.jobs.geo_cache_flush import GeoCacheFlush
-from bangeod.jobs.job import Job, JobId, Result, Run
+from bangeod.jobs.job import Job, Result, Run
 from bangeod.jobs.session_cleanup import SessionCleanup
 from tests.support.fakes import GERMANY, Bans, RefusingStore, World
 
@@ -25,12 +24,6 @@ def world() -> World:
 
 def run_of(world: World, *, dry: bool = False, timeout: float = 60.0) -> Run:
     return Run.within(timeout, world.clock, dry=dry)
-
-
-def test_the_registry_makes_each_job_under_its_id(world: World) -> None:
-    jobs = registry.build(world.store, world.cache, BanWatch(), retention_days=90, max_rows=0)
-    assert set(jobs) == set(JobId) == set(registry.DESCRIPTIONS)
-    assert all(job.id is job_id for job_id, job in jobs.items())
 
 
 @pytest.mark.parametrize(("timeout", "left"), [(60, 58), (540, 538), (10, 9), (0.5, 0.45)])

@@ -37,6 +37,7 @@ def test_a_command_stands_there_with_the_options_that_it_takes(command: str) -> 
     assert set(re.findall(r"--[\w-]+", line)) == {o for p in params for o in p.opts if "--" in o} - {"--config"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")
 def test_man_has_no_complaint_about_it() -> None:
     environ = os.environ | {"MANPAGER": "cat", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"}

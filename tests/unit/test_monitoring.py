@@ -117,6 +117,7 @@ def test_whose_figures_and_from_where_is_for_the_person_to_choose() -> None:
             assert set(selectors) == {'{job=~"$job", instance=~"$instance"}'}, panel["title"]
 
 
+@pytest.mark.slow
 def test_the_dashboards_queries_are_promql(judge: Promtool, tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:query{number}", "expr": query.replace("$__rate_interval", "5m")}
@@ -136,6 +137,7 @@ def test_every_figure_in_the_alerts_is_one_of_the_daemons(exposition: str) -> No
     assert used - labels(exposition).keys() == set()
 
 
+@pytest.mark.slow
 def test_prometheus_takes_the_alerts_and_the_way_to_the_daemon(judge: Promtool) -> None:
     for verdict in (judge("check", "rules", RULES), judge("check", "config", PROMETHEUS / "scrape.yml")):
         assert verdict.fine, verdict.said
@@ -155,6 +157,7 @@ def test_an_alert_is_tested_with_and_without_a_reason(name: str) -> None:
     assert {"exp_samples" in case for case in asked} == {True, False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TESTS_OF_RULES, ids=lambda path: path.stem)
 def test_alerts_fire_where_something_is_bad_and_only_there(judge: Promtool, path: Path) -> None:
     verdict = judge("test", "rules", path)
@@ -164,6 +167,7 @@ def test_alerts_fire_where_something_is_bad_and_only_there(judge: Promtool, path
 # --- the figures ---
 
 
+@pytest.mark.slow
 def test_prometheus_has_nothing_to_say_against_the_figures(judge: Promtool, exposition: str) -> None:
     verdict = judge("check", "metrics", text=exposition)
     assert verdict.fine, verdict.said

@@ -58,6 +58,14 @@ def test_every_file_that_the_readme_names_is_there(path: str) -> None:
     assert (ROOT / path).exists() or (ROOT / "contrib" / path).exists()
 
 
+WORKING = README[README.index("## Working on it") :]
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:bangeod|tests|contrib)/[\w./-]+)`", WORKING))))
+def test_what_is_said_to_be_touched_is_there(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
 def test_the_commands_that_do_everything_are_one_line_each() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     assert blocks[0].count("\n") == 1

@@ -14,6 +14,7 @@ import structlog
 from bangeod.addresses import AddressKind
 from bangeod.addresses import read as read_address
 from bangeod.clock import SECONDS_A_DAY, Clock
+from bangeod.cooperative import yielding
 from bangeod.errors import StoreError
 from bangeod.geo.cache import verification
 from bangeod.geo.cache.contents import Memory
@@ -182,10 +183,8 @@ class GeoCache:
     async def ask_local(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
         """Ask the sources on this machine, whatever the backoff, and take in what they know; ``seen`` as in adopt."""
         found: dict[str, Found] = {}
-        for start in range(0, len(ips), LOCAL_BATCH):
-            batch = self.resolver.ask_local(ips[start : start + LOCAL_BATCH])
-            found |= self.adopt(batch, seen)
-            await asyncio.sleep(0)
+        async for batch in yielding(ips, LOCAL_BATCH):
+            found |= self.adopt(self.resolver.ask_local(batch), seen)
         return found
 
     async def ask_remote(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found] | None:
@@ -402,10 +401,8 @@ async def _flush_named(memory: Memory, naming: Naming, store: Store, now: float,
 
 
 async def _rename(memory: Memory, changes: Collection[Renamed]) -> None:
-    waiting = memory.dirty.entries()
-    for start in range(0, len(waiting), RENAMED):
-        for waited in waiting[start : start + RENAMED]:
+    async for some in yielding(memory.dirty.entries(), RENAMED):
+        for waited in some:
             entry = renamed(waited, changes)
             if entry is not None:
                 memory.replace_waiting(waited, entry)
-        await asyncio.sleep(0)

@@ -6,7 +6,6 @@ No I/O; one event loop's. Addresses are canonical, and what is in the dirty set 
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
-import structlog
 from msgspec.structs import replace
 
 from bangeod.addresses import AddressKind
@@ -17,8 +16,7 @@ from bangeod.geo.cache.dirty import DirtySet
 from bangeod.geo.cache.resolver import Found
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
-
-log = structlog.get_logger(__name__)
+from bangeod.trouble import Trouble
 
 _GLOBAL: Final = AddressKind.GLOBAL  # looked up once
 MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what comes while the flush goes on
@@ -42,7 +40,7 @@ class Memory:
         self.negative = NegativeCache()
         self.not_kept = 0  # how often an address was not, so far
         self._told_full = False
-        self._told_not_kept = False
+        self._full = Trouble("dirty_set_full", "dirty_set_recovered", repeats=False)
 
     def limit(self, max_entries: int, max_dirty: int) -> None:
         """Take up other limits."""
@@ -195,9 +193,7 @@ class Memory:
         if len(self.dirty) < MOST_DIRTY * self.max_dirty or ip in self.table:
             return True
         self.not_kept += 1
-        if not self._told_not_kept:
-            self._told_not_kept = True
-            log.warning("dirty_set_full", waiting=len(self.dirty), advice="new addresses are answered, but not kept")
+        self._full.tell(waiting=len(self.dirty), advice="new addresses are answered, but not kept")
         return False
 
     # --- what is known, and what goes ---
@@ -210,9 +206,8 @@ class Memory:
     def flushed(self) -> None:
         """Note that a flush has ended: where it made room in the dirty set, ``on_full`` is called again some day."""
         self._told_full = len(self.dirty) >= self.max_dirty
-        if self._told_not_kept and not self._told_full:
-            self._told_not_kept = False
-            log.info("dirty_set_recovered", waiting=len(self.dirty))
+        if not self._told_full:
+            self._full.is_over(waiting=len(self.dirty))
 
     def bound(self) -> None:
         """Make room where there are too many entries: those seen longest ago go, unless they are to be written."""

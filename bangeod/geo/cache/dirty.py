@@ -4,15 +4,14 @@ The database may refuse a single row (a constraint, a trigger of the web app's).
 from being written, it is singled out and set aside for a while; it stays in the dirty set.
 """
 
-import asyncio
 import heapq
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from itertools import islice
 
 from msgspec.structs import replace
 
+from bangeod.cooperative import yielding
 from bangeod.errors import StoreRefusedError
 from bangeod.model import DirtyEntry
 from bangeod.store.port import Store
@@ -71,8 +70,7 @@ class DirtySet:
 
     def tell_of_new_rows(self, rows: int, refusal: StoreRefusedError) -> None:
         """Say why the table takes no such new rows, however many they are."""
-        problem, advice = refusal.problem, refusal.advice
-        self._new_rows.tell(problem, rows=rows, problem=problem, advice=advice, database=refusal.path)
+        self._new_rows.tell(refusal.problem, rows=rows, **refusal.log_fields())
 
     def tell_the_end(self) -> None:
         """Say that the database refuses none any more, where that is so; all of them were tried."""
@@ -135,21 +133,14 @@ async def in_key_order(entries: Sequence[DirtyEntry]) -> list[DirtyEntry]:
     them at once would stop the event loop for too long.
     """
     parts: dict[str, list[DirtyEntry]] = {}
-    for start in range(0, len(entries), SORTED_AT_ONCE):
-        for entry in entries[start : start + SORTED_AT_ONCE]:
+    async for some in yielding(entries, SORTED_AT_ONCE):
+        for entry in some:
             parts.setdefault(entry.ip[:SORTED_BY], []).append(entry)
-        await asyncio.sleep(0)
     ordered: list[DirtyEntry] = []
     for beginning in sorted(parts):
-        part = parts[beginning]
-        runs = []
-        for start in range(0, len(part), SORTED_AT_ONCE):
-            runs.append(sorted(part[start : start + SORTED_AT_ONCE], key=_address))
-            await asyncio.sleep(0)
-        merged = heapq.merge(*runs, key=_address)
-        while some := list(islice(merged, SORTED_AT_ONCE)):
+        runs = [sorted(some, key=_address) async for some in yielding(parts[beginning], SORTED_AT_ONCE)]
+        async for some in yielding(heapq.merge(*runs, key=_address), SORTED_AT_ONCE):
             ordered += some
-            await asyncio.sleep(0)
     return ordered
 
 

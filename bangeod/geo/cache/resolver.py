@@ -120,10 +120,10 @@ class Resolver:
         try:
             answers = await remote.resolve(asked)
         except SourcePausedError as paused:
-            log.debug("source_paused", source=paused.source, problem=paused.problem, seconds=round(paused.seconds))
+            log.debug("source_paused", **paused.log_fields(), seconds=round(paused.seconds))
             return None
         except SourceError as error:
-            self._failing.tell((error.source, error.problem), source=error.source, problem=error.problem)
+            self._failing.tell((error.source, error.problem), **error.log_fields())
             return None
         self._failing.is_over(source=str(remote.origin))
         known = {ip: answers[ip] for ip in asked if ip in answers}

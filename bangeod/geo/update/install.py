@@ -1,7 +1,6 @@
-"""A file on its way into the state directory: written under a name of its own, then put in place in one step."""
+"""What is fetched, on its way into the state directory: in parts of its own until it is known to be good."""
 
 import contextlib
-import errno
 import os
 import pwd
 import re
@@ -9,6 +8,9 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final, NamedTuple
+
+from bangeod.atomic_file import AtomicFile
+from bangeod.os_errors import Obstacle, obstacle, reason
 
 MODE: Final = 0o644  # there is no secret in it
 DIRECTORY_MODE: Final = 0o750
@@ -24,51 +26,23 @@ class Owner(NamedTuple):
     gid: int
 
 
-class Part:
-    """A file that is being written, nobody's but ours until ``put_in_place``."""
+class Part(AtomicFile):
+    """A file that may become ``name`` of the directory; there may be several at a time."""
 
     def __init__(self, directory: Path, directory_fd: int, name: str) -> None:
-        self._directory_fd = directory_fd
-        self._name = f".{name}.{secrets.token_hex(4)}.part"
-        self.path = directory / self._name
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(self._name, flags, MODE, dir_fd=directory_fd)
-        self._placed = False
+        part = f".{name}.{secrets.token_hex(4)}.part"
+        super().__init__(directory_fd, part, MODE)
+        self.path = directory / part
 
     def share(self) -> None:
-        """Give it the mode and, where root writes it, the owner by which the service can read and replace it."""
+        """Let all read it, whatever the umask says."""
         os.fchmod(self._fd, MODE)
-        if os.geteuid() == 0:
-            owner = os.fstat(self._directory_fd)
-            os.fchown(self._fd, owner.st_uid, owner.st_gid)
-
-    def write(self, data: bytes) -> None:
-        """Write all of it. Raises OSError."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
 
     def reader(self) -> IO[bytes]:
         """Open it to be read from its beginning."""
         file = os.fdopen(os.dup(self._fd), "rb")
         file.seek(0)
         return file
-
-    def put_in_place(self, name: str, modified: float | None) -> None:
-        """Let it take the place of the file ``name``, durably, with the time at which its maker changed it last."""
-        if modified is not None:
-            os.utime(self._fd, (modified, modified))
-        os.fsync(self._fd)
-        os.rename(self._name, name, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
-        self._placed = True
-        os.fsync(self._directory_fd)
-
-    def close(self) -> None:
-        """Let go of it; where it is not in place, remove it."""
-        os.close(self._fd)
-        if not self._placed:
-            with contextlib.suppress(OSError):
-                os.unlink(self._name, dir_fd=self._directory_fd)
 
 
 class Directory:
@@ -81,12 +55,9 @@ class Directory:
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[Part]:
         """Begin a file that may become ``name``; at the end it is in its place or gone. Raises OSError."""
-        part = Part(self._path, self._fd, name)
-        try:
+        with contextlib.closing(Part(self._path, self._fd, name)) as part:
             part.share()
             yield part
-        finally:
-            part.close()
 
     def clear(self, now: float) -> None:
         """Remove what was left behind by processes that were killed; ``now`` is in epoch seconds."""
@@ -116,18 +87,18 @@ def opened(path: Path, owner: Owner | None, now: float) -> Iterator[Directory]:
 
 def explain(error: OSError, directory: Path) -> str:
     """Say why nothing could be written there, and what to do."""
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
+    match obstacle(error):
+        case Obstacle.NO_ROOM:
             problem = "no room is left there: free some 50 MiB"
-        case errno.EACCES | errno.EPERM:
+        case Obstacle.FORBIDDEN:
             command = f"sudo -u {_owner_of(directory)} bangeod geodb update"
             problem = f"this user (uid {os.geteuid()}) may not write there: run it as the service's user, {command}"
-        case errno.EROFS:
+        case Obstacle.READ_ONLY:
             problem = "its file system is mounted read-only: mount it rw, or set [state] directory to another"
-        case errno.ENOENT | errno.ENOTDIR | errno.ELOOP:
+        case Obstacle.MISSING | Obstacle.LINKS:
             problem = "there is no such directory, and it can't be made: set [state] directory to one that is there"
         case _:
-            problem = f"{error.strerror or error}: see to the directory and its disk"
+            problem = f"{reason(error)}: see to the directory and its disk"
     return f"can't be put in {directory}: {problem}"
 
 

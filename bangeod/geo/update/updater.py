@@ -92,7 +92,7 @@ class Updater:
                 return Update(source, path, present.findings, is_new=False)
             await asyncio.to_thread(unpack, source, packed, unpacked)
             findings = await self._probe(source, unpacked, reply.host)
-            unpacked.put_in_place(source.file_name, reply.last_modified)
+            unpacked.put_in_place(source.file_name, modified=reply.last_modified)
         return Update(source, path, findings, is_new=True)
 
     async def _look_at(self, path: Path) -> Present | None:

@@ -28,7 +28,7 @@ class JobSchedule:
         self._job_runs = job_runs
         self._scheduler = scheduler
         self._on_report = on_report
-        self.totals = {job_id: Totals() for job_id in JobId}
+        self.totals = {job_id: Totals(declared.counts) for job_id, declared in registry.DECLARATIONS.items()}
         self.reports: dict[JobId, Report] = {}  # the last of each job
         self.failing_since: dict[JobId, float] = {}  # seconds since the epoch
 
@@ -44,7 +44,7 @@ class JobSchedule:
                 self._plan(job_id, place)
 
     def _plan(self, job_id: JobId, place: int) -> None:
-        job = _settings_of(self._components.settings, job_id)
+        job, declared = _settings_of(self._components.settings, job_id), registry.DECLARATIONS[job_id]
         if not job.enabled:
             self._scheduler.drop(job_id)
             log.info("job_disabled", job_id=str(job_id))
@@ -53,18 +53,12 @@ class JobSchedule:
             self._components.clock.now(),
             interval=job.interval,
             last_success=self._components.history.last_success(job_id),
-            waits_without_record=job_id in registry.WAITING,
+            waits_without_record=declared.waits_without_record,
             place=place,
         )
         self._scheduler.plan(job_id, self._body(job_id), interval=job.interval, first_run=first)
-        event = f"{job_id}_scheduled"
-        fields = {"retention_days": self._components.settings.jobs.geo_cache_cleanup.retention_days}
-        log.info(
-            event,
-            job_id=str(job_id),
-            interval_seconds=_plain(job.interval),
-            **(fields if job_id is JobId.GEO_CACHE_CLEANUP else {}),
-        )
+        event, more = f"{job_id}_scheduled", {name: getattr(job, name) for name in declared.scheduled_with}
+        log.info(event, job_id=str(job_id), interval_seconds=_plain(job.interval), **more)
 
     def bring_forward(self, job_id: JobId) -> None:
         """Run a job now, if it is planned at all."""

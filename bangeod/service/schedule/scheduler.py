@@ -58,9 +58,15 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
     def __init__(self, loop: LoopThread) -> None:
         super().__init__()
         self._loop = loop
+        self._registry: Any = None  # APScheduler's scheduler, once it is up
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._owed: set[str] = set()
         self._closed = False  # set from any thread, never unset
+
+    def start(self, scheduler: Any, alias: str) -> None:
+        """Take note of who knows which jobs are registered; the base class has it too, but keeps it to itself."""
+        super().start(scheduler, alias)
+        self._registry = scheduler
 
     def submit_job(self, job: Any, run_times: object) -> None:  # noqa: ARG002 - the signature is APScheduler's
         """Hand a due job to the loop. Never raises MaxInstancesReachedError."""
@@ -111,7 +117,7 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
 
     def _begin(self, job_id: str) -> None:
         """Start what is registered under the id now: it may have been replaced or dropped since."""
-        job = None if self._closed else self._scheduler.get_job(job_id)
+        job = None if self._closed else self._registry.get_job(job_id)
         if job is None:
             return
         task = asyncio.get_running_loop().create_task(_run(job_id, job.func), name=job_id)

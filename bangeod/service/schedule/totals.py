@@ -1,20 +1,16 @@
 """What the runs of a job add up to since the daemon started."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
-from bangeod.jobs.job import Report
-
-# The figures of reports by what they count; a job has one of each at most.
-WRITTEN: Final = ("flushed", "resolved")
-DELETED: Final = ("deleted", "deleted_count")
-UNREADABLE: Final = ("unreadable", "invalid")
+from bangeod.jobs.job import Counts, Report
 
 
 @dataclass(slots=True)
 class Totals:
-    """The sums of one job."""
+    """The sums of one job, whose figures ``counts`` says the meaning of."""
 
+    counts: Counts
     runs: int = 0
     failures: int = 0
     seconds: float = 0.0
@@ -30,12 +26,12 @@ class Totals:
         if report.succeeded:
             self.last_success = report.started_at
         self.seconds += report.duration
-        self.written += sum(_number(report, name) for name in WRITTEN)
-        self.deleted += sum(_number(report, name) for name in DELETED)
-        if any(name in report.figures for name in UNREADABLE):
-            self.unreadable = sum(_number(report, name) for name in UNREADABLE)
+        self.written += _sum(report, self.counts.written)
+        self.deleted += _sum(report, self.counts.deleted)
+        if any(name in report.figures for name in self.counts.unreadable):
+            self.unreadable = _sum(report, self.counts.unreadable)
 
 
-def _number(report: Report, name: str) -> int:
-    value = report.figures.get(name, 0)
-    return value if isinstance(value, int) else 0
+def _sum(report: Report, names: Iterable[str]) -> int:
+    values = (report.figures.get(name) for name in names)
+    return sum(value for value in values if isinstance(value, int))

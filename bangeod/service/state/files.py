@@ -1,13 +1,22 @@
 """Small files of the state directory, each on the disk whole or not at all."""
 
 import contextlib
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, NamedTuple
 
-MODE = 0o600  # the addresses of visitors are nobody else's business
+from bangeod.atomic_file import AtomicFile
+from bangeod.os_errors import Obstacle, obstacle, reason
+
+MODE: Final = 0o600  # the addresses of visitors are nobody else's business
+
+_ADVICE: Final = {
+    Obstacle.NO_ROOM: "make room on its disk",
+    Obstacle.FORBIDDEN: "make the directory writable for bangeod's user",
+    Obstacle.READ_ONLY: "mount its file system for writing, or name the directory in the unit's ReadWritePaths=",
+}
 
 
 class StateDirectory:
@@ -19,14 +28,11 @@ class StateDirectory:
     def replace(self, name: str, content: bytes) -> None:
         """Put ``content`` in the place of the file ``name``, durably. The old one stays where that fails."""
         part = _part(name)
-        try:
-            self._write(part, content)
-            os.rename(part, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(part, dir_fd=self._directory)
-            raise
-        os.fsync(self._directory)
+        with contextlib.suppress(FileNotFoundError):  # left behind by a crash
+            os.unlink(part, dir_fd=self._directory)
+        with contextlib.closing(AtomicFile(self._directory, part, MODE)) as file:
+            file.write(content)
+            file.put_in_place(name)
 
     def remove(self, name: str) -> None:
         """Remove the file ``name``, durably, where there is one, and what a crash left of the next one."""
@@ -34,18 +40,6 @@ class StateDirectory:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(each, dir_fd=self._directory)
         os.fsync(self._directory)
-
-    def _write(self, name: str, content: bytes) -> None:
-        with contextlib.suppress(FileNotFoundError):  # left behind by a crash
-            os.unlink(name, dir_fd=self._directory)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(name, flags, MODE, dir_fd=self._directory), "wb") as file:
-            if os.geteuid() == 0:  # by hand: the service's user, whose directory it is, must read it
-                owner = os.fstat(self._directory)
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _part(name: str) -> str:
@@ -77,22 +71,26 @@ def locked(directory: Path) -> Iterator[StateDirectory]:
 
 def advice(error: OSError) -> str:
     """Say what to do about a file that could not be written."""
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return "make room on its disk"
-        case errno.EACCES | errno.EPERM:
-            return "make the directory writable for bangeod's user"
-        case errno.EROFS:
-            return "mount its file system for writing, or name the directory in the unit's ReadWritePaths="
-        case _:
-            return "look at the directory and its disk: dmesg, df, mount"
+    return _ADVICE.get(obstacle(error), "look at the directory and its disk: dmesg, df, mount")
 
 
-def set_aside(path: Path) -> str:
-    """Keep a file that can't be read as ``<path>.bad``; say what became of it, for the log."""
+class Unreadable(NamedTuple):
+    """A file that can't be read or understood, as the log has it."""
+
+    path: str
+    problem: str
+    kept_as: str  # a path, or why it is not kept
+
+
+def set_aside(path: Path, error: Exception, *, look_only: bool = False) -> Unreadable:
+    """Keep a file that can't be read as ``<path>.bad``, and say so; with ``look_only`` it is left where it is."""
+    return Unreadable(str(path), str(error) or type(error).__name__, str(path) if look_only else _renamed(path))
+
+
+def _renamed(path: Path) -> str:
     aside = path.with_name(f"{path.name}.bad")
     try:
         path.rename(aside)
     except OSError as error:
-        return f"not kept: {error.strerror}"
+        return f"not kept: {reason(error)}"
     return str(aside)

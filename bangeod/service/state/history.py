@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 import tomli_w
 
 from bangeod import fields
+from bangeod.os_errors import reason
 from bangeod.service.state.files import advice, locked, set_aside
+from bangeod.trouble import Trouble
 
 STATE_FILE = "state.toml"  # in the state directory
 
@@ -27,8 +28,6 @@ PAUSE: Place = ("ip_api", "paused_until")
 MMDB = "mmdb"  # the table of tables of MMDBs
 NAMES = "country_names"  # the table of the names that countries have in the database, by code
 LATEST = 253_402_214_400.0  # 9999-12-31; TOML knows no later year
-
-log = structlog.get_logger(__name__)
 
 
 class JobRecord(msgspec.Struct):
@@ -72,8 +71,8 @@ class History:
         self._unsaved: dict[Place, Value | None] = {}  # None: to be removed
         self._memory = threading.Lock()  # of the two above; never held over I/O
         self._saving = threading.Lock()  # one save at a time
-        self._reported = False
-        self._stuck: str | None = None  # why the file can't be read, where it could not be set aside
+        self._unwritable = Trouble("state_unwritable", "state_recovered", repeats=False)
+        self._unreadable = Trouble("state_unreadable")  # and could not be set aside
 
     def load(self, *, look_only: bool = False) -> None:
         """Read the file. A bad one is reported, kept aside as ``state.toml.bad``, and started afresh.
@@ -118,7 +117,7 @@ class History:
         """Note until when ip-api must not be asked; on the disk when this returns. Raises OSError where it is not."""
         self._set(PAUSE, None if until is None else math.ceil(until))  # whole seconds, and never too short
         await self.save()
-        if PAUSE in self._unsaved and self._reported:  # not merely changed again by now
+        if PAUSE in self._unsaved and self._unwritable.is_said:  # not merely changed again by now
             raise OSError(errno.EIO, "the state file can't be written")
 
     def load_names(self) -> Mapping[str, str]:
@@ -152,11 +151,13 @@ class History:
             try:
                 self._write(changes)
             except OSError as error:
-                self._report(error)
+                self._unwritable.tell(
+                    path=str(self._path),
+                    problem=reason(error),
+                    advice=f"{advice(error)}; until then a restart forgets when jobs last ran",
+                )
                 return
-            if self._reported:
-                self._reported = False
-                log.info("state_recovered", path=str(self._path))
+            self._unwritable.is_over(path=str(self._path))
             with self._memory:
                 self._unsaved = dict(self._unsaved.items() - changes.items())
 
@@ -193,25 +194,14 @@ class History:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
-            problem = str(error) or type(error).__name__
+            found = set_aside(self._path, error, look_only=look_only)
         else:
-            self._stuck = None
+            self._unreadable.is_over()
             return document
-        kept_as = str(self._path) if look_only else set_aside(self._path)
-        say = log.debug if problem == self._stuck else log.warning
-        say("state_unreadable", path=str(self._path), problem=problem, kept_as=kept_as)
-        self._stuck = problem if os.path.lexists(self._path) else None
+        self._unreadable.tell(found.problem, **found._asdict())
+        if not os.path.lexists(self._path):
+            self._unreadable.is_over()
         return {}
-
-    def _report(self, error: OSError) -> None:
-        if not self._reported:
-            self._reported = True
-            log.warning(
-                "state_unwritable",
-                path=str(self._path),
-                problem=error.strerror or str(error),
-                advice=f"{advice(error)}; until then a restart forgets when jobs last ran",
-            )
 
 
 def _place_of(job_id: str) -> Place:
@@ -243,14 +233,15 @@ def _values_of(document: dict[str, Any]) -> dict[Place, Value]:
     times = {_place_of(job_id): record.last_success for job_id, record in known.jobs.items()}
     times |= {_place_of_file(Path(path)): record.verified_build for path, record in known.mmdb.items()}
     times[PAUSE] = known.ip_api.paused_until
-    return {place: _epoch(at) for place, at in times.items() if at is not None} | _names_of(document)
+    return {place: epoch(at) for place, at in times.items() if at is not None} | _names_of(document)
 
 
 def _names_of(document: dict[str, Any]) -> dict[Place, Value]:
     return {_place_of_name(code): name for code, name in document.get(NAMES, {}).items()}
 
 
-def _epoch(at: datetime) -> float:
+def epoch(at: datetime) -> float:
+    """Return a time of the file, in seconds since the epoch; one without a zone is in UTC."""
     return within((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from bangeod.model import DirtyEntry, Geo
+from bangeod.os_errors import reason
 from bangeod.service.state.files import advice, is_there, locked, set_aside
 from bangeod.trouble import Trouble
 
@@ -55,7 +56,7 @@ def save(path: Path, entries: Sequence[DirtyEntry]) -> bool:
         with locked(path.parent) as directory:
             directory.replace(path.name, content)
     except OSError as error:
-        problem, what_to_do = error.strerror or str(error), advice(error)
+        problem, what_to_do = reason(error), advice(error)
     else:
         return True
     log.error(
@@ -74,9 +75,8 @@ def load(path: Path, *, look_only: bool = False) -> list[DirtyEntry]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, RecursionError) as error:
-        problem = str(error) or type(error).__name__
-        kept_as = str(path) if look_only else set_aside(path)
-        log.warning("leftover_unreadable", path=str(path), problem=problem, kept_as=kept_as)
+        found = set_aside(path, error, look_only=look_only)
+        log.warning("leftover_unreadable", **found._asdict())
         return []
     return [_entry(entry) for entry in kept.entries]
 
@@ -94,7 +94,7 @@ def discard(path: Path, trouble: Trouble | None = None) -> bool:
             with locked(path.parent) as directory:
                 directory.remove(path.name)
     except OSError as error:
-        trouble.tell(error.strerror, path=str(path), problem=error.strerror)
+        trouble.tell(reason(error), path=str(path), problem=reason(error))
         return False
     trouble.is_over(path=str(path))
     return True

@@ -1,6 +1,6 @@
 """One connection to the shared file: whole transactions on SQLite's thread, interrupted where they are cancelled.
 
-All of a transaction runs in one go on aiosqlite's thread. Were each statement a trip of its own, the write lock
+All of a transaction runs in one go on SQLite's thread. Were each statement a trip of its own, the write lock
 would be held while the event loop is busy with something else.
 """
 
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-import aiosqlite
 import structlog
 
 from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
 from bangeod.store.sqlite import faults, queries
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.interruptible import Interruptible
+from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.overwriting import OverwriteWatch
+from bangeod.store.sqlite.thread import SqliteThread
 from bangeod.store.sqlite.wal_file import LogBeside
 from bangeod.store.symlinks import LinkedFile
 
@@ -46,7 +47,7 @@ class SharedFile:
         self.path = path
         self.busy_timeout = busy_timeout  # seconds
         self._clock = clock
-        self._connection: aiosqlite.Connection | None = None
+        self._connection: SqliteThread | None = None
         self._opened: LinkedFile | None = None
         self._log = LogBeside(path)
         self._watch = OverwriteWatch(path)
@@ -70,12 +71,9 @@ class SharedFile:
         if not await self._empty_old_log():
             raise faults.log_of_another(self.path)
         await self.close()
-        connection = aiosqlite.Connection(lambda: _connect(found.path), 64)
         try:
-            await connection
+            connection = await SqliteThread.open(lambda: _connect(found.path))
         except engine.Error as error:
-            # Its thread still tells the event loop that it ends; the loop must not be closed by then.
-            await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - see the module's docstring
             raise self._translated(error) from error
         self._connection, self._opened, self._suspect = connection, found, False
         self._log = LogBeside(found.path)
@@ -211,11 +209,9 @@ class SharedFile:
         if connection is None:  # not prepared, or closed meanwhile by whoever found another file at the path
             self._look()
             raise faults.replaced(self.path)
-        raw = connection._conn  # noqa: SLF001 - see the module's docstring
+        raw = connection.raw
         turn = Interruptible()
-        running: asyncio.Future[T] = asyncio.ensure_future(
-            connection._execute(turn.run, work, raw)  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
-        )
+        running = asyncio.ensure_future(connection.run(lambda: turn.run(work, raw)))
         try:
             return await asyncio.shield(running)
         except (ValueError, engine.ProgrammingError) as error:  # how aiosqlite and SQLite say that it is closed
@@ -273,24 +269,3 @@ def _connect(path: Path) -> "Connection":
 
 def _nothing(_connection: "Connection") -> None:
     """Do no more than whatever is read begins with."""
-
-
-def leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
-    """Run ``work`` again where it met text that is no UTF-8, with what can't be decoded replaced.
-
-    Always decoding in Python would slow every read down; such text is next to never there.
-    """
-    try:
-        return work(connection)
-    except engine.OperationalError as error:
-        if "decode to UTF-8" not in str(error):
-            raise
-    connection.text_factory = _decode
-    try:
-        return work(connection)
-    finally:
-        connection.text_factory = str
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode(errors="replace")

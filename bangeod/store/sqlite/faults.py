@@ -1,6 +1,5 @@
 """What SQLite's errors mean for bangeod: result codes to errors.py, once, with advice."""
 
-import errno
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from bangeod.errors import (
     StoreRefusedError,
     StoreReplacedError,
 )
+from bangeod.os_errors import Obstacle, obstacle, reason
 from bangeod.store import symlinks
 
 # Primary result codes, from sqlite.org/rescode.html; the adapter's two engines number them alike.
@@ -144,7 +144,7 @@ def unpageable(path: Path, table: str) -> StoreError:
 
 def unreadable(path: Path, error: OSError) -> StoreError:
     """Say that the path can't even be looked at."""
-    return StoreReadOnlyError(str(path), f"can't be reached: {error.strerror}", _permission_advice(path))
+    return StoreReadOnlyError(str(path), f"can't be reached: {reason(error)}", _permission_advice(path))
 
 
 def is_missing(path: Path) -> bool:
@@ -152,7 +152,7 @@ def is_missing(path: Path) -> bool:
     try:
         path.stat()
     except OSError as error:
-        return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        return obstacle(error) in (Obstacle.MISSING, Obstacle.LINKS)
     return False
 
 

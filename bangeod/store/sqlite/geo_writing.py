@@ -17,8 +17,9 @@ from bangeod.addresses import read as read_address
 from bangeod.model import DirtyEntry
 from bangeod.store.sqlite import queries, row_values, times
 from bangeod.store.sqlite.columns import GEO_COLUMNS, UPSERT_COLUMNS, Table
-from bangeod.store.sqlite.connection import SharedFile, leniently
+from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.geo_rows import spelled
+from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.odd_keys import OddKeys
 from bangeod.store.sqlite.slicing import SliceWriter
 from bangeod.store.sqlite.time_forms import TimeForms

@@ -14,6 +14,7 @@ from bangeod.store.sqlite.child_tables import ForeignKey
 from bangeod.store.sqlite.columns import Table, UnfitTableError
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.geo_rows import without_country
+from bangeod.store.sqlite.lenient_text import decode
 from bangeod.store.sqlite.parent_tables import Lacking
 from bangeod.store.sqlite.store import look_at_tables
 from bangeod.store.sqlite.time_trial import RefusedTime, refusals
@@ -113,7 +114,7 @@ def _inspect(wish: Wish) -> Look:
 def _look(wish: Wish, parameters: str) -> Look:
     with read_only.opened(wish.path, parameters, wish.busy_timeout) as connection:
         connection.execute(queries.FOREIGN_KEYS)
-        connection.text_factory = _decode  # an example of what can't be read need be no UTF-8
+        connection.text_factory = decode  # an example of what can't be read need be no UTF-8
         _, seen = look_at_tables(connection, None)
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
         mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
@@ -211,7 +212,3 @@ def _timed(connection: "Connection", count: Callable[[], T], deadline: float | N
 
 def _past(deadline: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > deadline
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode(errors="replace")

@@ -19,11 +19,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import structlog
-
 from bangeod.errors import StoreError, StoreLockedError, StoreReplacedError
 from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.connection import SharedFile
+from bangeod.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from bangeod.clock import Clock
 
 T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
 
 # sqliteDefaultBusyCallback in SQLite's main.c: the milliseconds from one look to the next, the last one for ever.
 BUSY_DELAYS = (1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100)
@@ -156,8 +153,8 @@ class WriteGate:
         self._free_until = 0.0  # monotonic; no write of ours before
         self._plan = CheckpointPlan()
         self._checkpoint_due = False
-        self._failed = False  # the last write did; whoever asked for it says so
-        self._problem: str | None = None  # why the last checkpoint failed
+        self._failed = False  # the last write did
+        self._failing = Trouble("checkpoint_failed", "checkpoint_recovered", repeats=False)
 
     async def write(
         self, work: "Callable[[Connection], T]", *, rows: "Callable[[T], int]", apart: bool = False
@@ -188,18 +185,11 @@ class WriteGate:
             except (StoreLockedError, StoreReplacedError):  # whoever opens the file next says so
                 pass
             except StoreError as error:
-                self._tell(error)
+                if not self._failed:  # else whoever asked for the write says it
+                    self._failing.tell(error.problem, **error.log_fields())
             else:
-                if self._problem is not None:
-                    self._problem = None
-                    log.info("checkpoint_recovered", database=str(self._file.path))
+                self._failing.is_over(database=str(self._file.path))
             self._failed = False
-
-    def _tell(self, error: StoreError) -> None:
-        """Say what is wrong, once; where the write has failed as well, that says it."""
-        if not self._failed and error.problem != self._problem:
-            log.warning("checkpoint_failed", problem=error.problem, advice=error.advice, **error.fields())
-            self._problem = error.problem
 
     def _owe(self, held: float) -> None:
         self._free_until = max(self._free_until, self._clock.monotonic() + pause_after(held))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bangeod.model import DirtyEntry, Row
-from bangeod.store.port import Census, Deleted
+from bangeod.store.port import Census, Deleted, Sizes
 from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, vacuum
 from bangeod.store.sqlite.columns import Column, Table, UnfitTableError
 from bangeod.store.sqlite.connection import SharedFile
@@ -22,6 +22,7 @@ from bangeod.store.sqlite.row_cap import Overflow
 from bangeod.store.sqlite.row_removal import Due, HeldBack, Removal
 from bangeod.store.sqlite.slicing import SliceWriter, WriteGate
 from bangeod.store.sqlite.time_form_watch import FormWatch
+from bangeod.store.sqlite.wal_file import wal_beside
 from bangeod.store.sqlite.write_trial import needs_country
 
 if TYPE_CHECKING:
@@ -215,6 +216,11 @@ class SqliteStore:
         """Refresh SQLite's statistics; give free pages back where the web app has set that up."""
         return await vacuum.tidy(self._file, self._gate, self._max_lock_time)
 
+    async def sizes(self) -> Sizes:
+        """Return how large the file is now, and its WAL; only stat()ed."""
+        path = self._file.path
+        return Sizes(_size(path), _size(wal_beside(path)))
+
     async def free_bytes(self) -> int:
         """Return how many bytes of the file hold nothing; SQLite uses them before the file grows."""
         return await vacuum.free_bytes(self._file)
@@ -254,6 +260,13 @@ class SqliteStore:
         if table.time is None:
             raise faults.schema(self._file.path, "table geo_cache has neither a column last_seen nor cached_at")
         return table
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _always(_due: Due) -> bool:

@@ -7,11 +7,16 @@ from bangeod.store import symlinks
 Identity = tuple[int, int]  # device and inode
 
 
+def wal_beside(database: Path) -> Path:
+    """Return where the WAL of a database is, or would be."""
+    return symlinks.beside(database, "-wal")
+
+
 class LogBeside:
     """The log that was seen while a database was in its place. Only stat()ed; that drops none of SQLite's locks."""
 
     def __init__(self, database: Path) -> None:
-        self.path = symlinks.beside(database, "-wal")
+        self.path = wal_beside(database)
         self._database = database
         self._seen: Identity | None = None
 

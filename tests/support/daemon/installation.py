@@ -60,11 +60,12 @@ class Installation:
         self.state = home / "state"
         self.unwritten = self.state / "unwritten.json"
         self.history = self.state / STATE_FILE
+        self.socket = home / "bangeod.sock"
         self._settings: dict[str, object] = {
             **QUIET,
             "database.path": str(self.database),
             "state.directory": str(self.state),
-            "api.socket": str(home / "bangeod.sock"),
+            "api.socket": str(self.socket),
         }
 
     def make(self) -> None:

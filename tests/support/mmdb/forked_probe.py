@@ -33,7 +33,7 @@ atexit.register(forked.close)
 
 
 class ForkedProbe:
-    """Takes the place of the probe of ``geo.sources.mmdb.file``. Make it while the process has one thread and no event loop."""
+    """Takes the place of the probe of ``geo.sources.mmdb.file``. Make it while there is one thread, no event loop."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -11,6 +11,7 @@ from bangeod.errors import SourceError
 from bangeod.geo.sources.mmdb.coverage import Coverage
 from bangeod.geo.sources.mmdb.file import MmdbSource, ProbeError, UnusableFileError
 from bangeod.geo.sources.mmdb.snapshot import Signature
+from bangeod.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -58,15 +59,14 @@ class Slot:
         self.expected = True  # whether it is worth a warning where it was never there
         self._problem: str | None = None
         self._missing = False
-        self._reported: tuple[Signature | None, str] | None = None
+        self._unusable = Trouble("mmdb_refused", "mmdb_recovered", repeats=False)
         self._refused: Signature | None = None  # not to be opened again, or not before some refreshes have passed
         self._refreshes_left = 0
 
     def wants(self, found: Signature) -> bool:
         """Tell whether the file with this signature is to be opened now."""
         if self.source and found == self.source.signature:
-            if self._reported is not None:
-                log.info("mmdb_recovered", path=str(self.path))
+            self._unusable.is_over(path=str(self.path))
             self._clear()
             return False
         if found != self._refused:
@@ -97,7 +97,7 @@ class Slot:
         self._missing = False
         self._refused = found if isinstance(error, UnusableFileError | ProbeError) else None
         self._refreshes_left = _REFRESHES_AFTER_PROBE_ERROR if isinstance(error, ProbeError) else 0
-        self._report("mmdb_refused", found, error.problem)
+        self._tell("mmdb_refused", found, error.problem)
 
     def miss(self) -> None:
         """Note that there is no file at the path."""
@@ -105,17 +105,16 @@ class Slot:
         self._missing = True
         self._refused = None
         if self.expected or self.source:
-            self._report("mmdb_missing", None, self._problem)
+            self._tell("mmdb_missing", None, self._problem)
 
-    def _report(self, event: str, found: Signature | None, problem: str) -> None:
+    def _tell(self, event: str, found: Signature | None, problem: str) -> None:
         """Log a problem once for each state of the file."""
-        if self._reported != (found, problem):
-            kept = self.source is not None
-            log.warning(event, path=str(self.path), problem=problem, old_one_in_use=kept)
-        self._reported = found, problem
+        kept = self.source is not None
+        self._unusable.tell((found, problem), event=event, path=str(self.path), problem=problem, old_one_in_use=kept)
 
     def _clear(self) -> None:
-        self._problem = self._reported = self._refused = None
+        self._unusable.forget()
+        self._problem = self._refused = None
         self._missing = False
 
     def state(self) -> FileState:

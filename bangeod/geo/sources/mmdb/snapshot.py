@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from bangeod.errors import SourceError
+from bangeod.os_errors import reason
 
 MAX_BYTES: Final = 1 << 30  # the largest databases sold are some hundreds of MiB
 
@@ -151,4 +152,4 @@ def _unreadable(path: Path, error: OSError | ValueError) -> SourceError:
         errno.EACCES: "; let the service's user read it and search its directories",
         errno.ENOENT: "; check the path, or fetch the file",
     }.get(error.errno or 0, "")
-    return SourceError(str(path), f"can't be read: {error.strerror or error}{advice}")
+    return SourceError(str(path), f"can't be read: {reason(error)}{advice}")

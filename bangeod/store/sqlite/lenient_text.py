@@ -1,0 +1,33 @@
+"""Text that is no UTF-8: SQLite hands it out as it is, and Python's module refuses to decode it."""
+
+from typing import TYPE_CHECKING, TypeVar
+
+from bangeod.store.sqlite.engine import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from sqlite3 import Connection
+
+T = TypeVar("T")
+
+
+def decode(raw: bytes) -> str:
+    """Decode what may be anything, as the ``text_factory`` of a connection; what is no UTF-8 is replaced."""
+    return raw.decode(errors="replace")
+
+
+def leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
+    """Run ``work`` again where it met text that is no UTF-8, with what can't be decoded replaced.
+
+    Always decoding in Python would slow every read down; such text is next to never there.
+    """
+    try:
+        return work(connection)
+    except engine.OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+    connection.text_factory = decode
+    try:
+        return work(connection)
+    finally:
+        connection.text_factory = str
