@@ -13,8 +13,10 @@ from bangeod.cli.tables import table
 from bangeod.clock import to_text
 from bangeod.config import Settings, duration_text
 from bangeod.errors import UsageError
-from bangeod.jobs.job import JobId
+from bangeod.jobs.job import JobId, Report
 from bangeod.jobs.registry import DECLARATIONS
+from bangeod.service.components import Components
+from bangeod.service.job_runs import JobRuns
 from bangeod.service.state.history import STATE_FILE, History
 
 
@@ -77,9 +79,10 @@ def run_job(job_id: str, dry_run: bool, as_json: bool, config: str | None) -> No
 
 
 def _run_here(settings: Settings, job_id: JobId, *, dry_run: bool) -> JobReport:
-    report = without_daemon.work(
-        settings, lambda components: components.run_job(job_id, dry=dry_run), look_only=dry_run
-    )
+    async def run(components: Components) -> Report:
+        return await JobRuns(components, components.store.prepare).run(job_id, dry=dry_run)
+
+    report = without_daemon.work(settings, run, look_only=dry_run)
     return report_of(report, to_text(report.started_at))
 
 

@@ -11,10 +11,12 @@ import click
 from bangeod.clock import SystemClock
 from bangeod.config import Settings
 from bangeod.errors import AlreadyServedError, StoreError
-from bangeod.service.components import LEFTOVER_FILE, Components
+from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.log import setup
+from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.files import is_there
+from bangeod.service.unwritten_entries import LEFTOVER_FILE
 
 T = TypeVar("T")
 
@@ -52,10 +54,11 @@ async def _components(settings: Settings, *, look_only: bool) -> AsyncGenerator[
     if not look_only and (settings.geo.ip_api.enabled or _is_something_left(settings)):
         with suppress(AlreadyServedError, StoreError):  # the database itself is what the person hears about
             lock.acquire()
-    components = Components(settings, SystemClock(), lock, look_only=look_only)
+    components = Components(SettingsInForce(settings), SystemClock(), lock, look_only=look_only)
+    components.read_history()
     try:
         if lock.held or look_only:
-            components.take_up_leftover()
+            components.unwritten.take_up()
         elif settings.geo.ip_api.enabled:
             click.echo(
                 "warning: the running daemon alone asks ip-api; what only ip-api knows stays unresolved", err=True
@@ -64,6 +67,6 @@ async def _components(settings: Settings, *, look_only: bool) -> AsyncGenerator[
         yield components
     finally:
         if lock.held:
-            components.keep_leftover()
+            components.unwritten.keep()
         await components.close()
         lock.release()

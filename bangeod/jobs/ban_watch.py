@@ -26,15 +26,18 @@ class BanSource(Protocol):
 
 
 class BanWatch:
-    """What the jobs ask. One that they share tells a trouble once, and its end; ``source`` may be put in its place.
+    """What the jobs ask. One that they share tells a trouble once, and its end.
 
-    ``sleep`` waits between two looks; it takes seconds.
+    ``source`` returns whom to ask now, if anybody. ``sleep`` waits between two looks; it takes seconds.
     """
 
     def __init__(
-        self, source: BanSource | None = None, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        source: Callable[[], BanSource | None] = lambda: None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.source = source
+        self._source = source
         self._sleep = sleep
         self._unreadable = Trouble("fail2ban_unreadable", "fail2ban_recovered")
 
@@ -49,10 +52,11 @@ class BanWatch:
         nobody knows of, and the next look may find them. A source that can't be read for another reason stays like
         that until somebody mends it; who waited for that would let the database grow.
         """
-        if self.source is None:
+        source = self._source()
+        if source is None:
             self._unreadable.forget()
             return Reading()
-        answer = await self._ask(self.source, run)
+        answer = await self._ask(source, run)
         if isinstance(answer, StoreError):
             return Reading(complete=not isinstance(answer, StoreLockedError | StoreIncompleteError))
         return answer
@@ -64,9 +68,10 @@ class BanWatch:
                 if run.time_left() <= wait + APART:
                     return
                 await self._sleep(wait)
-            if jails.settled or self.source is None:
+            source = self._source()
+            if jails.settled or source is None:
                 return
-            answer = await self._ask(self.source, run)
+            answer = await self._ask(source, run)
             if isinstance(answer, StoreError):
                 return
             jails.take(answer, run.clock.monotonic())

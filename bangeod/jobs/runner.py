@@ -32,7 +32,7 @@ class Runner:
     ``ready`` is awaited before each body, within its timeout: it makes sure of the database.
     """
 
-    def __init__(self, clock: Clock, ready: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, clock: Clock, ready: Callable[[], Awaitable[object]]) -> None:
         self._clock = clock
         self._ready = ready
         self._failing: defaultdict[JobId, Trouble] = defaultdict(

@@ -1,8 +1,9 @@
-"""Which sources are in force: made from the settings, changed by a reload, followed on disk."""
+"""Which sources are in force: as the settings want them, and followed on disk."""
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from enum import Flag, auto
 from pathlib import Path
 
 import structlog
@@ -10,13 +11,14 @@ import structlog
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.errors import SourceError
-from bangeod.geo.cache.resolver import Resolver
+from bangeod.geo.sources import LocalSource, RemoteSource
 from bangeod.geo.sources.embedded import EmbeddedSource
 from bangeod.geo.sources.ip_api.client import IpApi
 from bangeod.geo.sources.mmdb.coverage import IPV4
 from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.geo.update.releases import file_name
 from bangeod.model import Geo, Origin
+from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import History, within
 from bangeod.store.fail2ban import Fail2banReader
 
@@ -29,6 +31,14 @@ def mmdb_paths(settings: Settings) -> Sequence[Path]:
     return settings.geo.mmdb or [directory / file_name(source) for source in settings.geo.update.source]
 
 
+class NewSources(Flag):
+    """What a look at the sources has brought; false where no source is new."""
+
+    NONE = 0
+    LOCAL = auto()
+    REMOTE = auto()
+
+
 class EmbeddedWhileAlone:
     """The embedded default, for as long as nothing better is there: no MMDB in use has countries of IPv4, ip-api off.
 
@@ -37,11 +47,17 @@ class EmbeddedWhileAlone:
 
     origin = Origin.EMBEDDED
 
-    def __init__(self, mmdb: MmdbFiles) -> None:
+    def __init__(self, mmdb: MmdbFiles, settings: SettingsInForce) -> None:
         self._mmdb = mmdb
+        self._settings = settings
         self._source = EmbeddedSource()
         self._prepared = False
-        self.enabled = True  # in the config, and without ip-api
+
+    @property
+    def enabled(self) -> bool:
+        """Say whether it may answer: it is on in the config, and ip-api is not."""
+        geo = self._settings.current.geo
+        return geo.embedded and not geo.ip_api.enabled
 
     @property
     def in_force(self) -> bool:
@@ -56,50 +72,61 @@ class EmbeddedWhileAlone:
                 await asyncio.to_thread(self._source.load)
 
     def find(self, ip: str) -> Geo | None:
-        """Say where an address is, while this source is in force."""
-        return self._source.find(ip) if self.in_force else None
+        """Say where an address is; whether it is in force is the caller's to ask, once for many."""
+        return self._source.find(ip)
 
 
 class Sources:
-    """Keeps the resolver's sources and fail2ban's reader as the settings want them.
+    """The sources in use, fail2ban's database too. ``refresh`` has them follow the settings and the files.
 
-    ``apply`` decides, ``refresh`` opens and closes; until the first ``refresh`` no source answers but the embedded one.
+    Until the first ``refresh`` no source answers but the embedded one.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, history: History, resolver: Resolver) -> None:
+    def __init__(self, settings: SettingsInForce, clock: Clock, history: History) -> None:
+        self._settings = settings
         self._clock = clock
         self._history = history
-        self._resolver = resolver
         self.mmdb = MmdbFiles(())
         self.mmdb_reloads = 0  # files taken into use, the first ones too
-        self.embedded = EmbeddedWhileAlone(self.mmdb)
+        self.embedded = EmbeddedWhileAlone(self.mmdb, settings)
         self.ip_api: IpApi | None = None
-        self.bans: Fail2banReader | None = None
-        self._settings = settings
         self._ip_api_settings: object = None  # what ``ip_api`` was made from
+        self._bans: Fail2banReader | None = None
+        self._bans_settings: object = None  # what ``_bans`` was made from
         self._in_force = (False, False)  # the embedded default, ip-api; at the last refresh
         self._refreshing = asyncio.Lock()
-        resolver.local = (self.mmdb, self.embedded)
 
-    def apply(self, settings: Settings) -> None:
-        """Take up settings; ``refresh`` then does what takes time."""
-        self._settings = settings
-        self.mmdb.set_paths(mmdb_paths(settings), expected=bool(settings.geo.mmdb))
-        self.embedded.enabled = settings.geo.embedded and not settings.geo.ip_api.enabled
-        path = settings.fail2ban.database
-        busy_timeout = settings.database.busy_timeout
-        self.bans = None if path is None else Fail2banReader(path, busy_timeout=busy_timeout)
+    @property
+    def local(self) -> Sequence[LocalSource]:
+        """Return the sources on this machine, in the order in which they are asked."""
+        return (self.mmdb, self.embedded) if self.embedded.in_force else (self.mmdb,)
 
-    async def refresh(self) -> bool:
-        """Look at the files on disk, put ip-api in force as wanted; return whether there is a new source."""
+    @property
+    def remote(self) -> RemoteSource | None:
+        """Return ip-api, where it is on."""
+        return self.ip_api
+
+    def bans(self) -> Fail2banReader | None:
+        """Return the reader of fail2ban's database; None where the settings name none."""
+        path, busy_timeout = self._settings.current.fail2ban.database, self._settings.current.database.busy_timeout
+        if self._bans_settings != (path, busy_timeout):
+            self._bans_settings = (path, busy_timeout)
+            self._bans = None if path is None else Fail2banReader(path, busy_timeout=busy_timeout)
+        return self._bans
+
+    async def refresh(self) -> NewSources:
+        """Look at the files on disk, put ip-api in force as wanted; return which of the sources are new."""
         async with self._refreshing:
+            settings = self._settings.current
+            self.mmdb.set_paths(mmdb_paths(settings), expected=bool(settings.geo.mmdb))
             taken = await self.mmdb.refresh()
             self.mmdb_reloads += len(taken)
-            changed = bool(taken)
             await self._renew_ip_api()
             await self.embedded.prepare()
             before, self._in_force = self._in_force, (self.embedded.in_force, self.ip_api is not None)
-            return changed or any(now and not was for was, now in zip(before, self._in_force, strict=True))
+            embedded, ip_api = (now and not was for was, now in zip(before, self._in_force, strict=True))
+            local = NewSources.LOCAL if taken or embedded else NewSources.NONE
+            return local | (NewSources.REMOTE if ip_api else NewSources.NONE)
 
     def builds(self) -> dict[Path, float]:
         """Return the MMDBs in use, and when each was built, in seconds since the epoch."""
@@ -108,11 +135,10 @@ class Sources:
 
     async def _renew_ip_api(self) -> None:
         """Close the client in use before the next is made, so that two never send at once."""
-        wanted = self._settings.geo.ip_api
+        wanted = self._settings.current.geo.ip_api
         if self._ip_api_settings == wanted:
             return
         before, self.ip_api = self.ip_api, None
-        self._resolver.remote = None
         if before is not None:
             await before.close()
         self._ip_api_settings = wanted
@@ -124,9 +150,6 @@ class Sources:
                 clock=self._clock,
                 pause_store=self._history,
             )
-        self._resolver.remote = self.ip_api
-        if before is None and self.ip_api is not None:
-            self._resolver.start_over()
 
     async def close(self) -> None:
         """Let go of files and connections."""

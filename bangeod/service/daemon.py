@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,10 +17,12 @@ from bangeod.clock import Clock
 from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
-from bangeod.service import reload, status_line
+from bangeod.service import status_line
+from bangeod.service.active_sources import Sources
 from bangeod.service.background_tasks import Background
 from bangeod.service.components import Components
 from bangeod.service.crash import CrashGuard
+from bangeod.service.job_runs import JobRuns
 from bangeod.service.local_api import LocalApi
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.log import setup
@@ -27,14 +30,17 @@ from bangeod.service.loop import LoopThread
 from bangeod.service.schedule import timing
 from bangeod.service.schedule.job_schedule import JobSchedule
 from bangeod.service.schedule.scheduler import JobScheduler
+from bangeod.service.served_database import ServedDatabase
+from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.shutdown import flush_finally
 from bangeod.service.signals import SignalRelay
+from bangeod.service.state.history import History
 from bangeod.service.state_report import StateReport
 from bangeod.service.systemd import Notifier, watchdog_interval, with_more_time
 from bangeod.service.verifier import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Sequence
 
 log = structlog.get_logger(__name__)
 
@@ -61,37 +67,58 @@ def serve(settings: Settings, config: Path, clock: Clock) -> None:
     with contextlib.ExitStack() as last_of_all:
         last_of_all.callback(lock.release)
         with LoopThread() as loop:
-            Daemon(settings, config, clock, lock, loop).run()
+            watchdog = watchdog_interval(os.environ, os.getpid())
+            notifier = Notifier.from_environment(os.environ, clock, unset=True)
+            scheduler = JobScheduler(loop)
+            daemon = Daemon(
+                settings, config, clock, lock=lock, loop=loop, scheduler=scheduler, notifier=notifier, watchdog=watchdog
+            )
+            daemon.run()
 
 
 class Daemon:
-    """Everything of one running daemon. What isn't said to be the main thread's belongs to the loop."""
+    """Everything of one running daemon, made here. What isn't said to be the main thread's belongs to the loop.
 
-    def __init__(self, settings: Settings, config: Path, clock: Clock, lock: DatabaseLock, loop: LoopThread) -> None:
-        self._settings = settings
+    The constructor reads and opens nothing. ``watchdog`` is how often systemd's is fed, in seconds; None where nobody
+    waits for that. ``sleep`` and ``make_sources`` are for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path,
+        clock: Clock,
+        *,
+        lock: DatabaseLock,
+        loop: LoopThread,
+        scheduler: JobScheduler,
+        notifier: Notifier,
+        watchdog: float | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
+    ) -> None:
         self._config = config
         self._clock = clock
         self._lock = lock
         self._loop = loop
-        self._scheduler = JobScheduler(loop)
-        self._watchdog = watchdog_interval(os.environ, os.getpid())
-        self._notifier = Notifier.from_environment(os.environ, clock, unset=True)
-        self._components: Components  # made on the loop
-        self._job_schedule: JobSchedule  # as above
-        self._verifier: Verifier  # as above
-        self._state_report: StateReport  # as above
-        self._api: LocalApi  # as above
+        self._scheduler = scheduler
+        self._notifier = notifier
+        self._watchdog = watchdog
+        self._settings = SettingsInForce(settings)
+        self._components = Components(self._settings, clock, lock, on_full=self._flush_soon, make_sources=make_sources)
+        self._database = ServedDatabase(settings.database.path, lock, self._components.store, self._components.cache)
+        job_runs = JobRuns(self._components, self._database.ready)
+        self._job_schedule = JobSchedule(self._components, job_runs, scheduler, self._tell_status)
+        self._verifier = Verifier(self._components)
+        self._state_report = StateReport(self._components, self._job_schedule, config)
+        self._api = LocalApi(self._components, self._job_schedule, self._state_report, self._standing)
+        self._background = Background(clock, sleep=sleep)
+        self._clocks = timing.ClockWatch()
+        self._reloading = asyncio.Lock()
         self._refused_config = False
-        self._to_plan: frozenset[JobId] = frozenset()  # by reloads that failed half-way
-        self._background = Background(clock)
         self._starting: asyncio.Task[None] | None = None
         self._announced = False  # whether systemd knows that it is ready
         self._owes_reload = False  # asked for before that
-        self._served = False  # whether a database has been opened
-        self._opening = asyncio.Lock()
-        self._reloading = asyncio.Lock()
-        self._clocks = timing.ClockWatch()
-        self._database_problem: str | None = None
         self._stopping = False
 
     # --- the main thread ---
@@ -110,12 +137,13 @@ class Daemon:
                 self._scheduler.run_forever(self._on_started)
             self._loop.submit(with_more_time(self._notifier, self._finish)).result()
 
-    def _last_steps(self, reason: str) -> "Iterator[Callable[[], object]]":
-        """Yield what is left to do where the daemon can't go on; the loop's."""
-        yield lambda: self._notifier.status(f"failed: {reason}")
-        if hasattr(self, "_components"):
-            yield self._components.keep_leftover_of_crash
-        yield self._lock.release
+    def _last_steps(self, reason: str) -> "Sequence[Callable[[], object]]":
+        """Return what is left to do where the daemon can't go on; the loop's."""
+        return [
+            lambda: self._notifier.status(f"failed: {reason}"),
+            self._components.unwritten.keep_at_crash,
+            self._lock.release,
+        ]
 
     def _on_started(self) -> None:
         self._loop.submit(self._announce()).result()
@@ -126,45 +154,33 @@ class Daemon:
         if self._stopping:  # asked to before this had begun
             raise asyncio.CancelledError
         self._starting = asyncio.current_task()
-        log.info("starting", database=str(self._settings.database.path), pid=os.getpid())
+        log.info("starting", database=str(self._settings.current.database.path), pid=os.getpid())
         self._notifier.status("starting: reading the database")
-        self._components = Components(self._settings, self._clock, self._lock)
-        self._job_schedule = JobSchedule(self._components, self._scheduler, self._tell_status)
-        self._verifier = Verifier(self._components)
-        self._state_report = StateReport(self._components, self._job_schedule, self._config)
-        self._api = LocalApi(self._components, self._job_schedule, self._state_report, self._standing)
-        self._components.cache.on_full = lambda: self._job_schedule.bring_forward(JobId.GEO_CACHE_FLUSH)
-        self._components.take_up_leftover()
+        self._components.read_history()
+        self._components.unwritten.take_up()
         await self._components.sources.refresh()
         self._verifier.look()
+        await self._open_database()
+        self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves what is planned
+        self._plan()
+        await self._api.apply()
+        self._starting = None
+
+    async def _open_database(self) -> None:
+        """Open it, and load the cache from it. Where that can't be, each job tries again."""
         try:
-            await self._open()
+            await self._database.ready()
         except StoreError as error:
             log.error("database_unavailable", **error.log_fields())  # noqa: TRY400 - no bug
-        self._components.ready = self._open  # type: ignore[method-assign]
-        self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves what is planned
+
+    def _plan(self) -> None:
         self._job_schedule.plan()
         if self._watchdog is not None:
             self._scheduler.plan(HEALTH, self._ping, interval=self._watchdog, first_run=self._clock.now())
-        await self._api.apply(self._settings)
-        self._starting = None
 
-    async def _open(self) -> None:
-        """Make sure of lock, database and cache; awaited before each job."""
-        async with self._opening:  # jobs that are due together find a new file together
-            try:
-                self._lock.acquire()
-                if await self._components.store.prepare():
-                    if self._served:
-                        log.warning("database_replaced", database=str(self._settings.database.path))
-                        self._components.cache.clear()
-                    self._served = True
-                if not self._components.cache.loaded:
-                    await self._components.load()
-            except StoreError as error:
-                self._database_problem = str(error)
-                raise
-            self._database_problem = self._components.load_problem
+    def _flush_soon(self) -> None:
+        """Have the flush run now, if it is planned; what the cache calls where it should not wait."""
+        self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now())
 
     async def _announce(self) -> None:
         self._notifier.ready(self._status())
@@ -185,7 +201,7 @@ class Daemon:
 
     def _standing(self) -> Standing:
         return self._state_report.standing(
-            config_refused=self._refused_config, database=self._database_problem, api=self._api.problem
+            config_refused=self._refused_config, database=self._database.problem, api=self._api.problem
         )
 
     def _status(self) -> str:
@@ -214,13 +230,10 @@ class Daemon:
 
     async def _refresh_sources(self) -> None:
         """See what sources there are now; what is unresolved, new ones are asked about at once."""
-        changed = await self._components.sources.refresh()
+        new = await self._components.refresh_sources()
         self._verifier.look()
-        if not changed:
-            return
-        self._components.cache.clear_neg_cache()
-        self._components.resolver.sources_changed()
-        self._job_schedule.bring_forward(JobId.GEO_RE_RESOLVE)
+        if new:
+            self._job_schedule.bring_forward(JobId.GEO_RE_RESOLVE)
 
     # --- reload and stop ---
 
@@ -248,17 +261,15 @@ class Daemon:
                 self._notifier.ready(self._status())
 
     async def _take_up(self, wanted: Settings) -> None:
-        change = reload.between(self._settings, wanted)
+        change = self._settings.change(wanted)
         if change.held_back:
             log.warning("config_needs_restart", keys=change.held_back)
-        settings = change.settings
-        self._to_plan |= change.jobs
-        setup.configure(settings.log.level, settings.log.format, environ=os.environ)
-        self._components.apply(settings)
+        setup.configure(change.settings.log.level, change.settings.log.format, environ=os.environ)
+        self._components.apply()
         await self._refresh_sources()
-        self._job_schedule.plan(self._to_plan)
-        await self._api.apply(settings)
-        self._settings, self._to_plan = settings, frozenset()  # last: what failed half-way is taken up by the next one
+        self._job_schedule.plan(change.jobs)
+        await self._api.apply()
+        self._settings.carried_out()
         log.info("config_reloaded", changed=change.taken_up)
 
     def _request_stop(self, number: signal.Signals) -> None:
@@ -273,13 +284,11 @@ class Daemon:
     async def _finish(self) -> None:
         """End running jobs, write the dirty set, let go of everything."""
         self._background.cancel()
-        if hasattr(self, "_components"):
-            self._api.stop_listening()
+        self._api.stop_listening()
         cancelled = await self._scheduler.drain(GRACE)
         if cancelled:
             log.warning("jobs_cut_short", jobs=cancelled)
-        if hasattr(self, "_components"):
-            await self._api.close()
-            await flush_finally(self._components)
-            await self._components.close()
+        await self._api.close()
+        await flush_finally(self._components)
+        await self._components.close()
         log.info("stopped")

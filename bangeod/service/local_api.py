@@ -11,7 +11,6 @@ from bangeod.api.daemon_state import ApiState, Standing, State
 from bangeod.api.messages import Explanation
 from bangeod.api.server import ApiServer
 from bangeod.api.state_words import trouble
-from bangeod.config import Settings
 from bangeod.errors import SocketError, StoppingError
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.job import JobId, Report
@@ -42,20 +41,20 @@ class LocalApi:
         self._state_report = state_report
         self._standing = standing
         self._server = ApiServer(self, grace=GRACE)
-        self._wanted: object = None  # the settings that were applied last
+        self._applied: object = None  # the settings that the socket was opened, or closed, for
         self._stopping = False
         self._lags: deque[float] = deque(maxlen=REMEMBERED)
         self.problem: str | None = None  # why it is not open although it should be
 
     # --- what the daemon does with it ---
 
-    async def apply(self, settings: Settings) -> None:
+    async def apply(self) -> None:
         """Open, close or move the socket as the settings want it; where it can't be, say so once and go on."""
-        wanted = settings.api
-        if wanted == self._wanted and (self.problem is None or not wanted.enabled):
+        wanted = self._components.settings.api
+        if wanted == self._applied and (self.problem is None or not wanted.enabled):
             return
         await self._server.close()
-        self._wanted, self.problem = wanted, None
+        self._applied, self.problem = wanted, None
         if not wanted.enabled:
             return
         try:

@@ -15,6 +15,8 @@ FINAL_FLUSH: Final = 60.0  # seconds that it may take; the rest is kept in a fil
 
 async def flush_finally(components: Components) -> None:
     """Write the dirty set, while there is time; what is left goes to a file, whatever happens here."""
+    if not components.unwritten.taken_up:  # the start was cut short before there could be anything
+        return
     cache = components.cache
     waiting = cache.dirty
     try:
@@ -27,5 +29,5 @@ async def flush_finally(components: Components) -> None:
         log.error("final_flush_failed", problem=f"not done within {FINAL_FLUSH:g} s")  # noqa: TRY400 - no bug
     finally:
         log.info("final_flush", flushed=waiting - cache.dirty, left=cache.dirty)
-        await asyncio.to_thread(components.keep_leftover)
+        await asyncio.to_thread(components.unwritten.keep)
         await components.history.save()

@@ -19,16 +19,16 @@ import httpx
 
 from bangeod.clock import to_text
 from bangeod.config.settings import DatabaseSettings, GeoSettings, IpApiSettings, Settings, StateSettings
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_re_resolve import GeoReResolve
-from bangeod.jobs.job import JobId
-from bangeod.service.components import Components
-from bangeod.service.lock import DatabaseLock
+from bangeod.jobs.runner import Runner
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, samples
 from tests.benchmarks.report import Section, medians, verdict
-from tests.benchmarks.running import done
+from tests.benchmarks.running import succeeded
 from tests.benchmarks.scale import Scale
+from tests.support.daemon.served import served
 from tests.support.servers.ip_api import FIELDS, WINDOW, IpApiServer
 
 ADDRESSES = 10_000
@@ -126,19 +126,10 @@ async def _by_bangeod(world: World, directory: Path) -> int:
         state=StateSettings(directory=directory / "state"),
         geo=GeoSettings(ip_api=IpApiSettings(enabled=True, url=world.server.url)),
     )
-    lock = DatabaseLock(path)
-    lock.acquire()
-    components = Components(settings, world.clock, lock)
-    try:
-        await components.sources.refresh()
-        await components.ready()
-        job = components.jobs[JobId.GEO_RE_RESOLVE]
-        assert isinstance(job, GeoReResolve)
-        job._sleep = world.clock.sleep
-        await done(components, JobId.GEO_RE_RESOLVE)
-    finally:
-        await components.close()
-        lock.release()
+    async with served(settings, world.clock) as components:
+        job = GeoReResolve(components.store, components.cache, BanWatch(), sleep=world.clock.sleep)
+        runner = Runner(world.clock, components.store.prepare)
+        succeeded(await runner.run(job, settings.jobs.geo_re_resolve.timeout))
     resolved: int = databases.query(path, "SELECT count(*) FROM geo_cache WHERE country_code = 'SE'")
     return resolved
 

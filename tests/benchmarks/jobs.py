@@ -19,7 +19,7 @@ from bangeod.model import DirtyEntry
 from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, plain, samples
 from tests.benchmarks.report import Section, medians, milliseconds, per_second, times
-from tests.benchmarks.running import done, running, settings
+from tests.benchmarks.running import done, load, running, settings
 from tests.benchmarks.scale import Scale
 from tests.support.mmdb.files import nested, write_mmdb
 
@@ -113,7 +113,7 @@ def _resolve(connection: "Connection", now: int) -> None:
 
 async def _job(job_id: JobId, inputs: Inputs, path: Path) -> float:
     async with running(settings(path, (inputs.mmdb,))) as components:
-        await components.load()
+        await load(components)
         if job_id is JobId.GEO_CACHE_FLUSH:
             components.cache.restore_dirty(inputs.dirty)
         began = time.perf_counter()

@@ -22,7 +22,7 @@ from bangeod.store.sqlite.engine import engine
 from tests.benchmarks import databases, plain, samples
 from tests.benchmarks.beside import MEASURED, beside_web_app, seen_by
 from tests.benchmarks.report import Section, medians, milliseconds, times, verdict
-from tests.benchmarks.running import done, running, settings
+from tests.benchmarks.running import done, load, running, settings
 from tests.benchmarks.scale import Scale
 from tests.support.web_app.web_app import WebApp
 
@@ -120,7 +120,7 @@ async def _plainly(job_id: JobId, inputs: Inputs, directory: Path) -> dict[str, 
 async def _by_bangeod(job_id: JobId, inputs: Inputs, directory: Path) -> dict[str, float]:
     with _copy(inputs, directory) as path:
         async with running(settings(path)) as components:
-            await components.load()
+            await load(components)
             if job_id is JobId.GEO_CACHE_FLUSH:
                 components.cache.restore_dirty(inputs.dirty)
 

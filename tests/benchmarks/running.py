@@ -8,7 +8,9 @@ from bangeod.clock import SystemClock
 from bangeod.config.settings import DatabaseSettings, GeoSettings, Settings, StateSettings
 from bangeod.jobs.job import JobId, Report
 from bangeod.service.components import Components
-from bangeod.service.lock import DatabaseLock
+from bangeod.service.job_runs import JobRuns
+from bangeod.service.served_database import ServedDatabase
+from tests.support.daemon.served import served
 
 
 def settings(path: Path, mmdb: tuple[Path, ...] = ()) -> Settings:
@@ -21,21 +23,24 @@ def settings(path: Path, mmdb: tuple[Path, ...] = ()) -> Settings:
 @asynccontextmanager
 async def running(chosen: Settings) -> AsyncGenerator[Components, None]:
     """Hand out components that serve the database and have their sources ready."""
-    lock = DatabaseLock(chosen.database.path)
-    lock.acquire()
-    components = Components(chosen, SystemClock(), lock)
-    try:
-        await components.sources.refresh()
-        await components.ready()
+    async with served(chosen, SystemClock()) as components:
+        await components.store.prepare()
         yield components
-    finally:
-        await components.close()
-        lock.release()
+
+
+async def load(components: Components) -> None:
+    """Have the cache filled as the daemon does."""
+    path = components.settings.database.path
+    await ServedDatabase(path, components.lock, components.store, components.cache).ready()
 
 
 async def done(components: Components, job_id: JobId) -> Report:
     """Run a job; a RuntimeError where it failed. One that ran out of its time is the caller's to notice."""
-    report = await components.run_job(job_id)
+    return succeeded(await JobRuns(components, components.store.prepare).run(job_id))
+
+
+def succeeded(report: Report) -> Report:
+    """Return a report; a RuntimeError where it is of a failure."""
     if report.problem is not None:
-        raise RuntimeError(f"{job_id} ended {report.outcome}: {report.problem}")
+        raise RuntimeError(f"{report.job_id} ended {report.outcome}: {report.problem}")
     return report

@@ -38,11 +38,11 @@ from bangeod.service.local_api import LocalApi
 
 apply = LocalApi.apply
 
-async def step_and_apply(self, settings):
+async def step_and_apply(self):
     part = Path("{file}.part")
     part.write_text("-86400.0")
     part.rename("{file}")
-    await apply(self, settings)
+    await apply(self)
 
 LocalApi.apply = step_and_apply
 """

@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from structlog.testing import capture_logs
 
 from bangeod.config import load
-from bangeod.service.background_tasks import AGAIN_AFTER, Background
+from bangeod.service.background_tasks import AGAIN_AFTER
 from bangeod.service.daemon import Daemon
 from bangeod.service.log import setup
 from bangeod.service.systemd import Notifier
@@ -42,13 +42,13 @@ def logging_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def running(place: Installation, clock: ManualClock) -> AsyncIterator[tuple[Life, Daemon]]:
-    life = await Life.begin(load(place.config, os.environ), clock, RemoteTable(clock))
-    daemon = life._daemon
-    daemon._config = place.config
-    daemon._notifier = Manager(clock)
+async def running(
+    place: Installation, clock: ManualClock, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> AsyncIterator[tuple[Life, Daemon]]:
+    settings, remote, manager = load(place.config, os.environ), RemoteTable(clock), Manager(clock)
+    life = await Life.begin(settings, clock, remote, config=place.config, notifier=manager, sleep=sleep)
     try:
-        yield life, daemon
+        yield life, life._daemon
     finally:
         await life.end()
 
@@ -62,22 +62,21 @@ async def test_the_clocks_are_watched_again_after_a_failure(
     place: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualClock()
-    async with running(place, clock) as (life, daemon):
-        steps: list[float] = []
-        seen = asyncio.Event()
+    steps: list[float] = []
+    seen = asyncio.Event()
 
-        def clock_stepped(step: float, first: str | None = None) -> None:
-            steps.append(step)
-            if len(steps) == 1:
-                raise LookupError("a bug")
-            seen.set()
+    def clock_stepped(step: float, first: str | None = None) -> None:
+        steps.append(step)
+        if len(steps) == 1:
+            raise LookupError("a bug")
+        seen.set()
 
-        async def sleep(seconds: float) -> None:
-            assert seconds == AGAIN_AFTER
-            clock.step(-2 * DAY)
+    async def sleep(seconds: float) -> None:
+        assert seconds == AGAIN_AFTER
+        clock.step(-2 * DAY)
 
+    async with running(place, clock, sleep) as (life, daemon):
         monkeypatch.setattr(life.schedule, "clock_stepped", clock_stepped)
-        daemon._background = Background(clock, sleep=sleep)
         clock.step(-DAY)
         with capture_logs() as lines:
             await daemon._announce()

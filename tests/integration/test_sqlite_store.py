@@ -418,7 +418,7 @@ async def test_a_lock_that_lasts_longer_than_the_busy_timeout_is_an_error(
 
 
 async def test_a_lock_that_ends_in_time_is_waited_for(store: SqliteStore, web_app: "Connection") -> None:
-    store.busy_timeout = 30
+    store.limit(busy_timeout=30, max_lock_time=0.005)
     await store.prepare()
     web_app.execute("BEGIN IMMEDIATE")
     writing = asyncio.create_task(write_all(store, [entry("8.8.8.8", "DE")]))

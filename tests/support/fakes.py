@@ -10,6 +10,7 @@ from bangeod.errors import SourceError, SourcePausedError, StoreError, StoreRefu
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
+from bangeod.geo.sources import LocalSource, RemoteSource
 from bangeod.model import DirtyEntry, Geo, Origin
 from bangeod.store.memory import MemoryStore
 from tests.support.manual_clock import ManualClock
@@ -107,6 +108,14 @@ class Bans:
         return self.next_readings.pop(0) if self.next_readings else self.reading
 
 
+class SourcesInHand:
+    """The sources in use, as the test wants them; it may change them."""
+
+    def __init__(self, local: Sequence[LocalSource] = (), remote: RemoteSource | None = None) -> None:
+        self.local = local
+        self.remote = remote
+
+
 class NamesInMemory:
     """What a state file keeps of the names of countries. ``elsewhere`` are those that another process decides on."""
 
@@ -153,7 +162,8 @@ class World:
         self.local = LocalTable()
         self.names = names or NamesInMemory({"DE": "Germany", "FR": "France"})
         self.naming = Naming(self.store, self.names)
-        self.resolver = Resolver(self.clock, [self.local], named=self.naming.named)
+        self.sources = SourcesInHand([self.local])
+        self.resolver = Resolver(self.clock, self.sources, named=self.naming.named)
         self.full = 0  # how often a flush was asked for
         self.cache = GeoCache(
             self.store, self.resolver, self.clock, naming=self.naming, on_full=self._on_full, **limits
@@ -165,7 +175,7 @@ class World:
     def with_remote(self, places: Mapping[str, Geo | None]) -> RemoteTable:
         """Put a remote source in force."""
         remote = RemoteTable(self.clock, places)
-        self.resolver.remote = remote
+        self.sources.remote = remote
         return remote
 
     @property

@@ -21,10 +21,11 @@ from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.releases import SOURCES
 from bangeod.geo.update.updater import Updater
 from bangeod.model import DirtyEntry, Geo
-from bangeod.service.components import LEFTOVER_FILE, Components
+from bangeod.service.components import Components
 from bangeod.service.log import setup
 from bangeod.service.state import unwritten
 from bangeod.service.state.files import is_there
+from bangeod.service.unwritten_entries import LEFTOVER_FILE
 from bangeod.store.fail2ban import Fail2banReader
 from bangeod.store.sqlite import schema
 from tests.support.daemon.bound import bound_by_file_modes

@@ -77,7 +77,7 @@ async def test_a_dry_flush_changes_nothing(world: World) -> None:
 
 
 def cleanup(world: World, bans: Bans | None = None, *, max_rows: int = 0) -> GeoCacheCleanup:
-    return GeoCacheCleanup(world.store, world.cache, BanWatch(bans), retention_days=90, max_rows=max_rows)
+    return GeoCacheCleanup(world.store, world.cache, BanWatch(lambda: bans), retention_days=90, max_rows=max_rows)
 
 
 def put(world: World, key: str, days: float) -> None:

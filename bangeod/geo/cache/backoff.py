@@ -59,6 +59,10 @@ class Backoff:
         for ip in ips:
             self._known.pop(ip, None)
 
+    def clear(self) -> None:
+        """Let every address be asked about again, as if it never had been."""
+        self._known.clear()
+
 
 class NegativeCache:
     """Addresses that were just not found: for a while not even the database is asked about them.

@@ -65,8 +65,8 @@ class GeoCache:
         self.resolver = resolver
         self.naming = naming or Naming(store)
         self._clock = clock
-        self.on_full = on_full
-        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=lambda: self.on_full())  # noqa: PLW0108 - the daemon puts another in its place
+        self._on_full = on_full
+        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=on_full)
         self._flushing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self.loaded = False
@@ -175,7 +175,7 @@ class GeoCache:
                 break
             found |= answers
         if found:
-            self.on_full()  # what cost quota is written at once
+            self._on_full()  # what cost quota is written at once
         return found
 
     # --- asking the sources ---

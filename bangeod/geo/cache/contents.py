@@ -34,7 +34,7 @@ class Memory:
         self._clock = clock
         self.max_entries = max_entries
         self.max_dirty = max_dirty
-        self.on_full = on_full
+        self._on_full = on_full
         self.table = EntryTable()
         self.dirty = DirtySet()
         self.negative = NegativeCache()
@@ -186,7 +186,7 @@ class Memory:
         self.dirty.put(entry)
         if len(self.dirty) >= self.max_dirty and not self._told_full:
             self._told_full = True
-            self.on_full()
+            self._on_full()
 
     def _has_room_for(self, ip: str) -> bool:
         """Say whether an address may wait to be written; counts and tells that it may not."""

@@ -6,6 +6,7 @@ settles its name for good: the one that most rows of the table have, else CLDR's
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -83,11 +84,15 @@ class Naming:
     def __init__(self, store: Store, kept: NameStore | None = None) -> None:
         self._store = store
         self._kept = kept or NoNameStore()
-        self._names = dict(self._kept.load_names())
         self._unsaved: set[str] = set()  # codes whose names are decided, and not on the disk
         self._told: dict[str, set[str]] = {}  # by code: names that were told, and are not settled
         self._shared: dict[Geo, Geo] = {}
         self._settling = asyncio.Lock()
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """What is decided; what was before this process is read when the first name is asked for."""
+        return dict(self._kept.load_names())
 
     @property
     def unsettled(self) -> bool:

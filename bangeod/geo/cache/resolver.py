@@ -12,7 +12,7 @@ import structlog
 from bangeod.clock import Clock
 from bangeod.errors import SourceError, SourcePausedError
 from bangeod.geo.cache.backoff import Backoff
-from bangeod.geo.sources import LocalSource, RemoteSource
+from bangeod.geo.sources import RemoteSource, SourcesInUse
 from bangeod.model import Geo, Origin, merge
 from bangeod.trouble import Trouble
 
@@ -37,26 +37,29 @@ def without_country(ips: Iterable[str], found: Mapping[str, Found]) -> list[str]
 
 
 class Resolver:
-    """The sources in force, and the backoff of what none of them knows."""
+    """Asks the sources in use; keeps the backoff of what none of them knows."""
 
     def __init__(
         self,
         clock: Clock,
-        local: Sequence[LocalSource] = (),
-        remote: RemoteSource | None = None,
+        sources: SourcesInUse,
         *,
         may_ask_remote: Callable[[], bool] = lambda: True,
         named: Callable[[Geo], Geo] = lambda geo: geo,
     ) -> None:
         self._clock = clock
+        self._sources = sources
         self._may_ask_remote = may_ask_remote
         self._named = named  # countries have one name, whichever source answers
-        self.local = tuple(local)
-        self.remote = remote
         self.backoff = Backoff()
         self._failing = Trouble("source_failed", "source_recovered")
         self.changes = 0  # how often there was a new source
         self._asked_after = 0  # of these changes, when all that is unresolved was last looked up in the local sources
+
+    @property
+    def remote(self) -> RemoteSource | None:
+        """Return the remote source in use, if there is one."""
+        return self._sources.remote
 
     def due(self, ips: Iterable[str]) -> list[str]:
         """Return those that may be asked about now."""
@@ -71,7 +74,7 @@ class Resolver:
         found: dict[str, Found] = {}
         partly: dict[str, Found] = {}
         named = self._named
-        for source in self.local:
+        for source in self._sources.local:
             find, origin = source.find, source.origin
             unknown = []
             for ip in ips:
@@ -94,14 +97,16 @@ class Resolver:
 
     def remote_wait(self) -> float:
         """Return the seconds until the remote source may be asked; infinite where there is none for us."""
-        if self.remote is None or not self._may_ask_remote():
+        remote = self.remote
+        if remote is None or not self._may_ask_remote():
             return math.inf
-        return self.remote.wait()
+        return remote.wait()
 
     @property
     def remote_batch(self) -> int:
         """Return how many addresses one request may hold; at least 1."""
-        return max(1, self.remote.batch_size) if self.remote else 1
+        remote = self.remote
+        return 1 if remote is None else max(1, remote.batch_size)
 
     async def ask_remote(self, ips: Sequence[str]) -> dict[str, Found] | None:
         """Ask the remote source about one batch; None where it could not be asked, or gave no answer.
@@ -126,13 +131,14 @@ class Resolver:
         self.put_off(without_country(known, found))
         return found
 
-    def sources_changed(self) -> None:
-        """Let every address be asked about again: a local source that is new may know it.
+    def sources_changed(self, *, new_remote: bool = False) -> None:
+        """Let every address be asked about again: a source that is new may know it.
 
-        Where a remote source is in use the backoff stays: it is what keeps hopeless addresses from its quota.
+        Where the remote one is in use, and not new, the backoff stays: it is what keeps hopeless addresses from its
+        quota. The local ones are asked whatever it says.
         """
-        if self.remote is None:
-            self.start_over()
+        if self.remote is None or new_remote:
+            self.backoff.clear()
         self.changes += 1
 
     @property
@@ -143,10 +149,6 @@ class Resolver:
     def asked_locally(self, changes: int) -> None:
         """Note that all that is unresolved has been looked up in the local sources since there were so many changes."""
         self._asked_after = changes
-
-    def start_over(self) -> None:
-        """Forget the backoff: a remote source that is new may know what was asked about in vain."""
-        self.backoff = Backoff()
 
     def put_off(self, ips: Iterable[str]) -> None:
         """Take note of addresses that no source knows."""

@@ -38,3 +38,15 @@ class RemoteSource(Protocol):
         not in the mapping. Raises SourcePausedError where no request may go now, SourceError where the
         request failed; then nothing is known about any of them.
         """
+
+
+class SourcesInUse(Protocol):
+    """Which sources are to be asked. They may be others after any await."""
+
+    @property
+    def local(self) -> Sequence[LocalSource]:
+        """Return those on this machine, in the order in which they are asked."""
+
+    @property
+    def remote(self) -> RemoteSource | None:
+        """Return the one across the network; None where there is none, or none for now."""

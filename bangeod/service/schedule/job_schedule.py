@@ -10,6 +10,7 @@ from bangeod.errors import StoppingError
 from bangeod.jobs import registry
 from bangeod.jobs.job import JobId, Report
 from bangeod.service.components import Components
+from bangeod.service.job_runs import JobRuns
 from bangeod.service.schedule import timing
 from bangeod.service.schedule.scheduler import JobScheduler
 from bangeod.service.schedule.totals import Totals
@@ -20,8 +21,11 @@ log = structlog.get_logger(__name__)
 class JobSchedule:
     """Puts the jobs on the schedule and remembers their last reports; ``on_report`` hears of each. The loop's."""
 
-    def __init__(self, components: Components, scheduler: JobScheduler, on_report: Callable[[], None]) -> None:
+    def __init__(
+        self, components: Components, job_runs: JobRuns, scheduler: JobScheduler, on_report: Callable[[], None]
+    ) -> None:
         self._components = components
+        self._job_runs = job_runs
         self._scheduler = scheduler
         self._on_report = on_report
         self.totals = {job_id: Totals(declared.counts) for job_id, declared in registry.DECLARATIONS.items()}
@@ -62,7 +66,7 @@ class JobSchedule:
 
     def _body(self, job_id: JobId) -> Callable[[], Awaitable[None]]:
         async def body() -> None:
-            self._note(await self._components.run_job(job_id))
+            self._note(await self._job_runs.run(job_id))
 
         return body
 
@@ -78,7 +82,7 @@ class JobSchedule:
         return task.result()
 
     async def _by_hand(self, job_id: JobId, *, dry: bool) -> Report:
-        report = await self._components.run_job(job_id, dry=dry)
+        report = await self._job_runs.run(job_id, dry=dry)
         if not dry:
             self._note(report)
         return report

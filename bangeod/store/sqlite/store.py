@@ -45,7 +45,7 @@ class SqliteStore:
         self._file = SharedFile(path, busy_timeout=busy_timeout, clock=clock)
         self._gate = WriteGate(self._file, clock)
         self._clock = clock
-        self.max_lock_time = max_lock_time
+        self._max_lock_time = max_lock_time
         self._schema_version: int | None = None
         self._tables: dict[str, Table | UnfitTableError] = {}
         self._is_new = False  # opened, and no ``prepare`` has told yet
@@ -54,14 +54,10 @@ class SqliteStore:
         self._odd_keys = OddKeys(clock.monotonic)
         self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
 
-    @property
-    def busy_timeout(self) -> float:
-        """How long the lock is asked for, in seconds."""
-        return self._file.busy_timeout
-
-    @busy_timeout.setter
-    def busy_timeout(self, seconds: float) -> None:
-        self._file.busy_timeout = seconds
+    def limit(self, *, busy_timeout: float, max_lock_time: float) -> None:
+        """Take up other limits, in seconds; what is being written goes on under the old ones."""
+        self._file.busy_timeout = busy_timeout
+        self._max_lock_time = max_lock_time
 
     async def prepare(self) -> bool:
         """Make sure that the file at the path now is the one worked on, and look at its tables."""
@@ -122,7 +118,7 @@ class SqliteStore:
     async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         """Insert or update rows in slices; hands out the entries of each slice once it is committed."""
         table = await self._table("geo_cache")
-        writer = SliceWriter(self._gate, self.max_lock_time)
+        writer = SliceWriter(self._gate, self._max_lock_time)
         forms = await self._file.read(functools.partial(self._form_watch.look, table=table))
         start = 0
         refused: set[str] = set()
@@ -218,7 +214,7 @@ class SqliteStore:
 
     async def tidy(self) -> Mapping[str, int]:
         """Refresh SQLite's statistics; give free pages back where the web app has set that up."""
-        return await vacuum.tidy(self._file, self._gate, self.max_lock_time)
+        return await vacuum.tidy(self._file, self._gate, self._max_lock_time)
 
     async def sizes(self) -> Sizes:
         """Return how large the file is now, and its WAL; only stat()ed."""
@@ -243,7 +239,7 @@ class SqliteStore:
 
     def _deleter(self) -> SliceWriter:
         """Begin with one row: what depends on it may be much, and to find it a whole table may have to be read."""
-        return SliceWriter(self._gate, self.max_lock_time, first=1)
+        return SliceWriter(self._gate, self._max_lock_time, first=1)
 
     async def _count(self, table: Table) -> int:
         statement = table.sql(queries.COUNT)

@@ -15,14 +15,30 @@ CUT_SHORT = StoreIncompleteError("/f2b", "takes too long", "look at the disk")
 Told = tuple[str, str, object]
 
 
-@pytest.fixture
-def source() -> Bans:
-    return Bans("8.8.8.8")
+class Named:
+    """The source that the settings name now."""
+
+    def __init__(self) -> None:
+        self.source: Bans | None = Bans("8.8.8.8")
+
+    def __call__(self) -> Bans | None:
+        return self.source
 
 
 @pytest.fixture
-def watch(source: Bans) -> BanWatch:
-    return BanWatch(source)
+def named() -> Named:
+    return Named()
+
+
+@pytest.fixture
+def source(named: Named) -> Bans:
+    assert named.source
+    return named.source
+
+
+@pytest.fixture
+def watch(named: Named) -> BanWatch:
+    return BanWatch(named)
 
 
 async def told(watch: BanWatch, banned: str | None = None) -> list[Told]:
@@ -55,19 +71,19 @@ async def test_another_trouble_is_told(watch: BanWatch, source: Bans) -> None:
         assert await told(watch) == [("fail2ban_unreadable", "warning", error.problem)]
 
 
-async def test_the_same_trouble_with_another_file_is_told(watch: BanWatch, source: Bans) -> None:
+async def test_the_same_trouble_with_another_file_is_told(watch: BanWatch, named: Named, source: Bans) -> None:
     source.error = CLOSED
     await told(watch)
-    watch.source = Bans(error=StoreError("/other", CLOSED.problem, CLOSED.advice))
+    named.source = Bans(error=StoreError("/other", CLOSED.problem, CLOSED.advice))
     assert await told(watch) == [("fail2ban_unreadable", "warning", "can't be read")]
 
 
-async def test_a_source_that_is_taken_away_has_no_trouble_left(watch: BanWatch, source: Bans) -> None:
+async def test_a_source_that_is_taken_away_has_no_trouble_left(watch: BanWatch, named: Named, source: Bans) -> None:
     source.error = CLOSED
     await told(watch)
-    watch.source = None
+    named.source = None
     assert await told(watch) == []
-    watch.source = Bans("9.9.9.9")
+    named.source = Bans("9.9.9.9")
     assert await told(watch, "9.9.9.9") == []
 
 
@@ -80,8 +96,8 @@ async def test_what_may_go_well_the_next_time_is_told_from_what_stays(
     assert (reading.complete, bool(reading.banned)) == (complete, False)
 
 
-async def test_who_is_banned_are_addresses_and_networks(watch: BanWatch) -> None:
-    watch.source = Bans("8.8.8.8", "8.8.4.0/24")
+async def test_who_is_banned_are_addresses_and_networks(watch: BanWatch, named: Named) -> None:
+    named.source = Bans("8.8.8.8", "8.8.4.0/24")
     banned = await watch.banned_now(Run.within(60, ManualClock()))
     assert banned.addresses == {"8.8.8.8"}
     assert banned.holds("8.8.4.4")

@@ -45,7 +45,7 @@ class Place:
         *self.bans.next_readings, self.bans.reading = readings
 
     async def run(self, *, dry: bool = False, max_rows: int = 0, within: float = 60) -> Result:
-        watch = BanWatch(self.bans, sleep=self._sleep)
+        watch = BanWatch(lambda: self.bans, sleep=self._sleep)
         job = GeoCacheCleanup(self.world.store, self.world.cache, watch, retention_days=90, max_rows=max_rows)
         return await job.run(Run.within(within, self.world.clock, dry=dry))
 

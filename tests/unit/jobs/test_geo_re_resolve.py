@@ -34,7 +34,7 @@ def run(world: World) -> Callable[..., Awaitable[Result]]:
         await asyncio.sleep(0)
 
     async def run(bans: Bans | None = None, *, dry: bool = False, within: float = TIMEOUT) -> Result:
-        job = GeoReResolve(world.store, world.cache, BanWatch(bans), sleep=sleep)
+        job = GeoReResolve(world.store, world.cache, BanWatch(lambda: bans), sleep=sleep)
         return await job.run(Run.within(within, world.clock, dry=dry))
 
     return run
@@ -125,7 +125,7 @@ async def test_what_a_row_has_already_is_not_written_to_it_again() -> None:
     world = World(store := NotingStore())
     put(world, IP, asn="AS64496", org="Known")
     world.local.places[IP] = Geo(asn="AS64496", org="Known")
-    job = GeoReResolve(store, world.cache, BanWatch(None))
+    job = GeoReResolve(store, world.cache, BanWatch())
     result = await job.run(Run.within(TIMEOUT, world.clock))
     assert (result.figures["retried"], result.figures["resolved"]) == (1, 0)
     assert store.entries == []
@@ -135,7 +135,7 @@ async def test_what_the_database_refuses_is_not_called_resolved() -> None:
     world = World(RefusingStore([IP]))
     put(world, IP, OTHER)
     world.local.places |= {IP: GERMANY, OTHER: FRANCE}
-    job = GeoReResolve(world.store, world.cache, BanWatch(None))
+    job = GeoReResolve(world.store, world.cache, BanWatch())
     for unresolved, resolved in ((2, 1), (1, 0)):
         with capture_logs() as lines:
             result = await job.run(Run.within(TIMEOUT, world.clock))
@@ -273,7 +273,7 @@ async def test_a_run_whose_time_is_up_keeps_what_it_did_and_goes_on_elsewhere(wo
             world.clock.advance(1.0)
             return world.local.find(ip)
 
-    world.resolver.local = (Slow(),)
+    world.sources.local = (Slow(),)
     result = await run(within=400)
     assert (result.finished, result.figures["retried"]) == (False, 500)
     result = await run(within=400)
@@ -330,7 +330,7 @@ async def test_lookups_are_answered_while_the_job_waits_for_the_quota(world: Wor
             waiting.set()
             await asyncio.Event().wait()
 
-    job = GeoReResolve(world.store, world.cache, BanWatch(None), sleep=sleep)
+    job = GeoReResolve(world.store, world.cache, BanWatch(), sleep=sleep)
     running = asyncio.create_task(job.run(Run.within(TIMEOUT, world.clock)))
     await waiting.wait()
     world.local.places[OTHER] = GERMANY

@@ -12,9 +12,9 @@ from bangeod.config import Settings
 from bangeod.jobs.job import JobId
 from bangeod.model import Geo, Origin, Status
 from bangeod.service.components import Components
-from bangeod.service.lock import DatabaseLock
-from bangeod.store.sqlite import schema
+from bangeod.service.job_runs import JobRuns
 from tests.support.daemon.installation import make_fail2ban
+from tests.support.daemon.served import served, settings_in
 from tests.support.manual_clock import ManualClock
 from tests.support.mmdb.files import GOOGLE, nested, write_mmdb
 
@@ -24,23 +24,13 @@ replace = msgspec.structs.replace
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    path = tmp_path / "bangui.db"
-    schema.create(path)
-    old = Settings()
-    return replace(
-        old, database=replace(old.database, path=path), state=replace(old.state, directory=tmp_path / "state")
-    )
+    return settings_in(tmp_path)
 
 
 @pytest.fixture
 async def components(settings: Settings) -> AsyncIterator[Components]:
-    lock = DatabaseLock(settings.database.path)
-    lock.acquire()
-    components = Components(settings, ManualClock(), lock)
-    await components.sources.refresh()
-    yield components
-    await components.close()
-    lock.release()
+    async with served(settings, ManualClock()) as components:
+        yield components
 
 
 def with_geo(settings: Settings, **changes: object) -> Settings:
@@ -52,8 +42,9 @@ def with_ip_api(settings: Settings, **changes: object) -> Settings:
 
 
 async def take_up(components: Components, settings: Settings) -> bool:
-    components.apply(settings)
-    return await components.sources.refresh()
+    components.in_force.change(settings)
+    components.apply()
+    return await components.refresh_sources()
 
 
 async def test_the_embedded_default_is_read_before_the_first_lookup(components: Components) -> None:
@@ -236,9 +227,8 @@ async def test_ip_api_that_is_switched_off_is_asked_no_more(components: Componen
 async def test_fail2ban_is_read_where_it_is_named(components: Components, settings: Settings, tmp_path: Path) -> None:
     wanted = replace(settings, fail2ban=replace(settings.fail2ban, database=tmp_path / "fail2ban.sqlite3"))
     await take_up(components, wanted)
-    assert components.sources.bans is not None
     with capture_logs() as lines:
-        report = await components.run_job(JobId.GEO_RE_RESOLVE)
+        report = await JobRuns(components, components.store.prepare).run(JobId.GEO_RE_RESOLVE)
     assert report.succeeded
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["fail2ban_unreadable"]
 
@@ -247,32 +237,31 @@ async def test_what_is_wrong_with_fail2ban_is_told_once_by_all_jobs_and_after_a_
     components: Components, settings: Settings, tmp_path: Path
 ) -> None:
     wanted = replace(settings, fail2ban=replace(settings.fail2ban, database=tmp_path / "fail2ban.sqlite3"))
+    runs = JobRuns(components, components.store.prepare)
     with capture_logs() as lines:
         for _ in range(2):
             await take_up(components, wanted)
             for job in (JobId.GEO_RE_RESOLVE, JobId.GEO_CACHE_CLEANUP):
-                await components.run_job(job)
+                await runs.run(job)
         make_fail2ban(tmp_path / "fail2ban.sqlite3", IP)
-        await components.run_job(JobId.GEO_RE_RESOLVE)
+        await runs.run(JobId.GEO_RE_RESOLVE)
     told = [line["event"] for line in lines if line["log_level"] != "debug" and "fail2ban" in line["event"]]
     assert told == ["fail2ban_unreadable", "fail2ban_recovered"]
 
 
-async def test_what_makes_sure_of_the_database_can_be_put_in_another_place(components: Components) -> None:
-    made_sure = []
+async def test_a_reader_of_fail2bans_database_stays_until_the_settings_name_another(
+    components: Components, settings: Settings, tmp_path: Path
+) -> None:
+    def naming(name: str) -> Settings:
+        return replace(settings, fail2ban=replace(settings.fail2ban, database=tmp_path / name))
 
-    async def ready() -> None:
-        made_sure.append(True)
-        await components.store.prepare()
-
-    components.ready = ready  # type: ignore[method-assign]
-    assert (await components.run_job(JobId.SESSION_CLEANUP)).succeeded
-    assert made_sure == [True]
-
-
-async def test_the_database_is_loaded_once_however_many_ask_for_it(components: Components) -> None:
-    await components.store.prepare()
-    with capture_logs() as lines:
-        await components.load()
-        await components.load()
-    assert [line["event"] for line in lines] == ["geo_cache_loaded"]
+    assert components.sources.bans() is None
+    await take_up(components, naming("one"))
+    one = components.sources.bans()
+    assert one is not None
+    await take_up(components, with_geo(naming("one"), embedded=False))
+    assert components.sources.bans() is one
+    await take_up(components, naming("other"))
+    assert components.sources.bans() not in (None, one)
+    await take_up(components, settings)
+    assert components.sources.bans() is None

@@ -13,8 +13,11 @@ from bangeod.config import Settings
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.job import JobId
 from bangeod.service.components import Components
+from bangeod.service.job_runs import JobRuns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.schedule.job_schedule import JobSchedule
+from bangeod.service.served_database import ServedDatabase
+from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state_report import StateReport
 from bangeod.store.sqlite import schema
 from tests.support.daemon.manual_schedule import ManualSchedule
@@ -39,8 +42,12 @@ class Parts:
         )
         self.clock = ManualClock()
         self.schedule = ManualSchedule(self.clock)
-        self.components = Components(self.settings, self.clock, DatabaseLock(self.database))
-        self.jobs = JobSchedule(self.components, cast("JobScheduler", self.schedule), lambda: None)
+        self.in_force = SettingsInForce(self.settings)
+        lock = DatabaseLock(self.database)
+        self.components = Components(self.in_force, self.clock, lock)
+        self.served = ServedDatabase(self.database, lock, self.components.store, self.components.cache)
+        job_runs = JobRuns(self.components, self.served.ready)
+        self.jobs = JobSchedule(self.components, job_runs, cast("JobScheduler", self.schedule), lambda: None)
         self.report = StateReport(self.components, self.jobs, home / "bangeod.toml")
         self.jobs.plan()
 
@@ -81,7 +88,7 @@ async def test_a_job_that_fails_and_is_disabled_then_is_no_longer_planned(parts:
     await parts.run_all()
     jobs = parts.settings.jobs
     off = replace(jobs, session_cleanup=replace(jobs.session_cleanup, enabled=False))
-    parts.components.apply(replace(parts.settings, jobs=off))
+    parts.in_force.change(replace(parts.settings, jobs=off))
     standing = parts.standing()
     assert standing.planned == len(JobId) - 1
     assert [job_id for job_id, failure in standing.failures.items() if not failure.planned] == [JobId.SESSION_CLEANUP]
@@ -110,7 +117,7 @@ async def test_the_core_is_made_without_a_look_at_entries_sources_or_schedule(
 
 async def test_all_of_it_says_of_the_same_moment_what_the_core_says(parts: Parts) -> None:
     schema.create(parts.database)
-    await parts.components.load()
+    await parts.served.ready()
     parts.database.rename(parts.database.with_suffix(".away"))
     await parts.run_all()
     await parts.components.cache.lookup_batch(["8.8.8.8"])

@@ -15,6 +15,7 @@ from bangeod.geo.cache.verification import Find, Verified
 from bangeod.model import Geo
 from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
+from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.verifier import Verifier
 from bangeod.store.sqlite import schema
 from tests.support.feed import DEADLINE
@@ -58,7 +59,8 @@ class Start:
     """One run of the daemon, as far as it concerns the verifier: components that hold an entry with a country."""
 
     def __init__(self, settings: Settings, lock: DatabaseLock) -> None:
-        self.components = Components(settings, ManualClock(), lock)
+        self.components = Components(SettingsInForce(settings), ManualClock(), lock)
+        self.components.read_history()
         self.verifier = Verifier(self.components)
 
     async def look(self) -> None:
@@ -91,8 +93,8 @@ class Runs:
         self._stack.push_async_callback(run.components.close)
         self._stack.push_async_callback(run.components.history.save)
         await run.look()
-        await run.components.ready()
-        await run.components.load()
+        await run.components.store.prepare()
+        await run.components.cache.load_from_db()
         self._stack.enter_context(_cancelled(asyncio.ensure_future(run.verifier.run())))
         return run
 

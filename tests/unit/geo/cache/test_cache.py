@@ -8,7 +8,7 @@ import pytest
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreLockedError
 from bangeod.geo.cache.backoff import FIRST_DELAY
-from bangeod.geo.cache.cache import LOCAL_BATCH, LOOKED_UP
+from bangeod.geo.cache.cache import LOCAL_BATCH, LOOKED_UP, GeoCache
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.model import UNKNOWN, Answer, Geo, Origin, Status
 from tests.support.fakes import FRANCE, GERMANY, LocalTable, World
@@ -73,7 +73,7 @@ async def test_the_negative_cache_forgets_after_ten_minutes(world: World) -> Non
 
 async def test_local_sources_come_in_order_and_before_the_remote_one(world: World) -> None:
     remote = world.with_remote({IP: FRANCE, OTHER: FRANCE})
-    world.resolver.local = (LocalTable({THIRD: GERMANY}), LocalTable({IP: GERMANY, THIRD: FRANCE}, Origin.EMBEDDED))
+    world.sources.local = (LocalTable({THIRD: GERMANY}), LocalTable({IP: GERMANY, THIRD: FRANCE}, Origin.EMBEDDED))
     answers = await world.cache.lookup_batch([IP, OTHER, THIRD])
     assert [(a.geo, a.origin) for a in answers] == [
         (GERMANY, Origin.EMBEDDED),
@@ -292,8 +292,9 @@ async def test_a_lookup_that_is_given_up_leaves_a_row_to_be_resolved_later(world
 
 async def test_without_the_lock_the_remote_source_is_not_asked(world: World) -> None:
     remote = world.with_remote({IP: GERMANY})
-    world.cache.resolver = Resolver(world.clock, [], remote, may_ask_remote=lambda: False)
-    assert (await world.cache.lookup(IP)).status is Status.UNRESOLVED
+    resolver = Resolver(world.clock, world.sources, may_ask_remote=lambda: False)
+    cache = GeoCache(world.store, resolver, world.clock)
+    assert (await cache.lookup(IP)).status is Status.UNRESOLVED
     assert remote.requests == []
 
 

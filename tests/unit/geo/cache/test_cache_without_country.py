@@ -83,7 +83,7 @@ async def test_the_autonomous_system_that_the_web_app_gave_a_row_meanwhile_stays
 
 
 async def test_sources_make_up_for_one_another(world: World) -> None:
-    world.resolver.local = (world.local, LocalTable({IP: FRANCE, OTHER: FRANCE}, Origin.EMBEDDED))
+    world.sources.local = (world.local, LocalTable({IP: FRANCE, OTHER: FRANCE}, Origin.EMBEDDED))
     answers = await world.cache.lookup_batch([IP, OTHER])
     assert answers == [
         Answer(IP, Status.RESOLVED, FRENCH, Origin.EMBEDDED),

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from bangeod.errors import SourceError
 from bangeod.geo.cache.resolver import Found, Resolver
 from bangeod.model import Geo, Origin
-from tests.support.fakes import FRANCE, GERMANY, LocalTable, RemoteTable
+from tests.support.fakes import FRANCE, GERMANY, LocalTable, RemoteTable, SourcesInHand
 from tests.support.manual_clock import ManualClock
 
 IP, OTHER = "8.8.8.8", "9.9.9.9"
@@ -26,7 +26,7 @@ def remote(clock: ManualClock) -> RemoteTable:
 
 def test_the_first_local_source_that_knows_a_country_decides(clock: ManualClock) -> None:
     sources = LocalTable({IP: Geo(asn="AS64500")}), LocalTable({IP: GERMANY}, Origin.EMBEDDED), LocalTable({IP: FRANCE})
-    resolver = Resolver(clock, sources)
+    resolver = Resolver(clock, SourcesInHand(sources))
     assert resolver.ask_local([IP, OTHER]) == {IP: Found(GERMANY, Origin.EMBEDDED)}
     assert sources[2].asked == [OTHER]
 
@@ -36,26 +36,26 @@ def test_what_the_sources_know_is_merged_field_by_field(clock: ManualClock) -> N
         LocalTable({IP: Geo(asn="AS1"), OTHER: Geo(asn="AS1")}),
         LocalTable({IP: Geo("FR", "France", "AS2", "B"), OTHER: Geo(asn="AS2", org="B")}, Origin.EMBEDDED),
     )
-    assert Resolver(clock, sources).ask_local([IP, OTHER, "1.1.1.1"]) == {
+    assert Resolver(clock, SourcesInHand(sources)).ask_local([IP, OTHER, "1.1.1.1"]) == {
         IP: Found(Geo("FR", "France", "AS1", None), Origin.EMBEDDED),  # of the country
         OTHER: Found(Geo(asn="AS1"), Origin.MMDB),
     }
 
 
 def test_without_a_remote_source_there_is_nothing_to_wait_for(clock: ManualClock) -> None:
-    assert Resolver(clock).remote_wait() == math.inf
-    assert Resolver(clock).remote_batch == 1
+    assert Resolver(clock, SourcesInHand()).remote_wait() == math.inf
+    assert Resolver(clock, SourcesInHand()).remote_batch == 1
 
 
 def test_the_wait_is_the_remote_sources(clock: ManualClock, remote: RemoteTable) -> None:
-    resolver = Resolver(clock, (), remote)
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
     assert resolver.remote_wait() == 0
     remote.pause(7)
     assert resolver.remote_wait() == 7
 
 
 async def test_the_remote_source_is_asked_one_batch(clock: ManualClock, remote: RemoteTable) -> None:
-    resolver = Resolver(clock, (), remote)
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
     assert resolver.remote_batch == 3
     found = await resolver.ask_remote([IP, OTHER, "1.1.1.1", "1.0.0.1"])
     assert found == {IP: Found(GERMANY, Origin.IP_API)}
@@ -66,12 +66,12 @@ async def test_a_batch_size_that_makes_no_sense_still_lets_one_address_through(
     clock: ManualClock, remote: RemoteTable
 ) -> None:
     remote.batch_size = 0
-    assert Resolver(clock, (), remote).remote_batch == 1
+    assert Resolver(clock, SourcesInHand(remote=remote)).remote_batch == 1
 
 
 async def test_what_the_remote_source_does_not_know_is_put_off(clock: ManualClock, remote: RemoteTable) -> None:
     remote.places |= {OTHER: None, "1.1.1.1": Geo(asn="AS64500")}
-    resolver = Resolver(clock, (), remote)
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
     await resolver.ask_remote([IP, OTHER, "1.1.1.1"])
     assert resolver.due([IP, OTHER, "1.1.1.1"]) == [IP]
     clock.advance(600)
@@ -83,14 +83,14 @@ async def test_an_answer_about_what_was_not_asked_is_left_alone(clock: ManualClo
         async def resolve(self, ips: object) -> dict[str, Geo | None]:
             return {IP: GERMANY, OTHER: FRANCE, "10.0.0.1": None}
 
-    resolver = Resolver(clock, (), Talkative(clock))
+    resolver = Resolver(clock, SourcesInHand(remote=Talkative(clock)))
     assert await resolver.ask_remote([IP]) == {IP: Found(GERMANY, Origin.IP_API)}
     assert len(resolver.backoff) == 0
 
 
 async def test_nothing_is_put_off_where_the_request_failed(clock: ManualClock, remote: RemoteTable) -> None:
     remote.faults.append(SourceError("ip-api", "broken"))
-    resolver = Resolver(clock, (), remote)
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
     with capture_logs() as lines:
         assert await resolver.ask_remote([IP]) is None
     assert resolver.due([IP]) == [IP]
@@ -99,7 +99,7 @@ async def test_nothing_is_put_off_where_the_request_failed(clock: ManualClock, r
 
 async def test_a_failure_that_stays_is_said_once_and_then_its_end(clock: ManualClock, remote: RemoteTable) -> None:
     remote.faults += [SourceError("ip-api", "broken"), SourceError("ip-api", "broken"), SourceError("ip-api", "worse")]
-    resolver = Resolver(clock, (), remote)
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
     with capture_logs() as lines:
         for _ in range(5):
             await resolver.ask_remote([IP])
@@ -110,24 +110,24 @@ async def test_a_failure_that_stays_is_said_once_and_then_its_end(clock: ManualC
 async def test_a_source_that_is_paused_says_so_quietly(clock: ManualClock, remote: RemoteTable) -> None:
     remote.pause(60)
     with capture_logs() as lines:
-        assert await Resolver(clock, (), remote).ask_remote([IP]) is None
+        assert await Resolver(clock, SourcesInHand(remote=remote)).ask_remote([IP]) is None
     assert [line["log_level"] for line in lines] == ["debug"]
 
 
 async def test_without_the_right_to_ask_nothing_is_sent(clock: ManualClock, remote: RemoteTable) -> None:
-    resolver = Resolver(clock, (), remote, may_ask_remote=lambda: False)
+    resolver = Resolver(clock, SourcesInHand(remote=remote), may_ask_remote=lambda: False)
     assert resolver.remote_wait() == math.inf
     assert await resolver.ask_remote([IP]) is None
     assert remote.requests == []
 
 
 async def test_nothing_is_sent_about_nothing(clock: ManualClock, remote: RemoteTable) -> None:
-    assert await Resolver(clock, (), remote).ask_remote([]) is None
+    assert await Resolver(clock, SourcesInHand(remote=remote)).ask_remote([]) is None
     assert remote.requests == []
 
 
 def test_a_new_local_source_makes_everything_due(clock: ManualClock) -> None:
-    resolver = Resolver(clock)
+    resolver = Resolver(clock, SourcesInHand())
     resolver.put_off([IP])
     resolver.sources_changed()
     assert resolver.due([IP]) == [IP]
@@ -137,8 +137,24 @@ def test_a_new_local_source_makes_everything_due(clock: ManualClock) -> None:
 def test_a_new_local_source_does_not_send_hopeless_addresses_to_the_remote_one(
     clock: ManualClock, remote: RemoteTable
 ) -> None:
-    resolver = Resolver(clock, (), remote)
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
     resolver.put_off([IP])
     resolver.sources_changed()
     assert resolver.due([IP]) == []
     assert resolver.local_changed
+
+
+def test_a_new_remote_source_is_asked_about_what_was_asked_in_vain(clock: ManualClock, remote: RemoteTable) -> None:
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
+    resolver.put_off([IP])
+    resolver.sources_changed(new_remote=True)
+    assert resolver.due([IP]) == [IP]
+
+
+async def test_sources_that_are_changed_are_the_ones_that_are_asked(clock: ManualClock, remote: RemoteTable) -> None:
+    sources = SourcesInHand([LocalTable({IP: FRANCE})])
+    resolver = Resolver(clock, sources)
+    sources.local, sources.remote = (LocalTable({IP: GERMANY}),), remote
+    assert resolver.ask_local([IP]) == {IP: Found(GERMANY, Origin.MMDB)}
+    assert resolver.remote is remote
+    assert await resolver.ask_remote([IP]) == {IP: Found(GERMANY, Origin.IP_API)}

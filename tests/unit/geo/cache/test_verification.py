@@ -12,6 +12,7 @@ from bangeod.geo.cache.resolver import Found, Resolver
 from bangeod.geo.cache.verification import AT_ONCE, LONGEST_STEP, Verified, corrected, verify
 from bangeod.model import DirtyEntry, Geo, Origin
 from bangeod.store.memory import MemoryStore
+from tests.support.fakes import SourcesInHand
 from tests.support.manual_clock import ManualClock
 
 IP = "8.8.8.8"
@@ -76,7 +77,7 @@ class World:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = MemoryStore()
-        self.cache = GeoCache(self.store, Resolver(self.clock), self.clock)
+        self.cache = GeoCache(self.store, Resolver(self.clock, SourcesInHand()), self.clock)
         self.says: dict[str, Geo] = {}
 
     async def hold(self, **rows: str | None) -> None:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import SystemClock
 from bangeod.errors import StoreRefusedError
+from bangeod.geo.cache.cache import GeoCache
 from bangeod.model import DirtyEntry, Geo, Row
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
@@ -195,17 +196,17 @@ async def test_a_flush_says_once_that_new_rows_are_refused_and_is_no_failure(
     web_app.execute(UNKNOWN_TO_US)
     web_app.execute("INSERT INTO geo_cache (ip, tenant, site) VALUES ('9.9.9.9', 1, 'x')")
     world = World()
-    world.cache._store = store
+    cache = GeoCache(store, world.resolver, world.clock)
     world.local.places |= dict.fromkeys([f"8.8.{i}.8" for i in range(40)] + ["9.9.9.9"], GOOGLE)
-    await world.cache.lookup_batch(list(world.local.places))
+    await cache.lookup_batch(list(world.local.places))
     with capture_logs() as logs:
-        assert await world.cache.flush_dirty() == 1
+        assert await cache.flush_dirty() == 1
         world.local.places["8.8.4.4"] = GOOGLE
-        await world.cache.lookup("8.8.4.4")
-        assert await world.cache.flush_dirty() == 0
+        await cache.lookup("8.8.4.4")
+        assert await cache.flush_dirty() == 0
     said = [(line["event"], line["rows"]) for line in logs if line["log_level"] == "warning"]
     assert said == [("rows_refused", 40)]
-    assert (world.cache.refused, world.cache.dirty) == (41, 41)
+    assert (cache.refused, cache.dirty) == (41, 41)
     assert rows(web_app, "country_code") == {"9.9.9.9": ("US",)}
 
 

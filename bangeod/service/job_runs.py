@@ -1,0 +1,44 @@
+"""Running a job by its id, as the settings in force want it; its success is noted."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from bangeod.jobs import registry
+from bangeod.jobs.ban_watch import BanWatch
+from bangeod.jobs.job import Job, JobId, Report, Tools
+from bangeod.jobs.kept_rows import KeptRows
+from bangeod.jobs.runner import Runner
+from bangeod.service.components import Components
+
+if TYPE_CHECKING:
+    from bangeod.config import JobSettings
+
+
+class JobRuns:
+    """Runs jobs. Each run has a job of its own, so that it goes by the settings of when it began.
+
+    ``ready`` is awaited before each body: it makes sure of the database, and raises StoreError.
+    """
+
+    def __init__(self, components: Components, ready: Callable[[], Awaitable[object]]) -> None:
+        self._components = components
+        self._runner = Runner(components.clock, ready)
+        self._tools = Tools(components.store, components.cache, BanWatch(components.sources.bans), KeptRows())
+
+    async def run(self, job_id: JobId, *, dry: bool = False) -> Report:
+        """Run a job once, and note its success."""
+        settings: JobSettings = getattr(self._components.settings.jobs, job_id)
+        report = await self._runner.run(self._job(job_id), settings.timeout, dry=dry)
+        if report.succeeded and not dry:
+            await self._note_success(report)
+        return report
+
+    def _job(self, job_id: JobId) -> Job:
+        return registry.build(self._tools, self._components.settings.jobs)[job_id]
+
+    async def _note_success(self, report: Report) -> None:
+        if registry.DECLARATIONS[report.job_id].keeps_record:
+            self._components.history.succeeded(report.job_id, report.started_at)
+            await self._components.history.save()
+        else:
+            await self._components.unwritten.remove_once_written()

@@ -1,0 +1,57 @@
+"""What one process of bangeod could not write: left in a file at its stop, written by the next one."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from bangeod.geo.cache.cache import GeoCache
+from bangeod.service.state import unwritten
+
+log = structlog.get_logger(__name__)
+
+LEFTOVER_FILE: Final = "unwritten.json"  # in the state directory
+
+
+class UnwrittenEntries:
+    """The dirty set, as far as it outlives a process. With ``look_only`` the file stays as it is, a bad one too.
+
+    Until the file was taken up it is not touched: nobody else holds what is in it.
+    """
+
+    def __init__(self, path: Path, cache: GeoCache, *, look_only: bool = False) -> None:
+        self._path = path
+        self._cache = cache
+        self._look_only = look_only
+        self._is_there = False
+        self._stays = unwritten.stays()
+        self.taken_up = False
+
+    def take_up(self) -> None:
+        """Put what an earlier stop could not write into the dirty set again."""
+        entries = unwritten.load(self._path, look_only=self._look_only)
+        self._is_there = bool(entries)
+        if entries:
+            log.info("leftover_taken_up", entries=len(entries))
+            self._cache.restore_dirty(entries)
+        self.taken_up = True
+
+    def keep(self) -> None:
+        """Put what is still not written into the file; where nothing is left, remove it. Blocks for the disk."""
+        if self._look_only or not self.taken_up:
+            return
+        entries = self._cache.dirty_entries()
+        if unwritten.save(self._path, entries) and entries:
+            log.warning("leftover_kept", entries=len(entries), path=str(self._path))
+
+    def keep_at_crash(self) -> None:
+        """Put what is not written into the file. One whose entries are not all here, or may be, is left alone."""
+        if self.taken_up and self._cache.dirty:
+            self.keep()
+
+    async def remove_once_written(self) -> None:
+        """Remove the file where nothing waits any more; called after each flush, and so tried again after a failure."""
+        if self._is_there and not self._cache.dirty:
+            gone = await asyncio.to_thread(unwritten.discard, self._path, self._stays)
+            self._is_there = not gone
