@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 import subprocess
 import sys
@@ -67,7 +68,10 @@ def say(answer: bytes) -> Callable[[socket.socket], None]:
     """Answer whatever is asked with these bytes, and close."""
 
     def send(connection: socket.socket) -> None:
-        connection.recv(65_536)
+        with connection.makefile("rb") as request:  # all of it: the body may come after the head
+            head = b"".join(iter(request.readline, b"\r\n"))
+            length = re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE)
+            request.read(int(length[1]) if length else 0)
         connection.sendall(answer)
         connection.shutdown(socket.SHUT_RDWR)
 
@@ -256,7 +260,7 @@ def test_where_many_others_wait_to_be_accepted_a_client_does_so_too(
     tmp_path: Path, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bangeod.client.clients.time.sleep", crowd.make_room)
-    with GeoClient(str(tmp_path / "s"), strict=True) as client:
+    with GeoClient(str(tmp_path / "s"), timeout=DEADLINE, strict=True) as client:
         assert client.lookup(CACHED).status is Status.RESOLVED
 
 
@@ -271,7 +275,7 @@ async def test_an_async_client_pauses_until_it_tries_again_to_be_accepted(
         await sleep(0)
 
     monkeypatch.setattr("asyncio.sleep", pause)
-    async with AsyncGeoClient(str(tmp_path / "s"), strict=True) as client:
+    async with AsyncGeoClient(str(tmp_path / "s"), timeout=DEADLINE, strict=True) as client:
         assert (await client.lookup(CACHED)).status is Status.RESOLVED
 
 
