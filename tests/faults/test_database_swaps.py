@@ -174,7 +174,8 @@ def copied_over(place: Installation, backup: Path) -> None:
 def copied_over_and_the_log_removed(place: Installation, backup: Path) -> None:
     copied_over(place, backup)
     for suffix in ("-wal", "-shm"):
-        place.database.with_name(place.database.name + suffix).unlink()
+        # The daemon may have been quicker: it closes a database that was copied over, and SQLite removes these then.
+        place.database.with_name(place.database.name + suffix).unlink(missing_ok=True)
 
 
 def deleted_and_copied(place: Installation, backup: Path) -> None:
