@@ -5,7 +5,7 @@ The rooms; imports point down, and what stands side by side does not know each o
     cli       the commands                      client   for the web app: the way to the daemon's socket
     check     what ``bangeod check`` looks at
     service   the running process: daemon.py first; log/, schedule/, state/ (its own files)
-    api       HTTP on a Unix socket             jobs     the four periodic jobs, one file each
+    api       HTTP on a Unix socket             jobs     the periodic jobs, one file each
     geo       where an address is: cache/ (what memory holds), sources/ (who knows), update/ (files fetched)
     store     the database: port.py is what all above see; sqlite/ the web app's file, fail2ban.py fail2ban's
     config    bangeod.toml                      and the ground: model, addresses, banned, countries, errors, clock …

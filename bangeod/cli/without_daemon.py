@@ -16,7 +16,7 @@ from bangeod.service.lock import DatabaseLock
 from bangeod.service.log import setup
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.files import is_there
-from bangeod.service.unwritten_entries import LEFTOVER_FILE
+from bangeod.service.unwritten_entries import UNWRITTEN_FILE
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def work(settings: Settings, body: Callable[[Components], Awaitable[T]], *, look
 
 def _is_something_left(settings: Settings) -> bool:
     with suppress(OSError):  # what may not be seen can't be taken up either
-        return is_there(settings.state.directory / LEFTOVER_FILE)
+        return is_there(settings.state.directory / UNWRITTEN_FILE)
     return False
 
 

@@ -11,7 +11,7 @@ from bangeod.service.active_sources import NewSources, Sources
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
-from bangeod.service.unwritten_entries import LEFTOVER_FILE, UnwrittenEntries
+from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
 from bangeod.store.sqlite.store import SqliteStore
 
 
@@ -55,7 +55,7 @@ class Components:
             max_dirty=first.cache.max_dirty,
             on_full=on_full,
         )
-        self.unwritten = UnwrittenEntries(first.state.directory / LEFTOVER_FILE, self.cache, look_only=look_only)
+        self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)
         self._look_only = look_only
 
     @property

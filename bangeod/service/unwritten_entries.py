@@ -11,7 +11,7 @@ from bangeod.service.state import unwritten
 
 log = structlog.get_logger(__name__)
 
-LEFTOVER_FILE: Final = "unwritten.json"  # in the state directory
+UNWRITTEN_FILE: Final = "unwritten.json"  # in the state directory
 
 
 class UnwrittenEntries:

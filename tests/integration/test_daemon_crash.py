@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bangeod.service.state.unwritten import Leftover
+from bangeod.service.state.unwritten import Unwritten
 from tests.integration.conftest import Start
 from tests.support.daemon import broken_within
 from tests.support.daemon.installation import Installation
@@ -63,7 +63,7 @@ def test_what_was_not_written_is_kept_and_written_after_the_restart(
     daemon.send(number)
     assert daemon.ended() == 1
     assert daemon.lines("leftover_kept")[0]["entries"] == 1
-    kept = msgspec.json.decode(place.unwritten.read_bytes(), type=Leftover).entries
+    kept = msgspec.json.decode(place.unwritten.read_bytes(), type=Unwritten).entries
     assert [entry.ip for entry in kept] == [GOOGLE]
     assert start().stop() == 0
     assert place.countries() == {GOOGLE: "SE"}

@@ -6,7 +6,7 @@ import threading
 import msgspec
 import pytest
 
-from bangeod.service.state.unwritten import Leftover
+from bangeod.service.state.unwritten import Unwritten
 from tests.integration.conftest import Start
 from tests.support.daemon.installation import Installation, every, make_fail2ban, text
 from tests.support.feed import eventually
@@ -67,7 +67,7 @@ def test_entries_that_cannot_be_written_at_the_stop_are_written_after_the_next_s
         assert daemon.stop() == 0
     assert daemon.lines("final_flush_failed")[0]["level"] == "error"
     assert daemon.lines("leftover_kept")[0]["entries"] == 2
-    kept = msgspec.json.decode(place.unwritten.read_bytes(), type=Leftover).entries
+    kept = msgspec.json.decode(place.unwritten.read_bytes(), type=Unwritten).entries
     assert {(entry.ip, entry.country_code) for entry in kept} == {(GOOGLE, "US"), (CLOUDFLARE, "US")}
     assert place.countries() == {GOOGLE: None, CLOUDFLARE: None}
 

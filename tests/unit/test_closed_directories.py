@@ -25,7 +25,7 @@ from bangeod.service.components import Components
 from bangeod.service.log import setup
 from bangeod.service.state import unwritten
 from bangeod.service.state.files import is_there
-from bangeod.service.unwritten_entries import LEFTOVER_FILE
+from bangeod.service.unwritten_entries import UNWRITTEN_FILE
 from bangeod.store.fail2ban import Fail2banReader
 from bangeod.store.sqlite import schema
 from tests.support.daemon.bound import bound_by_file_modes
@@ -63,7 +63,7 @@ def test_a_fail2ban_database_there_is_one_that_may_not_be_read(closed: Path) -> 
 
 
 def test_unwritten_entries_there_are_not_taken_for_removed(closed: Path) -> None:
-    path = closed / LEFTOVER_FILE
+    path = closed / UNWRITTEN_FILE
     unwritten.save(path, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
     shut(closed)
     with bound_by_file_modes(), capture_logs() as logged:
@@ -74,7 +74,7 @@ def test_unwritten_entries_there_are_not_taken_for_removed(closed: Path) -> None
 
 
 def test_a_command_does_without_unwritten_entries_there(closed: Path, tmp_path: Path) -> None:
-    unwritten.save(closed / LEFTOVER_FILE, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
+    unwritten.save(closed / UNWRITTEN_FILE, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
     shut(closed)
     settings = Settings(database=DatabaseSettings(path=tmp_path / "bangui.db"), state=StateSettings(directory=closed))
 

@@ -41,7 +41,7 @@ class KeptEntry(KeptPlace, omit_defaults=True, kw_only=True):
     replaces: KeptPlace | None = None
 
 
-class Leftover(msgspec.Struct):
+class Unwritten(msgspec.Struct):
     """The file."""
 
     entries: list[KeptEntry]
@@ -51,7 +51,7 @@ def save(path: Path, entries: Sequence[DirtyEntry]) -> bool:
     """Write the file anew, whole; with no entries, remove it. False where that fails: it has been reported."""
     if not entries:
         return discard(path)
-    content = msgspec.json.encode(Leftover([_kept(entry) for entry in entries]))
+    content = msgspec.json.encode(Unwritten([_kept(entry) for entry in entries]))
     try:
         with locked(path.parent) as directory:
             directory.replace(path.name, content)
@@ -71,7 +71,7 @@ def load(path: Path, *, look_only: bool = False) -> list[DirtyEntry]:
     With ``look_only`` it is left where it is.
     """
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=Leftover)
+        kept = msgspec.json.decode(path.read_bytes(), type=Unwritten)
     except FileNotFoundError:
         return []
     except (OSError, ValueError, RecursionError) as error:
