@@ -84,6 +84,7 @@ def _log_thread_crash(args: threading.ExceptHookArgs) -> None:
 
 def _log_ignored(args: "sys.UnraisableHookArgs") -> None:
     # Raised where Python can only go on: by an object that is thrown away, mostly. What it is is made a text, or
-    # called unprintable, where all values of a log call are.
+    # called unprintable, where all values of a log call are. From Python 3.14 on only the message names it.
+    where = args.err_msg if args.object is None else args.object
     problem = f"{args.exc_type.__name__}: {args.exc_value}"
-    log.error("exception_ignored", where=args.object, problem=problem, exc_info=args.exc_value)
+    log.error("exception_ignored", where=where, problem=problem, exc_info=args.exc_value)
