@@ -1,38 +1,47 @@
 """bangeod: the maintenance daemon of BanGUI, a web interface for fail2ban.
 
-The rooms; imports point down, and what stands side by side does not know each other (tests hold it):
+The rooms. A module imports from its own and from those below it that tests/unit/test_architecture.py lists:
 
-    cli       the commands                      client   for the web app: the way to the daemon's socket
+    cli       the commands
+    client    for the web app and the commands: the way to the daemon's socket; knows nothing but errors
     check     what ``bangeod check`` looks at
     service   the running process: daemon.py first; log/, schedule/, state/ (its own files)
-    api       HTTP on a Unix socket             jobs     the periodic jobs, one file each
+    api       HTTP on a Unix socket
+    jobs      the periodic jobs: each has a file, and registry.py has them all
     geo       where an address is: cache/ (what memory holds), sources/ (who knows), update/ (files fetched)
-    store     the database: port.py is what all above see; sqlite/ the web app's file, fail2ban.py fail2ban's
-    config    bangeod.toml                      and the ground: model, addresses, banned, countries, errors, clock …
+    store     port.py: the store as jobs and geo see it; sqlite/: the web app's file; fail2ban.py: fail2ban's
+    config    bangeod.toml
+    ground    model, addresses, banned, countries, errors, clock, trouble and all else at the top: everybody's
 
-The two threads. The main thread holds APScheduler and waits (service/schedule/scheduler.py). All else is one event
-loop's, on the thread ``bangeod-loop``: between two awaits nothing else runs, so there are no locks over its state.
-SQLite has a thread of its own, which knows nothing but the statements that it is given (store/sqlite/connection.py).
+The threads. The main thread holds APScheduler and waits (service/schedule/scheduler.py). The daemon's state is all one
+event loop's, on the thread ``bangeod-loop`` (service/loop.py): between two awaits nothing else runs, so what is done
+there needs no lock. SQLite has a thread that knows nothing but the statements it is given (store/sqlite/thread.py);
+what blocks for a while, as small files, MMDBs and fail2ban's database do, is done by threads that come and go.
 
-A lookup (api/handlers.py → geo/cache/cache.py): memory's table; what is not there is asked of its row and of the local
-sources at once, then of ip-api.com, unless it was just not found. What is found goes to memory and to the dirty set.
+A lookup (api/handlers.py → geo/cache/cache.py): memory's entries first. What is not there, and was not just asked about
+in vain, is asked of its row and of the local sources at once, then of ip-api.com. What is found goes to memory and to
+the dirty set; what nobody knows gets a row without a country, for geo_re_resolve to try again. A ban has its row by the
+web app's lookup, or from geo_re_resolve, which reads whom fail2ban bans (jobs/ban_watch.py, jobs/unresolved.py).
 
-A run of a job: its time comes in the main thread, which hands it to the loop (service/schedule/job_schedule.py); it is
-run once, within its timeout, and reports (jobs/runner.py). What is unfinished is taken up again soon.
+A run of a job: its time comes in the main thread, which hands it to the loop (schedule/scheduler.py); it is run once,
+within its timeout, and reports (schedule/job_schedule.py → service/job_runs.py → jobs/runner.py). What failed or is not
+finished is tried again soon.
 
 A flush (geo/cache/dirty.py → store/sqlite/geo_writing.py): entries of the dirty set are written slice by slice; what
-was committed leaves the set, unless it has changed since; where the database fails they stay and wait for the next.
+was committed leaves the set, unless it has changed since. On a full disk the slice is rolled back (connection.py) and
+the error says so (faults.py); what is not written stays and waits for the next flush, up to a bound (contents.py).
 
-The stop (service/daemon.py, service/shutdown.py): the schedule ends, the API lets nobody in, jobs get some seconds, the
-dirty set is flushed, what is left goes to the unwritten file, and the lock is let go.
+The stop (service/signals.py → Daemon._finish): the schedule ends, the API lets nobody in, running jobs get 5 s, the
+dirty set is flushed (service/final_flush.py), what is left goes to the unwritten file, and the lock is let go.
 
 The words:
 
+    entry, row       where an address is, as memory has it, and as the table geo_cache has it
     dirty set        entries that memory has and the table does not have yet
-    negative cache   addresses that nobody knew just now; for minutes they are not asked about
-    backoff          when such an address may be asked about again: after 10, 20, 40 minutes … a day
+    negative cache   addresses that nobody knew just now: for ten minutes a lookup does not even look for their rows
+    backoff          when sources may be asked about such an address again: after 10, 20, 40 minutes … a day
     slice            what is written in one short transaction, so that the web app hardly meets the lock
-    checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, when it has grown
+    checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written
     unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up
     probe            a process that reads a whole MMDB before it is taken into use, since a damaged one may kill it
     verification     entries held against an MMDB that has changed, in the background

@@ -25,7 +25,7 @@ from bangeod.api.messages import (
     Wait,
     report_of,
 )
-from bangeod.api.pending_lookups import LOOKUP_SECONDS, Resolving
+from bangeod.api.pending_lookups import LOOKUP_SECONDS, PendingLookups
 from bangeod.api.problems import JSON, RequestError, error_response
 from bangeod.api.request_body import LARGEST_BODY, received, too_large
 from bangeod.api.routes import ROUTES
@@ -48,7 +48,7 @@ class Handlers:
         self._figures = figures
         self._connections = connections
         self._large = BatchAdmission()
-        self._resolving = Resolving(backend)
+        self._resolving = PendingLookups(backend)
         self._writer = EntryWriter(figures.lookups)
         self.by_route = {route: getattr(self, route.handler) for route in ROUTES}
         self._document = msgspec.json.encode(openapi.document(__version__))

@@ -23,7 +23,7 @@ _EACH: Final = 100  # what a lookup weighs in that beside its addresses
 _UNRESOLVED: Final = Status.UNRESOLVED
 
 
-class Resolving:
+class PendingLookups:
     """The lookups that ask sources now. The event loop's."""
 
     def __init__(self, backend: Backend) -> None:

@@ -143,6 +143,6 @@ def _examine_sharing(found: Survey, there: Mapping[Path, tuple[Need, PathFacts]]
     shared = [directory[0].path, found.database, *(Path(f"{found.database}{suffix}") for suffix in SIDE_FILES)]
     in_common = {path: there[path] for path in shared if path in there}
     yield from permissions.judge(in_common, {}, other, level=Level.WARNING)
-    parting = permissions.judge_sharing(*directory, who, other)
-    if parting:
-        yield parting
+    sharing = permissions.judge_sharing(*directory, who, other)
+    if sharing:
+        yield sharing

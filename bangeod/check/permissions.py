@@ -80,7 +80,7 @@ def granted(facts: PathFacts, who: Identity) -> Access:
     if who.uid == 0:
         may_search = facts.is_directory or facts.mode & 0o111
         return Access.READ | Access.WRITE | (Access.SEARCH if may_search else Access(0))
-    return Access(facts.mode >> _job_schedule(facts, who) & 7)
+    return Access(facts.mode >> _bits_below(facts, who) & 7)
 
 
 def judge(
@@ -190,7 +190,8 @@ def _verbs(lacking: Access, facts: PathFacts) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _job_schedule(facts: PathFacts, who: Identity) -> int:
+def _bits_below(facts: PathFacts, who: Identity) -> int:
+    """Return how many mode bits stand below the three that count for the user."""
     if facts.uid == who.uid:
         return 6
     return 3 if facts.gid in who.groups else 0

@@ -88,7 +88,7 @@ class ValueKind(NamedTuple):
     describe: Callable[[object], str] = describe  # names what was found instead
 
     def read(self, raw: object) -> object:
-        """Turn a value as TOML has it into the one that the program uses, or raise UnfitError."""
+        """Turn a value as TOML has it into the one that the program uses, or raise UnfitValueError."""
         try:
             return self.parse(raw)
         except ValueError as error:

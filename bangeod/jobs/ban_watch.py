@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from bangeod.banned import Banned, Reading
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
-from bangeod.jobs.disabled_jails import APART, GoneJails
+from bangeod.jobs.disabled_jails import APART, DisabledJails
 from bangeod.jobs.job import Run
 from bangeod.trouble import Trouble
 
@@ -61,7 +61,7 @@ class BanWatch:
             return Reading(complete=not isinstance(answer, StoreLockedError | StoreIncompleteError))
         return answer
 
-    async def look_again(self, jails: GoneJails, run: Run) -> None:
+    async def look_again(self, jails: DisabledJails, run: Run) -> None:
         """Have further looks until two agree on which jails are gone, or there is no time for more."""
         for _ in range(LOOKS - 1):
             while (wait := jails.wait(run.clock.monotonic())) > 0 and not jails.settled:

@@ -13,7 +13,7 @@ from bangeod.banned import Banned, Reading
 APART: Final = 2.0  # seconds between two looks; fail2ban adds its jails within a second, where it need not ask DNS
 
 
-class GoneJails:
+class DisabledJails:
     """What complete readings say together; the first one is there from the start. Times are monotonic."""
 
     def __init__(self, first: Reading, at: float) -> None:

@@ -16,7 +16,7 @@ from bangeod.errors import SchemaError, StoreLockedError, StoreRefusedError
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.cleanup import DeletionFigures, carry_out
-from bangeod.jobs.disabled_jails import GoneJails
+from bangeod.jobs.disabled_jails import DisabledJails
 from bangeod.jobs.job import Counts, Declaration, JobId, Result, Run
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.store.port import Store
@@ -82,7 +82,7 @@ class GeoCacheCleanup:
         if not reading.complete:
             log.debug("geo_cache_cleanup_skip", reason=BANS_UNREAD)
             return Result(self._figures(skipped=BANS_UNREAD, deleted=0), finished=False)
-        jails = GoneJails(reading, run.clock.monotonic())
+        jails = DisabledJails(reading, run.clock.monotonic())
         if await self._hangs_on(reading.of_gone_jails, before):
             await self._bans.look_again(jails, run)
             doubted = not jails.settled

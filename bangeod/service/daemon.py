@@ -22,6 +22,7 @@ from bangeod.service.active_sources import Sources
 from bangeod.service.background_tasks import Background
 from bangeod.service.components import Components
 from bangeod.service.crash import CrashGuard
+from bangeod.service.final_flush import flush_finally
 from bangeod.service.job_runs import JobRuns
 from bangeod.service.local_api import LocalApi
 from bangeod.service.lock import DatabaseLock
@@ -32,7 +33,6 @@ from bangeod.service.schedule.job_schedule import JobSchedule
 from bangeod.service.schedule.scheduler import JobScheduler
 from bangeod.service.served_database import ServedDatabase
 from bangeod.service.settings_in_force import SettingsInForce
-from bangeod.service.shutdown import flush_finally
 from bangeod.service.signals import SignalRelay
 from bangeod.service.state.history import History
 from bangeod.service.state_report import StateReport

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from bangeod.config import Settings
-from bangeod.service import reload
-from bangeod.service.reload import ConfigChange
+from bangeod.service import config_change
+from bangeod.service.config_change import ConfigChange
 
 if TYPE_CHECKING:
     from bangeod.jobs.job import JobId
@@ -28,7 +28,7 @@ class SettingsInForce:
 
         What a change before has left undone is part of this one, until ``carried_out``.
         """
-        change = reload.between(self._carried_out, wanted)
+        change = config_change.between(self._carried_out, wanted)
         self._to_plan |= change.jobs
         self._current = change.settings
         return change._replace(jobs=self._to_plan)

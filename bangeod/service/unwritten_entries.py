@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from bangeod.geo.cache.cache import GeoCache
-from bangeod.service.state import unwritten
+from bangeod.service.state import unwritten_file
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +25,12 @@ class UnwrittenEntries:
         self._cache = cache
         self._look_only = look_only
         self._is_there = False
-        self._stays = unwritten.stays()
+        self._stays = unwritten_file.stays()
         self.taken_up = False
 
     def take_up(self) -> None:
         """Put what an earlier stop could not write into the dirty set again."""
-        entries = unwritten.load(self._path, look_only=self._look_only)
+        entries = unwritten_file.load(self._path, look_only=self._look_only)
         self._is_there = bool(entries)
         if entries:
             log.info("leftover_taken_up", entries=len(entries))
@@ -42,7 +42,7 @@ class UnwrittenEntries:
         if self._look_only or not self.taken_up:
             return
         entries = self._cache.dirty_entries()
-        if unwritten.save(self._path, entries) and entries:
+        if unwritten_file.save(self._path, entries) and entries:
             log.warning("leftover_kept", entries=len(entries), path=str(self._path))
 
     def keep_at_crash(self) -> None:
@@ -53,5 +53,5 @@ class UnwrittenEntries:
     async def remove_once_written(self) -> None:
         """Remove the file where nothing waits any more; called after each flush, and so tried again after a failure."""
         if self._is_there and not self._cache.dirty:
-            gone = await asyncio.to_thread(unwritten.discard, self._path, self._stays)
+            gone = await asyncio.to_thread(unwritten_file.discard, self._path, self._stays)
             self._is_there = not gone

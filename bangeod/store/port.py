@@ -78,7 +78,7 @@ class Store(Protocol):
         A country is filled in only where the row has none; a row that holds all that the entry ``replaces``
         (the name of the country aside) gets all of the entry's place. NULL never overwrites a country, ``last_seen``
         never moves back. All rows of the address are updated under the keys they have.
-        A time is written in the form of the newest one in its column (time_forms.py), without one as constraints allow.
+        A time is written in the form of the newest one in its column, without one as constraints allow.
 
         An entry that knows an AS and no country fills in what the row does not know of its AS: an organisation goes
         only beside its own number. It overwrites nothing but what it ``replaces`` in a row without a country, which

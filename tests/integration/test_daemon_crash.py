@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bangeod.service.state.unwritten import Unwritten
+from bangeod.service.state.unwritten_file import Unwritten
 from tests.integration.conftest import Start
 from tests.support.daemon import broken_within
 from tests.support.daemon.installation import Installation

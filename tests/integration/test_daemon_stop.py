@@ -6,7 +6,7 @@ import threading
 import msgspec
 import pytest
 
-from bangeod.service.state.unwritten import Unwritten
+from bangeod.service.state.unwritten_file import Unwritten
 from tests.integration.conftest import Start
 from tests.support.daemon.installation import Installation, every, make_fail2ban, text
 from tests.support.feed import eventually

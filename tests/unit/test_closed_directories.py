@@ -23,7 +23,7 @@ from bangeod.geo.update.updater import Updater
 from bangeod.model import DirtyEntry, Geo
 from bangeod.service.components import Components
 from bangeod.service.log import setup
-from bangeod.service.state import unwritten
+from bangeod.service.state import unwritten_file
 from bangeod.service.state.files import is_there
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE
 from bangeod.store.fail2ban import Fail2banReader
@@ -64,17 +64,17 @@ def test_a_fail2ban_database_there_is_one_that_may_not_be_read(closed: Path) -> 
 
 def test_unwritten_entries_there_are_not_taken_for_removed(closed: Path) -> None:
     path = closed / UNWRITTEN_FILE
-    unwritten.save(path, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
+    unwritten_file.save(path, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
     shut(closed)
     with bound_by_file_modes(), capture_logs() as logged:
-        assert not unwritten.discard(path)
+        assert not unwritten_file.discard(path)
         with pytest.raises(PermissionError):
             is_there(path)
     assert [line["event"] for line in logged] == ["leftover_not_removed"]
 
 
 def test_a_command_does_without_unwritten_entries_there(closed: Path, tmp_path: Path) -> None:
-    unwritten.save(closed / UNWRITTEN_FILE, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
+    unwritten_file.save(closed / UNWRITTEN_FILE, [DirtyEntry("8.8.8.8", Geo("US"), 1, 1)])
     shut(closed)
     settings = Settings(database=DatabaseSettings(path=tmp_path / "bangui.db"), state=StateSettings(directory=closed))
 

@@ -22,8 +22,9 @@ def delay_after(failures: int) -> float:
 class Backoff:
     """How often each address was asked about in vain, and from when on it is due again.
 
-    Binds every caller. Holds at most ``limit`` addresses; above it those that failed longest ago are forgotten. So
-    are those that have been due for a week: the rows of most addresses are deleted some day, in the midst of a delay.
+    Binds lookups and what goes to the remote source; a job may ask the local ones before. Holds at most ``limit``
+    addresses; above it those that failed longest ago are forgotten. So are those that have been due for a week: the
+    rows of most addresses are deleted some day, in the midst of a delay.
     """
 
     def __init__(self, limit: int = 500_000) -> None:

@@ -83,7 +83,11 @@ class GeoCache:
         return (await self.lookup_batch([ip]))[0]
 
     async def lookup_batch(self, ips: Sequence[str]) -> list[Answer]:
-        """Say where each address is, in the order asked: memory, negative cache, the row, MMDB, ip-api."""
+        """Say where each address is; the answers are in the order asked.
+
+        What memory does not know, and has not just asked about in vain, is asked of the rows and of the local sources
+        together, then of the remote one.
+        """
         answers: list[Answer] = []
         for start in range(0, len(ips), LOOKED_UP):
             part, unresolved = _look(self._memory, self._clock, ips[start : start + LOOKED_UP])
@@ -181,7 +185,7 @@ class GeoCache:
     # --- asking the sources ---
 
     async def ask_local(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
-        """Ask the sources on this machine, whatever the backoff, and take in what they know; ``seen`` as in adopt."""
+        """Ask this machine's sources, whatever the backoff says, and take in what they know; ``seen`` as in adopt."""
         found: dict[str, Found] = {}
         async for batch in yielding(ips, LOCAL_BATCH):
             found |= self.adopt(self.resolver.ask_local(batch), seen)

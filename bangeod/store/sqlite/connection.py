@@ -16,12 +16,12 @@ import structlog
 
 from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
 from bangeod.store.sqlite import faults, queries
+from bangeod.store.sqlite.copied_over import OverwriteWatch
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.interruptible import Interruptible
 from bangeod.store.sqlite.lenient_text import leniently
-from bangeod.store.sqlite.overwriting import OverwriteWatch
 from bangeod.store.sqlite.thread import SqliteThread
-from bangeod.store.sqlite.wal_file import LogBeside
+from bangeod.store.sqlite.wal_file import WalFile
 from bangeod.store.symlinks import LinkedFile
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SharedFile:
         self._clock = clock
         self._connection: SqliteThread | None = None
         self._opened: LinkedFile | None = None
-        self._log = LogBeside(path)
+        self._wal = WalFile(path)
         self._watch = OverwriteWatch(path)
         self._overwritten = False  # it is another database, although the inode is the same
         self._suspect = False  # only a new connection sees whether what was wrong has been mended
@@ -60,38 +60,38 @@ class SharedFile:
         try:
             found = self._look()
         except StoreError:  # what was opened is no longer there
-            if await self._empty_old_log():
+            if await self._empty_old_wal():
                 await self.close()
             raise
         same = self._connection is not None and found == self._opened and await self._is_as_it_was()
         if same and not self._suspect:
-            self._log.see()
+            self._wal.see()
             return False
         was_damaged = self._damaged
-        if not await self._empty_old_log():
-            raise faults.log_of_another(self.path)
+        if not await self._empty_old_wal():
+            raise faults.wal_of_another(self.path)
         await self.close()
         try:
             connection = await SqliteThread.open(lambda: _connect(found.path))
         except engine.Error as error:
             raise self._translated(error) from error
         self._connection, self._opened, self._suspect = connection, found, False
-        self._log = LogBeside(found.path)
+        self._wal = WalFile(found.path)
         self._watch, self._overwritten, self._damaged = OverwriteWatch(found.path), False, False
         try:
             await self.read(lambda opened: self._greet(opened, found))
         except BaseException:
             await self.close()
             raise
-        self._log.see()
+        self._wal.see()
         return not same or was_damaged
 
     async def close(self) -> None:
         """Close the connection, whatever state the file is in."""
-        if not await self._empty_old_log():
+        if not await self._empty_old_wal():
             log.error(
                 "old_log_left",
-                path=str(self._log.path),
+                path=str(self._wal.path),
                 problem="it belongs to the database that was replaced, and another program still uses that",
                 advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
             )
@@ -110,22 +110,22 @@ class SharedFile:
             if not self._suspect:
                 raise
             return True  # it can't be told; what is wrong with it is seen when it is opened anew
-        return self._log.is_in_place and not self._overwritten
+        return self._wal.is_in_place and not self._overwritten
 
-    async def _empty_old_log(self) -> bool:
+    async def _empty_old_wal(self) -> bool:
         """Empty the WAL of a database that is no longer in its place; return whether nothing of it is left there.
 
         SQLite leaves it, and whoever opens the file that is in that place now would replay it into that one. But by now
         it may hold what has been committed to that one: this connection would move that into the old file. Where but
         a link leads elsewhere now, the old one is whole, and has its log.
         """
-        log_beside, opened = self._log, self._opened
-        if opened is None or not log_beside.is_known or opened.is_in_place or log_beside.is_of_the_new_one:
+        wal, opened = self._wal, self._opened
+        if opened is None or not wal.is_known or opened.is_in_place or wal.is_of_the_new_one:
             return True
-        if log_beside.is_in_place:
+        if wal.is_in_place:
             with contextlib.suppress(StoreError, engine.Error):
-                await self.read(lambda connection: connection.execute(queries.EMPTY_LOG).fetchall())
-        return not log_beside.is_in_place or log_beside.is_empty
+                await self.read(lambda connection: connection.execute(queries.EMPTY_WAL).fetchall())
+        return not wal.is_in_place or wal.is_empty
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
@@ -168,7 +168,7 @@ class SharedFile:
     def _check(self, connection: "Connection") -> None:
         """Raise where the file is no longer the one at the path, before anything is written."""
         self._overwritten |= self._watch.look(connection)
-        if self._look() != self._opened or not self._log.is_in_place or self._overwritten:
+        if self._look() != self._opened or not self._wal.is_in_place or self._overwritten:
             raise faults.replaced(self.path)
 
     def _writing(self, connection: "Connection", work: "Callable[[], T]") -> tuple[T, float]:
@@ -176,8 +176,8 @@ class SharedFile:
         began = time.perf_counter()
         try:
             result = work()
-            if not self._log.is_known:
-                self._log.see()
+            if not self._wal.is_known:
+                self._wal.see()
             self._watch.committed()
         except BaseException:
             if connection.in_transaction:

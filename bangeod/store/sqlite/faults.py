@@ -84,7 +84,7 @@ def replaced(path: Path) -> StoreReplacedError:
     )
 
 
-def log_of_another(path: Path) -> StoreReplacedError:
+def wal_of_another(path: Path) -> StoreReplacedError:
     """Say that the WAL of the database that was at the path would get into the one that is there now."""
     return StoreReplacedError(
         str(path),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_page(connection: "Connection", statement: str, parameters: Mapping[str, object]) -> list[Row]:
-    """Read rows: the key as text whatever it is, the place as ``places`` reads it."""
+    """Read rows: the key as text whatever it is, the place as ``row_values`` reads it."""
     place = row_values.read
     return [
         Row(ip if type(ip) is str else str(ip), place(code, name, asn, org), seen)

@@ -1,7 +1,7 @@
 """Writing entries: what becomes of each row is decided without the lock, and written where the row is as it was.
 
-Decided in Python, so that one set of rules (places.py) holds for whatever a column may contain. Under the lock run a
-few statements, each over all rows of a slice. Where the web app has changed one of these, it is all done again.
+Decided in Python, so that one set of rules (row_values.py) holds for whatever a column may contain. Under the lock run
+a few statements, each over all rows of a slice. Where the web app has changed one of these, it is all done again.
 """
 
 import contextlib

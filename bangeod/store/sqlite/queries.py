@@ -95,7 +95,7 @@ STORED_COLUMNS = "SELECT name FROM pragma_table_info('geo_cache')"
 LAST_ROW = "SELECT {columns} FROM geo_cache ORDER BY {key} DESC LIMIT 1"
 INSERT_ROW = "INSERT INTO geo_cache ({columns}) VALUES ({values})"
 SET_TIME = "UPDATE geo_cache SET {c} = ?"
-# What is no code in upper case: places.py reads these, and knows of some of them all the same.
+# What is no code in upper case: row_values.py reads these, and knows of some of them all the same.
 _ODD_COUNTRY = "(country_code IS NULL OR country_code NOT IN ({codes}))"
 ODD_COUNTRIES = "SELECT country_code, count(*) FROM geo_cache WHERE " + _ODD_COUNTRY + " GROUP BY 1"  # noqa: S608 - no input in it
 
@@ -106,7 +106,7 @@ AFTER_START = "1"
 AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
-# Grouped by the values as they stand, whatever collation the columns have; places.py reads these.
+# Grouped by the values as they stand, whatever collation the columns have; row_values.py reads these.
 GEO_NAMES = (
     "SELECT country_code, country_name, count(*) FROM geo_cache WHERE {after} AND {key} <= :upto"
     " AND country_code IS NOT NULL AND country_name IS NOT NULL"
@@ -162,7 +162,7 @@ STILL_DUE = "SELECT 1 FROM {table} WHERE {key} = :key AND {micros} < :before"
 AGES_PAGE = "SELECT {key}, {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
 COUNT = "SELECT count(*) FROM {table}"
 
-# --- writing: decided outside of the lock (places.py), and written where the row is as it was -------------------------
+# --- writing: decided outside of the lock (row_values.py), and written where the row is as it was ---------------------
 
 # Over the columns of a row that decide. Hexadecimal, since what is no UTF-8 gets into no JSON.
 HELD = "hex({values})"
@@ -206,7 +206,7 @@ ON_OPEN = (
 FORGET_PAGES = "PRAGMA shrink_memory"
 COMMITS_OF_OTHERS = "PRAGMA data_version"
 CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
-EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+EMPTY_WAL = "PRAGMA wal_checkpoint(TRUNCATE)"
 CHECKPOINT_ALL = "PRAGMA wal_checkpoint(FULL)"  # with the write lock held; with no busy timeout it waits for nobody
 LENGTH_OF_WAL = "PRAGMA wal_checkpoint(NOOP)"  # before SQLite 3.51 this is PASSIVE
 OPTIMIZE = "PRAGMA optimize"

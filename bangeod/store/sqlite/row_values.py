@@ -1,7 +1,7 @@
-"""Places in the table: what a row's columns say, whatever they hold, and what an entry changes about them.
+"""Values of a row: what its columns say of a place, whatever they hold, and what an entry changes about them.
 
 Another web app may keep the AS number as a number, a country in lower case or as bytes, or a word of its own for "no
-country". What comes out of here is always of geo.model.Geo's types.
+country". What comes out of here is always of model.Geo's types.
 """
 
 from collections.abc import Mapping, Sequence

@@ -50,7 +50,7 @@ PAUSE_RATIO = 1.2  # how much longer the lock is free than it was held
 WAL_FRAMES = 600  # the length of the WAL at which a checkpoint is worth its two fsyncs
 LEAST_FRAMES_A_ROW = 0.25  # rows that shared a page may be followed by some that do not
 FRAMES_APART = 5  # that a row makes in a transaction of its own: the table's page, and one or two of each index
-LONG_LOG = 900  # frames; longer than this, and the web app's commits begin to checkpoint
+LONG_WAL = 900  # frames; longer than this, and the web app's commits begin to checkpoint
 SHORTEST_WAIT = 0.05  # seconds
 LONGEST_WAIT = 1.0  # seconds
 LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at again
@@ -136,7 +136,7 @@ class CheckpointPlan:
         A short one can wait for the next checkpoint. A long one is long because somebody reads for a while, or
         checkpoints it himself; each slice then waits for that, so that the WAL grows slowly.
         """
-        return LONGEST_WAIT if self._expected > LONG_LOG else SHORTEST_WAIT
+        return LONGEST_WAIT if self._expected > LONG_WAL else SHORTEST_WAIT
 
     @property
     def _expected(self) -> float:
@@ -268,17 +268,17 @@ def checkpoint(connection: "Connection") -> Checkpointed:
     lengths = []
     for _ in range(WITHOUT_LOCK):
         began = time.perf_counter()
-        log = _look(connection, queries.CHECKPOINT)
+        wal = _look(connection, queries.CHECKPOINT)
         spent = time.perf_counter() - began
-        lengths.append(log.frames)
+        lengths.append(wal.frames)
         added = _look(connection, queries.LENGTH_OF_WAL).left
-        if log.left or added > FEW_FRAMES:
+        if wal.left or added > FEW_FRAMES:
             return Checkpointed(lengths[0], emptied=False, held=0.0)
         if not added or (len(lengths) > 1 and spent > TIME_OF_FSYNC):
             break
     began = time.perf_counter()
-    log = _look(connection, queries.CHECKPOINT_ALL)
-    return Checkpointed(lengths[0], emptied=not log.left, held=time.perf_counter() - began)
+    wal = _look(connection, queries.CHECKPOINT_ALL)
+    return Checkpointed(lengths[0], emptied=not wal.left, held=time.perf_counter() - began)
 
 
 def _look(connection: "Connection", statement: str) -> _Wal:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bangeod.model import DirtyEntry, Row
 from bangeod.store.port import Census, Deleted, Sizes
-from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, vacuum
+from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, tidying
 from bangeod.store.sqlite.columns import Column, Table, UnfitTableError
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.geo_rows import read_page, read_unresolved, rows_by_address
@@ -214,7 +214,7 @@ class SqliteStore:
 
     async def tidy(self) -> Mapping[str, int]:
         """Refresh SQLite's statistics; give free pages back where the web app has set that up."""
-        return await vacuum.tidy(self._file, self._gate, self._max_lock_time)
+        return await tidying.tidy(self._file, self._gate, self._max_lock_time)
 
     async def sizes(self) -> Sizes:
         """Return how large the file is now, and its WAL; only stat()ed."""
@@ -223,7 +223,7 @@ class SqliteStore:
 
     async def free_bytes(self) -> int:
         """Return how many bytes of the file hold nothing; SQLite uses them before the file grows."""
-        return await vacuum.free_bytes(self._file)
+        return await tidying.free_bytes(self._file)
 
     async def _geo_pages(
         self, statement: str, largest: int, read_rows: "Callable[[Connection, str, Mapping[str, object]], list[Row]]"

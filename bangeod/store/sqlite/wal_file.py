@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bangeod.store import symlinks
 
-Identity = tuple[int, int]  # device and inode
+FileIdentity = tuple[int, int]  # device and inode
 
 
 def wal_beside(database: Path) -> Path:
@@ -12,13 +12,13 @@ def wal_beside(database: Path) -> Path:
     return symlinks.beside(database, "-wal")
 
 
-class LogBeside:
+class WalFile:
     """The log that was seen while a database was in its place. Only stat()ed; that drops none of SQLite's locks."""
 
     def __init__(self, database: Path) -> None:
         self.path = wal_beside(database)
         self._database = database
-        self._seen: Identity | None = None
+        self._seen: FileIdentity | None = None
 
     def see(self) -> None:
         """Take the WAL that is there for that of the database, which is in its place."""
@@ -54,7 +54,7 @@ class LogBeside:
             return False
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: Path) -> FileIdentity | None:
     """Return which file is at a path; None where there is none, or it can't be told."""
     try:
         status = path.stat()

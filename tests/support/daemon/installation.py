@@ -14,7 +14,7 @@ import tomli_w
 from bangeod.cldr import NAMES
 from bangeod.jobs.job import JobId
 from bangeod.model import DirtyEntry, Geo
-from bangeod.service.state import unwritten
+from bangeod.service.state import unwritten_file
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
@@ -88,7 +88,7 @@ class Installation:
     def leave_unwritten(self, *ips: str, country: str = "SE") -> None:
         """Leave entries as an earlier daemon does that could not write them at its stop."""
         now = int(time.time())
-        unwritten.save(self.unwritten, [DirtyEntry(ip, Geo(country), now, now) for ip in ips])
+        unwritten_file.save(self.unwritten, [DirtyEntry(ip, Geo(country), now, now) for ip in ips])
 
     def ran(self, job: str, ago: timedelta) -> None:
         """Note a job's last success, as a daemon that ran before would have done."""

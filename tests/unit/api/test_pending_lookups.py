@@ -10,7 +10,7 @@ import structlog
 
 from bangeod.api import pending_lookups
 from bangeod.api.messages import MOST_ADDRESSES
-from bangeod.api.pending_lookups import Resolving
+from bangeod.api.pending_lookups import PendingLookups
 from bangeod.model import Answer, Geo, Status
 from tests.support.daemon.api_host import Backend, until
 from tests.support.feed import DEADLINE
@@ -24,7 +24,7 @@ def statuses(answers: Sequence[Answer]) -> list[Status]:
     return [answer.status for answer in answers]
 
 
-async def resolved(lookups: Resolving, ip: str) -> list[Status]:
+async def resolved(lookups: PendingLookups, ip: str) -> list[Status]:
     return statuses(await lookups.completed(await lookups.cached([ip]), AT_ONCE))
 
 
@@ -32,7 +32,7 @@ async def test_a_lookup_that_nobody_waits_for_goes_on_and_its_answer_is_there_fo
     backend = Backend()
     remote = backend.world.with_remote({COLD: AUSTRALIA})
     remote.gate.clear()
-    lookups = Resolving(backend)
+    lookups = PendingLookups(backend)
     assert await resolved(lookups, COLD) == [Status.UNRESOLVED]
     await until(lambda: remote.in_flight == 1)
     remote.gate.set()
@@ -47,7 +47,7 @@ async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.Mon
     remote = backend.world.with_remote({})
     remote.gate.clear()
     before = len(asyncio.all_tasks())
-    lookups = Resolving(backend)
+    lookups = PendingLookups(backend)
     for number in range(5):
         await resolved(lookups, f"1.1.1.{number}")
     await until(lambda: len(asyncio.all_tasks()) == before + 2)
@@ -60,7 +60,7 @@ async def test_a_lookup_that_nobody_waits_for_is_given_up_some_day(monkeypatch: 
     remote = backend.world.with_remote({COLD: AUSTRALIA})
     remote.gate.clear()
     before = asyncio.all_tasks()
-    assert await resolved(Resolving(backend), COLD) == [Status.UNRESOLVED]
+    assert await resolved(PendingLookups(backend), COLD) == [Status.UNRESOLVED]
     await until(lambda: asyncio.all_tasks() == before)
     assert remote.in_flight == 0
 
@@ -69,7 +69,7 @@ async def test_the_end_leaves_no_lookup_running() -> None:
     backend = Backend()
     remote = backend.world.with_remote({})
     remote.gate.clear()
-    lookups = Resolving(backend)
+    lookups = PendingLookups(backend)
     await resolved(lookups, COLD)
     await until(lambda: remote.in_flight == 1)
     await lookups.close()
@@ -78,7 +78,7 @@ async def test_the_end_leaves_no_lookup_running() -> None:
 
 async def test_what_just_was_not_found_is_answered_without_a_lookup() -> None:
     backend = Backend()
-    lookups = Resolving(backend)
+    lookups = PendingLookups(backend)
     assert (await backend.cache.lookup(COLD)).status is Status.UNRESOLVED
     backend.world.store.lost = True
     before = asyncio.all_tasks()
@@ -91,7 +91,7 @@ async def test_what_just_was_not_found_is_answered_without_a_lookup() -> None:
 
 async def test_many_that_just_were_not_found_let_others_have_their_turn() -> None:
     backend = Backend()
-    lookups = Resolving(backend)
+    lookups = PendingLookups(backend)
     many = [f"2001:4860::{number:x}" for number in range(1, MOST_ADDRESSES + 1)]
     await backend.cache.lookup_batch(many)
     answers = await lookups.cached(many)
@@ -119,7 +119,7 @@ async def test_a_fault_in_a_lookup_that_nobody_waits_for_is_logged() -> None:
 
     backend: Any = SimpleNamespace(cache=Cache())
     with structlog.testing.capture_logs() as logged:
-        assert await resolved(Resolving(backend), COLD) == [Status.UNRESOLVED]
+        assert await resolved(PendingLookups(backend), COLD) == [Status.UNRESOLVED]
         gate.set()
         await until(lambda: bool(logged))
     assert [line["event"] for line in logged] == ["lookup_failed"]

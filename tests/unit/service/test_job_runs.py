@@ -15,7 +15,7 @@ from bangeod.jobs.job import JobId, Outcome
 from bangeod.model import DirtyEntry, Geo
 from bangeod.service.components import Components
 from bangeod.service.job_runs import JobRuns
-from bangeod.service.state import unwritten
+from bangeod.service.state import unwritten_file
 from bangeod.service.state.files import is_there
 from bangeod.service.state.history import History
 from bangeod.store.sqlite.engine import engine
@@ -87,7 +87,7 @@ async def test_a_flush_of_all_takes_away_what_an_earlier_stop_had_left(
     components: Components, settings: Settings, runs: JobRuns
 ) -> None:
     file = settings.state.directory / "unwritten.json"
-    unwritten.save(file, [DirtyEntry("8.8.8.8", Geo("US", "United States"), 1, 1)])
+    unwritten_file.save(file, [DirtyEntry("8.8.8.8", Geo("US", "United States"), 1, 1)])
     components.unwritten.take_up()
     assert (await runs.run(JobId.GEO_CACHE_FLUSH, dry=True)).succeeded
     assert is_there(file)

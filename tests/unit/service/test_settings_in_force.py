@@ -6,7 +6,7 @@ import msgspec
 
 from bangeod.config import Settings
 from bangeod.jobs.job import JobId
-from bangeod.service.reload import ConfigChange
+from bangeod.service.config_change import ConfigChange
 from bangeod.service.settings_in_force import SettingsInForce
 
 replace = msgspec.structs.replace

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bangeod.model import DirtyEntry, Geo
-from bangeod.service.state import unwritten
+from bangeod.service.state import unwritten_file
 from bangeod.service.state.files import is_there
 from bangeod.service.unwritten_entries import UnwrittenEntries
 from tests.support.fakes import World
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_in_the_file_waits_to_be_written_again(path: Path) -> None:
-    unwritten.save(path, [ENTRY])
+    unwritten_file.save(path, [ENTRY])
     world = World()
     with capture_logs() as lines:
         UnwrittenEntries(path, world.cache).take_up()
@@ -30,7 +30,7 @@ def test_what_is_in_the_file_waits_to_be_written_again(path: Path) -> None:
 
 @pytest.mark.parametrize("waiting", [False, True])
 def test_a_file_that_was_not_taken_up_is_left_alone(path: Path, *, waiting: bool) -> None:
-    unwritten.save(path, [ENTRY])
+    unwritten_file.save(path, [ENTRY])
     before = path.read_bytes()
     world = World()
     if waiting:
@@ -48,12 +48,12 @@ def test_what_could_not_be_written_is_kept(path: Path) -> None:
     world.cache.restore_dirty([ENTRY])
     with capture_logs() as lines:
         entries.keep()
-    assert unwritten.load(path) == [ENTRY]
+    assert unwritten_file.load(path) == [ENTRY]
     assert [(line["event"], line["entries"]) for line in lines] == [("leftover_kept", 1)]
 
 
 async def test_the_file_goes_when_all_of_it_is_written_and_not_before(path: Path) -> None:
-    unwritten.save(path, [ENTRY])
+    unwritten_file.save(path, [ENTRY])
     world = World()
     entries = UnwrittenEntries(path, world.cache)
     entries.take_up()
@@ -65,7 +65,7 @@ async def test_the_file_goes_when_all_of_it_is_written_and_not_before(path: Path
 
 
 async def test_a_crash_with_nothing_to_write_takes_no_file_away(path: Path) -> None:
-    unwritten.save(path, [ENTRY])
+    unwritten_file.save(path, [ENTRY])
     world = World()
     entries = UnwrittenEntries(path, world.cache)
     entries.take_up()

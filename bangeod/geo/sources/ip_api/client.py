@@ -46,7 +46,7 @@ class PauseStore(Protocol):
         """Record it, durably when this returns. Raises OSError where it can't."""
 
 
-class Standing(NamedTuple):
+class Usage(NamedTuple):
     """How a client of ip-api stands: requests since it was made, those left, and what it waits for."""
 
     requests: int
@@ -96,11 +96,11 @@ class IpApi:
             self._limit.lift(Reason.RESTART)
         return self._limit.wait(self._clock.monotonic())
 
-    def standing(self) -> Standing:
+    def standing(self) -> Usage:
         """Say how it stands."""
         now, wait = self._clock.monotonic(), self.wait()
         reason = self._limit.reason(now).value if wait > 0 else None
-        return Standing(self._requests, self._limit.left(now), wait, reason, self._limit.refused)
+        return Usage(self._requests, self._limit.left(now), wait, reason, self._limit.refused)
 
     async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
         """Ask about canonical, globally routable addresses; what is none, or beyond one batch, is left out.

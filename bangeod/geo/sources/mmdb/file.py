@@ -15,7 +15,7 @@ import structlog
 from bangeod import addresses
 from bangeod.errors import SourceError
 from bangeod.geo.sources.mmdb import layouts
-from bangeod.geo.sources.mmdb.network_memo import Networks
+from bangeod.geo.sources.mmdb.network_memo import NetworkMemo
 from bangeod.geo.sources.mmdb.probe import Findings
 from bangeod.geo.sources.mmdb.reader import open_reader
 from bangeod.geo.sources.mmdb.snapshot import Signature, Snapshot
@@ -52,7 +52,7 @@ class MmdbSource:
         self.lookup_errors = 0  # how often the file's reader raised
         self._reader = reader
         self._no_ipv6 = findings.ip_version == 4  # noqa: PLR2004 - IP version 4
-        self._networks = Networks()
+        self._networks = NetworkMemo()
         self._by_essence: dict[tuple[object, ...], Geo | None] = {}
         self._shared: dict[Geo, Geo] = {}
 

@@ -1,4 +1,4 @@
-"""The MMDBs that the config lists: merged field by field, and followed as they change on disk."""
+"""The MMDBs that are followed, of the config or fetched: merged field by field, and taken up as they change on disk."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

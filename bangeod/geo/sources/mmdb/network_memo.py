@@ -16,7 +16,7 @@ _SHORT: Final = 16  # bits
 _LONG: Final = 24  # bits
 
 
-class Networks:
+class NetworkMemo:
     """Answers by network, for IPv4 in dotted form. None is an answer, too: that nothing is known."""
 
     def __init__(self) -> None:

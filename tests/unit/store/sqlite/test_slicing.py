@@ -10,7 +10,7 @@ from bangeod.store.sqlite.slicing import (
     GROWTH,
     LARGEST,
     LEAST_FRAMES_A_ROW,
-    LONG_LOG,
+    LONG_WAL,
     LONGEST_WAIT,
     SHORTEST_WAIT,
     SMALLEST,
@@ -170,7 +170,7 @@ def test_a_log_that_could_not_be_emptied_stays_due() -> None:
 
 def test_a_short_log_is_not_waited_for_a_long_one_is() -> None:
     plan = CheckpointPlan()
-    plan.checkpointed(LONG_LOG, emptied=False)
+    plan.checkpointed(LONG_WAL, emptied=False)
     assert plan.patience == SHORTEST_WAIT
-    plan.checkpointed(LONG_LOG + 1, emptied=False)
+    plan.checkpointed(LONG_WAL + 1, emptied=False)
     assert plan.patience == LONGEST_WAIT

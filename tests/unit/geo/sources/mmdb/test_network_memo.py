@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bangeod.geo.sources.mmdb import network_memo
 from bangeod.geo.sources.mmdb.file import MmdbSource, open_file
-from bangeod.geo.sources.mmdb.network_memo import Networks
+from bangeod.geo.sources.mmdb.network_memo import NetworkMemo
 from bangeod.model import Geo
 from tests.support.examples import at_most
 from tests.support.mmdb.files import nested, write_mmdb
@@ -60,21 +60,21 @@ def forgetful(source: MmdbSource) -> MmdbSource:
     ],
 )
 def test_an_answer_holds_for_the_network_it_was_given_for(length: int, known: list[str], unknown: list[str]) -> None:
-    memo = Networks()
+    memo = NetworkMemo()
     memo.remember("8.8.8.8", length, GERMANY)
     assert [memo.find(ip) for ip in known] == [GERMANY] * len(known)
     assert [memo.find(ip) for ip in unknown] == [...] * len(unknown)
 
 
 def test_that_nothing_is_known_is_an_answer_too() -> None:
-    memo = Networks()
+    memo = NetworkMemo()
     memo.remember("8.8.8.8", 24, None)
     assert memo.find("8.8.8.9") is None
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network_memo, "_MOST", 4)
-    memo = Networks()
+    memo = NetworkMemo()
     for octet in range(20):
         memo.remember(f"8.8.{octet}.1", 24, GERMANY)
         memo.remember(f"8.{octet}.8.1", 16, FRANCE)

@@ -7,7 +7,7 @@ import pytest
 
 from bangeod.config import RESTART_ONLY, Settings, leaves
 from bangeod.jobs.job import JobId
-from bangeod.service.reload import between
+from bangeod.service.config_change import between
 
 replace = msgspec.structs.replace
 OLD = Settings()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 # An older SQLite takes the question for a checkpoint. There nothing tells a checkpoint from another database.
-KNOWS_THE_LOG = engine.sqlite_version_info >= (3, 51)
+KNOWS_THE_WAL = engine.sqlite_version_info >= (3, 51)
 
 Contents = tuple[int, int]  # time of the last change, in nanoseconds, and size in bytes
 
@@ -42,27 +42,27 @@ class OverwriteWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._contents: Contents | None = None
-        self._log: _WalHeader | None = None  # as it was with these contents, all of its frames in them
+        self._wal: _WalHeader | None = None  # as it was with these contents, all of its frames in them
 
     def look(self, connection: "Connection") -> bool:
         """Drop the pages of a file that was written to; return whether it surely is another database now."""
-        log = _look_at_log(connection)  # before the file: once the last frame is moved, no checkpoint writes to it
+        wal = _look_at_wal(connection)  # before the file: once the last frame is moved, no checkpoint writes to it
         contents = self._look_at_file()
         surely = False
         if contents != self._contents:
             connection.execute(queries.FORGET_PAGES)
-            surely = log == self._log == _look_at_log(connection)
-        self._contents, self._log = contents, log if log.is_emptied else None
+            surely = wal == self._wal == _look_at_wal(connection)
+        self._contents, self._wal = contents, wal if wal.is_emptied else None
         return surely
 
     def settle(self, connection: "Connection") -> None:
         """Look again after what may have been the checkpoint of one's own commits, while these are not told apart."""
-        if self._log is None:
+        if self._wal is None:
             self.look(connection)
 
     def committed(self) -> None:
         """Note a commit of this connection's own: what the WAL says does not tell it from an earlier one."""
-        self._log = None
+        self._wal = None
 
     def _look_at_file(self) -> Contents | None:
         try:
@@ -72,7 +72,7 @@ class OverwriteWatch:
         return status.st_mtime_ns, status.st_size
 
 
-def _look_at_log(connection: "Connection") -> _WalHeader:
+def _look_at_wal(connection: "Connection") -> _WalHeader:
     (commits,) = connection.execute(queries.COMMITS_OF_OTHERS).fetchone()
-    _, frames, moved = connection.execute(queries.LENGTH_OF_WAL).fetchone() if KNOWS_THE_LOG else (0, -1, -1)
+    _, frames, moved = connection.execute(queries.LENGTH_OF_WAL).fetchone() if KNOWS_THE_WAL else (0, -1, -1)
     return _WalHeader(commits, frames, moved)

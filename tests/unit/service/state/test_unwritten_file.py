@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from bangeod.model import DirtyEntry, Geo
-from bangeod.service.state import unwritten
+from bangeod.service.state import unwritten_file
 from bangeod.service.state.files import advice
 from tests.support.examples import at_most
 
@@ -29,45 +29,45 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_without_a_file_there_is_nothing(path: Path) -> None:
-    assert unwritten.load(path) == []
+    assert unwritten_file.load(path) == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=at_most(30))
 @given(kept=st.lists(entries))
 def test_entries_come_back_as_they_were(path: Path, kept: list[DirtyEntry]) -> None:
-    assert unwritten.save(path, kept)
-    assert unwritten.load(path) == kept
+    assert unwritten_file.save(path, kept)
+    assert unwritten_file.load(path) == kept
 
 
 def test_entries_stay_until_they_are_discarded(path: Path) -> None:
-    unwritten.save(path, [FULL, BARE])
-    assert unwritten.load(path) == unwritten.load(path) == [FULL, BARE]
+    unwritten_file.save(path, [FULL, BARE])
+    assert unwritten_file.load(path) == unwritten_file.load(path) == [FULL, BARE]
 
-    assert unwritten.discard(path)
-    assert unwritten.load(path) == []
+    assert unwritten_file.discard(path)
+    assert unwritten_file.load(path) == []
 
 
 def test_a_save_replaces_what_was_kept_before(path: Path) -> None:
-    unwritten.save(path, [FULL])
-    unwritten.save(path, [BARE])
+    unwritten_file.save(path, [FULL])
+    unwritten_file.save(path, [BARE])
 
-    assert unwritten.load(path) == [BARE]
+    assert unwritten_file.load(path) == [BARE]
 
 
 def test_with_nothing_left_there_is_no_file(path: Path) -> None:
-    unwritten.save(path, [FULL])
+    unwritten_file.save(path, [FULL])
 
-    assert unwritten.save(path, [])
+    assert unwritten_file.save(path, [])
     assert list(path.parent.iterdir()) == []
 
 
 def test_discarding_what_is_not_there_is_no_error(path: Path) -> None:
-    assert unwritten.discard(path)
-    assert unwritten.discard(path.parent / "missing" / path.name)
+    assert unwritten_file.discard(path)
+    assert unwritten_file.discard(path.parent / "missing" / path.name)
 
 
 def test_the_file_is_for_its_owner_alone(path: Path) -> None:
-    unwritten.save(path, [FULL])
+    unwritten_file.save(path, [FULL])
 
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -75,7 +75,7 @@ def test_the_file_is_for_its_owner_alone(path: Path) -> None:
 def test_a_file_of_a_later_version_is_understood(path: Path) -> None:
     path.write_text('{"format": 2, "entries": [{"ip": "192.0.2.1", "last_seen": 1, "resolved_at": 2, "city": "x"}]}')
 
-    assert unwritten.load(path) == [DirtyEntry("192.0.2.1", Geo(), 1, 2)]
+    assert unwritten_file.load(path) == [DirtyEntry("192.0.2.1", Geo(), 1, 2)]
 
 
 BAD = {
@@ -94,7 +94,7 @@ def test_a_bad_file_is_reported_and_kept_aside(path: Path, content: bytes) -> No
     path.write_bytes(content)
     aside = path.with_name("unwritten.json.bad")
     with capture_logs() as logs:
-        assert unwritten.load(path) == []
+        assert unwritten_file.load(path) == []
 
     assert [(line["event"], line["path"], line["kept_as"]) for line in logs] == [
         ("leftover_unreadable", str(path), str(aside))
@@ -104,32 +104,32 @@ def test_a_bad_file_is_reported_and_kept_aside(path: Path, content: bytes) -> No
 
 
 def test_a_save_that_fails_is_reported_and_keeps_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unwritten.save(path, [FULL])
+    unwritten_file.save(path, [FULL])
 
     def fail(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, capture_logs() as logs:
         patch.setattr(os, "fsync", fail)
-        assert not unwritten.save(path, [FULL, BARE])
+        assert not unwritten_file.save(path, [FULL, BARE])
 
     assert [(line["event"], line["log_level"], line["entries"]) for line in logs] == [
         ("leftover_unwritable", "error", 2)
     ]
-    assert unwritten.load(path) == [FULL]
+    assert unwritten_file.load(path) == [FULL]
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_what_a_row_held_that_is_no_text_does_not_cost_the_whole_file(path: Path) -> None:
     odd = Geo("US", None, 15169, b"Google")  # type: ignore[arg-type]
-    unwritten.save(path, [FULL, DirtyEntry("8.8.8.8", odd, 1, 2, odd)])
+    unwritten_file.save(path, [FULL, DirtyEntry("8.8.8.8", odd, 1, 2, odd)])
 
-    assert unwritten.load(path) == [FULL, DirtyEntry("8.8.8.8", Geo("US"), 1, 2, Geo("US"))]
+    assert unwritten_file.load(path) == [FULL, DirtyEntry("8.8.8.8", Geo("US"), 1, 2, Geo("US"))]
 
 
 def test_what_a_crash_left_of_a_first_file_goes_with_the_next_stop_that_leaves_nothing(path: Path) -> None:
     path.with_name(f".{path.name}.part").write_text('{"entries": [{"ip"')
-    assert unwritten.save(path, [])
+    assert unwritten_file.save(path, [])
     assert list(path.parent.iterdir()) == []
 
 
