@@ -40,7 +40,7 @@ SMALLEST: Final = 8  # rows; if even these can't be read in time, no page can
 GROWTH: Final = 4.0  # a page is at most this many times as large as the last one
 SHRINK: Final = 8  # a page that took too long is divided by this and tried again
 BETWEEN_LOOKS: Final = 0.05  # seconds between two attempts at a locked database
-STEPS: Final = 2_000  # of SQLite's virtual machine between two looks at the time: some 100 rows
+STEPS: Final = 2_000  # of SQLite's virtual machine between two looks at the clock: some 100 rows
 BEFORE_ALL: Final = -(2**63)  # the smallest rowid
 
 _BANS: Final = msgspec.json.Decoder(list[tuple[int, str | None, str]])  # rowid, ip, jail
@@ -112,7 +112,7 @@ class Locks:
         began = None
         try:
             self._connection.execute(queries.BEGIN_READING)
-            (version,) = self._connection.execute(queries.SCHEMA_VERSION).fetchone()  # has the lock from here on
+            (version,) = self._connection.execute(queries.SCHEMA_VERSION).fetchone()  # the lock is held from here on
             began = time.monotonic()
             self._limit = began + LONGEST
             if self._version not in (None, version):
@@ -141,7 +141,7 @@ class BanTable(NamedTuple):
 
     page_end: str
     page: str
-    data: str | None  # None where the table has no such column
+    data: str | None  # None where the table has no column data
 
     @staticmethod
     def of(table: str, still: str, columns: frozenset[str]) -> "BanTable":
@@ -155,7 +155,7 @@ class BanTable(NamedTuple):
 class _Page(NamedTuple):
     """What was read under one lock."""
 
-    rows: int  # that were looked at
+    rows: int  # how many were looked at
     text: str  # what was found, as JSON
     last: int = 0  # rowid
     is_last: bool = False

@@ -50,7 +50,7 @@ class MemoryStore:
         self._faults: dict[int, StoreError] = {}  # by the number of the step
         self._ids = count(1)
 
-    # The web app's side, and the faults.
+    # For tests: changes by the web app, and faults.
 
     def put_geo(self, key: object, **columns: object) -> None:
         """Insert a row or replace the whole row; a column that is not given is NULL."""

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from bangeod.model import DirtyEntry, Row
 
-MOST_NAMES = 10_000  # pairs of code and name that are counted
+MOST_NAMES = 10_000  # pairs of code and name that are counted at most
 
 
 class Refusal(NamedTuple):
@@ -22,7 +22,7 @@ class Deleted(NamedTuple):
     unreadable: int = 0  # rows of this page whose time can't be read; they stay
     example: str | None = None  # one of the unreadable values
     refused: int = 0  # rows that the database refuses to delete (a foreign key, a trigger); they stay
-    refusal: Refusal | None = None  # one of them
+    refusal: Refusal | None = None  # one of the refused rows
 
 
 class Census(NamedTuple):

@@ -178,7 +178,7 @@ class GeoCache:
                 break
             found |= answers
         if found:
-            self._on_full()  # what cost quota is written at once
+            self._on_full()  # answers that cost quota are written at once
         return found
 
     # --- asking the sources ---
@@ -315,7 +315,7 @@ class GeoCache:
         self._memory.negative.clear()
 
 
-# --- answering from memory: what it knows, what is left to ask about, and what was found filled in ---
+# --- answering from memory, listing what is left to ask about, and filling in what was found ---
 
 
 def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer], Unresolved]:
@@ -385,7 +385,7 @@ def _complete(memory: Memory, answers: list[Answer], unresolved: Unresolved, fou
             answers[place] = Answer(answers[place].ip, _UNRESOLVED, known.geo)
 
 
-# --- writing out what waits, each country under the one name that it has in the table ---
+# --- flushing, each country under its one name ---
 
 
 async def _flush_named(memory: Memory, naming: Naming, store: Store, now: float, time_left: Callable[[], float]) -> int:

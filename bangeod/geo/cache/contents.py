@@ -18,9 +18,9 @@ from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
 from bangeod.trouble import Trouble
 
-_GLOBAL: Final = AddressKind.GLOBAL  # looked up once
+_GLOBAL: Final = AddressKind.GLOBAL  # bound to a name once, for speed
 MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what arrives during a flush
-EVICTIONS: Final = 6  # at a time: some four milliseconds each at a million entries, and each makes room for 200
+EVICTIONS: Final = 6  # at a time; at a million entries each takes some four milliseconds and makes room for 200
 
 
 class Memory:

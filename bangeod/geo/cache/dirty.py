@@ -19,7 +19,7 @@ from bangeod.trouble import Trouble
 
 REFUSED_RETRY = 3_600.0  # seconds until an entry that was refused is tried again
 SORTED_AT_ONCE = 5_000  # entries between two turns of the event loop
-SORTED_BY = 4  # characters of the address that make a part
+SORTED_BY = 4  # first characters of the address, by which the entries are split into parts
 MOST_REFUSED = 20  # in one flush, unless more were written; beyond that the table is wrong, not a row
 
 
@@ -28,7 +28,7 @@ class DirtySet:
 
     def __init__(self) -> None:
         self._entries: dict[str, DirtyEntry] = {}
-        self._refused: dict[str, float] = {}  # until when not to try again
+        self._refused: dict[str, float] = {}  # by address: when it may be tried again
         self._refusal = Trouble("row_refused", "row_accepted")
         self._new_rows = Trouble("rows_refused", "rows_accepted")
 

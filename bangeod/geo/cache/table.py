@@ -140,4 +140,4 @@ class EntryTable:
 
 
 def _shared(text: str | None) -> str | None:
-    return sys.intern(text) if type(text) is str else text  # a row may hold what is no text at all
+    return sys.intern(text) if type(text) is str else text  # a row may hold values other than text

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from bangeod.geo.cache.contents import Memory
 from bangeod.model import Geo
 
-AT_ONCE: Final = 50  # addresses between two looks at the time: a quarter of a millisecond
+AT_ONCE: Final = 50  # addresses between two looks at the clock: a quarter of a millisecond
 LONGEST_STEP: Final = 0.002  # seconds of the event loop's time in one go
 REST: Final = 1.0  # times the length of a step, for which the event loop is left to other work
 WAIT_FOR_FLUSH: Final = 1.0  # seconds until a dirty set that is full is looked at again

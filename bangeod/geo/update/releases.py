@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     """One URL to try."""
 
     url: str
-    release: str  # "2026-11"; "" for whatever is the latest
+    release: str  # "2026-11"; "" for the latest
 
 
 DBIP: Final = Provider(
@@ -56,7 +56,7 @@ MAXMIND: Final = Provider(
     attribution="GeoLite data created by MaxMind, available from https://www.maxmind.com",
 )
 
-# City files are left out: they are ten times as large, and hold nothing more that bangeod keeps.
+# City files are left out: they are ten times as large, and hold no more fields that bangeod keeps.
 SOURCES: Final = {
     source.name: source
     for source in (

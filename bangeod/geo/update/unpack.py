@@ -40,7 +40,7 @@ def unpack(source: Database, packed: Packed, target: Target) -> None:
                 else:
                     _copy(stream, target)
         except (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError):
-            # ValueError and OverflowError: what tarfile makes of absurd numbers.
+            # ValueError and OverflowError: tarfile raises them for absurd numbers.
             raise UpdateError(source.name, "what came is damaged or not all of it: try again later") from None
 
 

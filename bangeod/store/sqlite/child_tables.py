@@ -23,7 +23,7 @@ class ForeignKey(NamedTuple):
 
 
 def without_index(connection: "Connection") -> list[ForeignKey]:
-    """Find the foreign keys for which each deletion reads all of the child table, since no index leads to its rows."""
+    """Find the foreign keys for which each deletion reads the whole child table, since no index leads to its rows."""
     keys = list(_foreign_keys(connection))
     parents, known = PARENTS, frozenset[str]()
     while parents != known:

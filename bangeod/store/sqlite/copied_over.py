@@ -23,7 +23,7 @@ Contents = tuple[int, int]  # time of the last change, in nanoseconds, and size 
 class _WalHeader(NamedTuple):
     """The state of the WAL."""
 
-    commits: int  # changes with each commit of others
+    commits: int  # a number that changes with each commit of others
     frames: int  # -1 where there is no WAL: then SQLite itself notices changes of the file
     moved: int  # frames that are in the database
 

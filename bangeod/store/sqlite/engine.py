@@ -17,7 +17,7 @@ else:
 
 __all__ = ["IS_SAFE", "engine", "has_wal_reset_fix"]
 
-# sqlite.org/wal.html: fixed in 3.51.3, and in these older lines from the release named on.
+# sqlite.org/wal.html: fixed in 3.51.3, and in these older lines since the release named.
 _FIXED = (3, 51, 3)
 _FIXED_LINES = ((3, 50, 7), (3, 44, 6))
 

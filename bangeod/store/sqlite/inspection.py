@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAL: Final = "wal"
-CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
+CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of a second
 ON_UNWORKABLE: Final = (
     "look at the triggers and foreign keys of this table and at what they refer to, and start the web app once so that "
     "it migrates its tables"
 )
-STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the time
+STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the clock
 SAMPLE: Final = 5_000  # the last rows, where all would take too long; some 5 ms
 NO_LIMIT: Final = -1
 
@@ -62,7 +62,7 @@ class Look(NamedTuple):
     newest: int | None = None  # epoch seconds
     sessions: int | None = None
     expired: int | None = None
-    times: Sequence[Times] = ()  # of each table that has such a column
+    times: Sequence[Times] = ()  # of each table with a time column
     refused_times: Sequence[RefusedTime] = ()  # times that bangeod would write
     refusals: Sequence[NotTaken] = ()  # what else geo_cache refuses of what bangeod writes
     without_index: Sequence[ForeignKey] = ()  # keys that each deletion has to search

@@ -99,7 +99,7 @@ SET_TIME = "UPDATE geo_cache SET {c} = ?"
 _ODD_COUNTRY = "(country_code IS NULL OR country_code NOT IN ({codes}))"
 ODD_COUNTRIES = "SELECT country_code, count(*) FROM geo_cache WHERE " + _ODD_COUNTRY + " GROUP BY 1"  # noqa: S608 - no input in it
 
-# --- paging: an upper bound first, so that a page reads no more than its rows whatever the filter lets through --------
+# --- paging: the upper bound is found first, so that a page reads only its own rows, whatever the filter --------------
 
 PAGE_END = "SELECT max(k), count(*) FROM (SELECT {key} AS k FROM {table} WHERE {after} ORDER BY {key} LIMIT :limit)"
 AFTER_START = "1"
@@ -117,7 +117,7 @@ GEO_PAGE_ODD = GEO_PAGE + " AND " + _ODD_COUNTRY
 # CROSS JOIN: the sought keys are taken in their order; IN would sort them first (sqlite.org/optoverview.html, 8.2).
 _SOUGHT = " FROM json_each(:keys) AS sought CROSS JOIN geo_cache WHERE geo_cache.ip = sought.value"
 GEO_FIND = "SELECT {geo}, {seconds}" + _SOUGHT
-GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
+GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two index lookups
     "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::f' AND ip < '::g')"
     " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
 )
@@ -149,7 +149,7 @@ NEWEST_TIME = (
     " SELECT raw FROM known WHERE t IS NOT NULL ORDER BY t DESC, typeof(raw) DESC, raw DESC LIMIT 1"
 )
 
-# --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
+# --- deleting: find the keys without the lock, then delete by key, checking the age once more -------------------------
 
 DUE_PAGE = (  # materialized, or the time would be computed twice
     "WITH page (key, label, t, raw) AS MATERIALIZED"
@@ -162,7 +162,7 @@ STILL_DUE = "SELECT 1 FROM {table} WHERE {key} = :key AND {micros} < :before"
 AGES_PAGE = "SELECT {key}, {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
 COUNT = "SELECT count(*) FROM {table}"
 
-# --- writing: decided outside of the lock (row_values.py), and written where the row is as it was ---------------------
+# --- writing: decided without the lock (row_values.py), and written only to rows still as they were read --------------
 
 # The columns of a row that decide its change. Hexadecimal, since JSON can't hold text that is not UTF-8.
 HELD = "hex({values})"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS: Final = 5.0  # of each run for rows held back in an earlier one; the rest of them stay untried
 MOST_HELD_BACK: Final = 250_000  # keys; some 25 MB
 IGNORED = "a trigger of the database's keeps it, without an error"  # RAISE(IGNORE)
-LONGEST_PROBLEM = 200  # characters of what a trigger says
+LONGEST_PROBLEM = 200  # characters of a trigger's message
 SHOWN_OF_KEY = 4  # characters; a session's key may be its token
 
 
@@ -114,7 +114,7 @@ class Removal:
         while True:
             try:
                 return await self._writer.write_some(self._work(chunk), apart=self._manner is Manner.APART)
-            except (_UnsettledError, StoreRefusedError):  # the latter at the commit
+            except (_UnsettledError, StoreRefusedError):  # StoreRefusedError comes from the commit
                 if self._manner is Manner.APART:
                     raise
                 self._manner, self._wary = Manner(self._manner + 1), len(chunk)

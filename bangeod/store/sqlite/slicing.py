@@ -37,8 +37,8 @@ BUSY_DELAYS = (1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100)
 OVERSLEPT = 1.1  # times; no sleep ends on time
 
 SMALLEST = 1
-# A row may touch pages of its own, and each becomes a frame of the WAL. SQLite's own checkpoint comes at 1,000 frames,
-# on the time of whoever commits then: the web app, as a rule. This many and WAL_FRAMES stay below.
+# A row may touch pages of its own, and each becomes a frame of the WAL. SQLite checkpoints by itself at 1,000 frames,
+# and delays the commit that reaches them, usually the web app's. This many and WAL_FRAMES stay below.
 LARGEST = 350
 FIRST = 50
 GROWTH = 2.0  # a slice is at most this much larger than the last one
@@ -103,9 +103,9 @@ class CheckpointPlan:
     """
 
     def __init__(self) -> None:
-        self._frames_a_row = float(WAL_FRAMES)  # the first slice is followed by a checkpoint, to learn from
-        self._rows = 0  # since the WAL was looked at
-        self._length = 0  # frames by then
+        self._frames_a_row = float(WAL_FRAMES)  # high: a checkpoint follows the first slice and tells more
+        self._rows = 0  # since the WAL was last looked at
+        self._length = 0  # frames when it was last looked at
 
     def committed(self, rows: int, *, apart: bool = False) -> bool:
         """Count a slice of ``rows`` rows, with ``apart`` one transaction each; return whether a checkpoint is due."""

@@ -24,7 +24,7 @@ PRO_URL: Final = "https://pro.ip-api.com/batch"
 
 _NAME: Final = "ip-api"
 _FIELDS: Final = "status,message,country,countryCode,as,org,query"
-_BATCH: Final = 100  # addresses; 422 above (ip-api.com's documentation)
+_BATCH: Final = 100  # addresses; above it the answer is 422 (ip-api.com's documentation)
 _MAX_BODY: Final = 1 << 20  # octets; a full answer has some 20,000
 _LONGEST_RESTORED: Final = 86_400.0  # seconds; more than any pause that we record
 _URL: Final = re.compile(r"\S+://\S*")

@@ -1,10 +1,10 @@
-"""What a raw record of an MMDB says: MaxMind's nested layouts, and the flat ones of all others.
+"""The layouts of MMDB records: MaxMind's nested ones, and the flat ones of other publishers.
 
 The record decides, not the file's name or type. A record comes from a file that may be damaged or hostile, so it
 may be any Python object; a field of the wrong type or out of range is a field that is not there.
 
-These are the layouts that are known, each from a file as it was published (the day of its build), or from what its
-maker's documentation says of it (doc). ``a.b`` is ``b`` in the map under ``a``. What is not named is not read.
+These layouts are known, each from a published file (the day of its build) or from its publisher's documentation
+(doc). ``a.b`` is ``b`` in the map under ``a``. Fields that are not named are not read.
 
 =================================  ==========  ==================================================================
 file                               seen        what is taken, and why
@@ -48,8 +48,8 @@ ipapi.is ASN                       2026-07-18  ``asn`` (digits in a text), ``org
                                                is registered: ``rir`` tells it from others
 =================================  ==========  ==================================================================
 
-Codes are read in upper and lower case. A code that is none of ISO 3166-1 (``AP``, ``EU``, ``ZZ``, ``AN``, ``--``) is no
-country, but ``XK`` is. A name that is missing is ours (countries.py).
+Codes are read in upper and lower case. A code not in ISO 3166-1 (``AP``, ``EU``, ``ZZ``, ``AN``, ``--``) is no
+country, but ``XK`` is. A missing name is filled in from countries.py.
 """
 
 from collections.abc import Iterator, Mapping

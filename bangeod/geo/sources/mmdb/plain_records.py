@@ -9,7 +9,7 @@ DEEPEST: Final = 16  # maps in maps
 MOST_VALUES: Final = 500  # in one record; MaxMind's largest have some hundred
 LONGEST_TEXT: Final = 200  # characters
 CUT: Final = "…"  # stands for what is left out
-_LARGEST_INT: Final = 2**63 - 1  # beyond it many readers of JSON lose digits; MMDBs have unsigned 128-bit ones
+_LARGEST_INT: Final = 2**63 - 1  # above it many JSON readers lose digits; MMDBs have unsigned 128-bit integers
 
 
 def plain(value: object) -> Any:

@@ -15,7 +15,7 @@ from bangeod.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
-# How many refreshes pass before a file that could not be checked is tried again: each try may take minutes.
+# Refreshes until a file that could not be checked is tried again: each try may take minutes.
 _REFRESHES_AFTER_PROBE_ERROR: Final = 10
 
 

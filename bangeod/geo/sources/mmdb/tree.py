@@ -78,7 +78,7 @@ def records_reached(values: "array[int]", ip_version: int) -> Iterator[Reached]:
     borders, records_at = _parts(values) if bits == BITS[6] else ({}, ({}, {}, {}))
     parts = bytearray(node_count)  # of each node
     parts[0] = _IPV4 if bits == BITS[4] else _NEITHER
-    shared: list[tuple[int, int]] = []  # nodes that another part leads to as well
+    shared: list[tuple[int, int]] = []  # nodes that another part leads to as well, with that part
     reached = array("I", [0])
     for node in reached:  # grows during the loop: breadth first, so that the first way found is the shortest
         part = parts[node]
