@@ -30,6 +30,7 @@ def read_unresolved(connection: "Connection", statement: str, parameters: Mappin
 
 
 def without_country(connection: "Connection", table: Table) -> int:
+    """Count the rows that have no country."""
     odd = connection.execute(table.sql(queries.ODD_COUNTRIES))
     return sum(rows for code, rows in odd if row_values.read(code, None, None, None).country_code is None)
 
