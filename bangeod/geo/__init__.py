@@ -1,1 +1,1 @@
-"""Where an address is: the cache, the sources that know, and the geo databases fetched from those who make them."""
+"""Where an address is: the cache, the sources, and the download of geo databases from their publishers."""

@@ -1,4 +1,4 @@
-"""The shared database as the rest of bangeod sees it (``port``), and its adapters.
+"""The shared database: the protocol by which the rest of bangeod uses it (``port``), and its adapters.
 
-``sqlite`` is the web app's file, ``memory`` a store without one. ``fail2ban`` reads another: fail2ban's own.
+``sqlite`` is the web app's file, ``memory`` a store without a file. ``fail2ban`` reads another database: fail2ban's.
 """

@@ -1,8 +1,8 @@
-"""Who is banned now, from fail2ban's own database: opened read-only, and read in pages (fail2ban_pages.py).
+"""The addresses banned now, from fail2ban's own database: opened read-only, and read in pages (fail2ban_pages.py).
 
-fail2ban 0.11 and newer say of each ban how long it lasts: ``bips`` has the last ban of each address in each jail,
-``bans`` every ban. 0.9 and 0.10 have ``bans`` alone and without ``bantime``, which stands in the configuration of
-their jails; and they never delete a row of it but for an unban by hand. There, who was banned lately counts.
+fail2ban 0.11 and newer store how long each ban lasts: ``bips`` has the last ban of each address in each jail, ``bans``
+has every ban. 0.9 and 0.10 have only ``bans``, without ``bantime``, which is in the configuration of their jails; and
+they delete a row only for an unban by hand. With these versions, addresses banned lately count as banned.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ from bangeod.store.sqlite.lenient_text import decode
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-LATELY: Final = 30  # days; a ban of which nobody knows the end counts for so long
-ATTEMPT: Final = 0.25  # seconds that SQLite waits for a lock: it can't be interrupted, so it is asked again and again
+LATELY: Final = 30  # days; a ban whose end is unknown counts for so long
+ATTEMPT: Final = 0.25  # seconds that SQLite waits for a lock: that can't be interrupted, so it is repeated
 
-# Result codes of what began and could not be ended, or may go well the next time.
+# Result codes of readings that began and could not be completed, or that may succeed next time.
 _PASSING: Final = frozenset({faults.INTERRUPT, faults.IOERR, faults.PROTOCOL, faults.SCHEMA})
 _OTHER_FILE = 'set [fail2ban] database to its dbfile (fail2ban-client get dbfile), or to "" to do without'
 _DISK = "look at the disk: dmesg, df, mount"
@@ -46,34 +46,34 @@ _RESTART = "systemctl restart fail2ban: it makes or repairs its tables when it s
 
 
 class _Shape(NamedTuple):
-    """What there is to be read."""
+    """What the database holds that can be read."""
 
     source: BanTable
-    enabled: frozenset[str]  # the names of the enabled jails; none where that is not known
+    enabled: frozenset[str]  # the names of the enabled jails; empty where they are not known
     ends_are_known: bool
 
 
 class Fail2banReader:
     """Reads the database at ``path``; ``busy_timeout`` is how long to wait for a lock, in seconds.
 
-    ``wait`` waits for so many seconds, on the reading thread, or until the reading is given up.
+    ``wait`` runs on the reading thread and waits for a number of seconds, or until the reading is given up.
     """
 
     def __init__(self, path: Path, *, busy_timeout: float, wait: Wait = threading.Event.wait) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
         self._wait = wait
-        # One at a time: to close a file drops all locks that this process has on it, another reading's too. SQLite
-        # knows that of its own files, but not of those that are opened without locks (read_only.py). A thread that was
-        # given up may still be at it when the next one comes.
+        # One at a time: closing a file drops all locks of this process on it, also those of another reading. SQLite
+        # handles that for its own files, not for files opened without locks (read_only.py). A thread that was
+        # given up may still be reading when the next one starts.
         self._reading = asyncio.Lock()
         self._at_it = threading.Lock()
 
     async def banned(self, now: int, within: float) -> Reading:
-        """Return who is banned at ``now``: for good, or not at their end yet.
+        """Return who is banned at ``now``, in seconds since the epoch; gives up after ``within`` seconds.
 
-        Raises StoreError where the database can't be read. That it is locked, or can't be read as a whole in so many
-        seconds, are StoreLockedError and StoreIncompleteError: the next reading may find more.
+        Raises StoreError where the database can't be read. StoreLockedError (it is locked) and StoreIncompleteError (it
+        can't be read completely in this time) are temporary: the next reading may find more.
         """
         try:
             async with asyncio.timeout(within):
@@ -84,14 +84,14 @@ class Fail2banReader:
     async def read(self, now: int, *, patience: float = math.inf) -> Reading:
         """Return who is banned at ``now``, in seconds since the epoch. Raises StoreError.
 
-        A lock is waited for no longer than ``patience``, whatever the busy timeout.
+        Waits for a lock no longer than ``patience``, even if the busy timeout is longer.
         """
         async with self._reading:
             given_up = threading.Event()
             try:
                 return await asyncio.to_thread(self._read, now, min(self._busy_timeout, patience), given_up)
             finally:
-                given_up.set()  # a thread that goes on keeps the process from ending
+                given_up.set()  # a thread that goes on would keep the process from ending
 
     def _read(self, now: int, patience: float, given_up: threading.Event) -> Reading:
         while not self._at_it.acquire(timeout=ATTEMPT):
@@ -126,10 +126,9 @@ class Fail2banReader:
         return sort_out(bans(locks, shape.source, moments), shape.enabled, ends_are_known=shape.ends_are_known)
 
     def _look_at_file(self) -> tuple[int, int] | None:
-        """Say what stat() says already; and opening a pipe would wait for somebody to write to it.
+        """Report what stat() already shows; opening a pipe would wait for somebody to write to it.
 
-        Returns what tells the file from another one; None where a directory on the way is closed: SQLite's error is
-        explained.
+        Returns device and inode; None where a directory on the way is closed: SQLite's own error explains that.
         """
         try:
             found = self._path.stat()
@@ -180,8 +179,8 @@ class Fail2banReader:
         return type(fault)(str(self._path), f"fail2ban's database can't be read: {fault.problem}", advice)
 
     def _let_in(self) -> str:
-        """Return the command by which this user may read the file, and the WAL of a database in WAL mode."""
-        user, real = _user_name(), symlinks.real(self._path)  # its log lies beside what a link leads to
+        """Return the command that lets this user read the file, and the WAL of a database in WAL mode."""
+        user, real = _user_name(), symlinks.real(self._path)  # the WAL lies beside the file that a link leads to
         path, directories = shlex.quote(str(real)), dict.fromkeys([self._path.parent, real.parent])
         with_log = read_only.is_open_somewhere(self._path) and os.access(real.parent, os.X_OK)
         files = " ".join([path, f"{path}-wal", f"{path}-shm"] if with_log else [path])

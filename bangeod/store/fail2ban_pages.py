@@ -1,15 +1,15 @@
 """Reading fail2ban's database in pages: each lock is short, and fail2ban gets its turn before the next one.
 
-fail2ban's connection has a rollback journal, so whoever reads keeps it from committing; it waits for 5 s, and then
-the row of a ban is lost for good. It waits with SQLite's busy handler, as the web app does (slicing.py), and once it
-has begun to wait for the readers to leave, SQLite lets no new one in.
+fail2ban's connection has a rollback journal, so any reader keeps it from committing; it waits for 5 s, and then the row
+of a ban is lost for good. It waits with SQLite's busy handler, as the web app does (slicing.py), and once it has begun
+to wait for the readers to leave, SQLite lets no new reader in.
 
-Between two pages the table may change. That is harmless. A page begins after the last rowid of the one before, and a
+Between two pages the table may change. That is harmless. A page begins after the last rowid of the previous page, and a
 new row has a rowid above all others; a row that is replaced (INSERT OR REPLACE, for a new ban of an old address) is a
-new row too. So who is banned all the while is met in his place, or further on, or twice, which counts as once. Who is
-banned or unbanned meanwhile may be met or not, as if the reading had been a little earlier or later: a rowid is taken
-again only by a row that follows the last one. What renumbers rows (VACUUM) or alters tables changes the version of
-the schema, and then the reading is incomplete.
+new row too. So an address that is banned throughout is found in its place, or later, or twice, which counts as once. An
+address that is banned or unbanned meanwhile may be found or not, as if it had been read a little earlier or later: a
+freed rowid is reused only by a row that follows the last one. Whatever renumbers rows (VACUUM) or alters tables
+changes the version of the schema, and then the reading is incomplete.
 """
 
 import functools
@@ -32,48 +32,48 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Wait = Callable[[threading.Event, float], bool]
 
-LONGEST: Final = 0.25  # seconds that a page may hold the lock
-AIM: Final = 0.05  # seconds that it should
+LONGEST: Final = 0.25  # seconds for which a page may hold the lock
+AIM: Final = 0.05  # seconds for which it should
 FIRST: Final = 100  # rows
-LARGEST: Final = 10_000  # rows; to read their JSON takes some milliseconds, of the event loop's time too
-SMALLEST: Final = 8  # rows; where not even these can be read in time, no page can
-GROWTH: Final = 4.0  # a page is at most so much larger than the last one
-SHRINK: Final = 8  # times; how much smaller the next try of a page is that took too long
+LARGEST: Final = 10_000  # rows; parsing their JSON takes some milliseconds, also of the event loop's time
+SMALLEST: Final = 8  # rows; if even these can't be read in time, no page can
+GROWTH: Final = 4.0  # a page is at most this many times as large as the last one
+SHRINK: Final = 8  # a page that took too long is divided by this and tried again
 BETWEEN_LOOKS: Final = 0.05  # seconds between two attempts at a locked database
-STEPS: Final = 2_000  # of SQLite's virtual machine between two looks at the time: some 100 rows
-BEFORE_ALL: Final = -(2**63)  # no rowid is less
+STEPS: Final = 2_000  # of SQLite's virtual machine between two looks at the clock: some 100 rows
+BEFORE_ALL: Final = -(2**63)  # the smallest rowid
 
 _BANS: Final = msgspec.json.Decoder(list[tuple[int, str | None, str]])  # rowid, ip, jail
 _DATA: Final = msgspec.json.Decoder(list[tuple[str, Any, Any, Any]])  # jail, ip, ip4, ip6
 
 
 class CutShortError(Exception):
-    """The bans could be read in part only; the message says why."""
+    """Only a part of the bans could be read; the message says why."""
 
 
 class PageSize:
-    """How many rows the next page has, by what the last ones took: pure policy, measured times passed in."""
+    """How many rows the next page has, from the time that earlier pages took: pure policy, measured times passed in."""
 
     def __init__(self) -> None:
         self.rows = FIRST
 
     def held(self, rows: int, seconds: float) -> None:
-        """Take into account that a page of so many rows held the lock for so long."""
+        """Take into account that a page of ``rows`` rows held the lock for ``seconds``."""
         if rows > 0:
             wanted = AIM * rows / max(seconds, 1e-6)
             self.rows = int(max(SMALLEST, min(wanted, self.rows * GROWTH, LARGEST)))
 
     def took_too_long(self) -> bool:
-        """Make the page smaller; return whether it is worth another try."""
+        """Make the page smaller; return False if it already was the smallest, so that another try is useless."""
         was, self.rows = self.rows, max(SMALLEST, self.rows // SHRINK)
         return self.rows < was
 
 
 class Locks:
-    """Takes fail2ban's lock for a page at a time. Belongs to the thread that reads.
+    """Takes fail2ban's lock for one page at a time. Belongs to the reading thread.
 
-    ``patience`` is how long to ask for the lock, in seconds. ``alone`` says that nobody has the database open, and
-    that there are no locks. ``wait`` waits for so many seconds, or until the reading is given up: then it is true.
+    ``patience`` is how long to try to get the lock, in seconds. ``alone``: nobody else has the database open, and it
+    is read without locks. ``wait`` waits for a number of seconds; it returns True once the reading is given up.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Locks:
         connection.set_progress_handler(self._is_over, STEPS)
 
     def page(self, work: "Callable[[Connection], T]") -> tuple[T, float] | None:
-        """Do ``work`` under the lock; return what it made and how long that took, None where it took too long.
+        """Run ``work`` under the lock; return its result and how long it took, None where it took too long.
 
         Raises the engine's errors, and CutShortError.
         """
@@ -112,7 +112,7 @@ class Locks:
         began = None
         try:
             self._connection.execute(queries.BEGIN_READING)
-            (version,) = self._connection.execute(queries.SCHEMA_VERSION).fetchone()  # has the lock from here on
+            (version,) = self._connection.execute(queries.SCHEMA_VERSION).fetchone()  # the lock is held from here on
             began = time.monotonic()
             self._limit = began + LONGEST
             if self._version not in (None, version):
@@ -137,15 +137,15 @@ class Locks:
 
 
 class BanTable(NamedTuple):
-    """The statements over a table of bans, filled in."""
+    """The SQL statements for a table of bans."""
 
     page_end: str
     page: str
-    data: str | None  # None where the table has no such column
+    data: str | None  # None where the table has no column data
 
     @staticmethod
     def of(table: str, still: str, columns: frozenset[str]) -> "BanTable":
-        """Fill them in; ``still`` is the condition on what is in force."""
+        """Make the statements; ``still`` is the SQL condition for a ban in force."""
         jail = queries.FAIL2BAN_JAIL_OF_BAN if "jail" in columns else "''"
         names = {"table": table, "still": still, "jail": jail}
         data = queries.FAIL2BAN_DATA.format(**names) if "data" in columns else None
@@ -155,14 +155,14 @@ class BanTable(NamedTuple):
 class _Page(NamedTuple):
     """What was read under one lock."""
 
-    rows: int  # that were looked at
+    rows: int  # how many were looked at
     text: str  # what was found, as JSON
     last: int = 0  # rowid
     is_last: bool = False
 
 
 def bans(locks: Locks, source: BanTable, moments: Mapping[str, int]) -> Iterator[tuple[str | Network, str]]:
-    """Hand out what is banned, and the jail of each ban, in no order, some perhaps twice."""
+    """Yield each banned address or network with its jail, in no order, some perhaps twice."""
     size, size_of_data = PageSize(), PageSize()
     after = BEFORE_ALL
     while True:
@@ -192,7 +192,7 @@ def _bans_after(
 def _within_data(
     locks: Locks, statement: str, rowids: Sequence[int], size: PageSize
 ) -> Iterator[tuple[str | Network, str]]:
-    """Look for addresses in the data of bans whose id is none: a jail may ban by anything that it finds in a log."""
+    """Look for addresses in the data of bans whose id is no address: a jail may ban any text that it finds in a log."""
     done = 0
     while done < len(rowids):
         page = _in_time(locks, size, functools.partial(_data_of, statement, rowids, done))
@@ -208,7 +208,7 @@ def _data_of(statement: str, rowids: Sequence[int], start: int, connection: "Con
 
 
 def addresses(ip: object, ip4: object, ip6: object) -> Iterator[str | Network]:
-    """Return what these keys of fail2ban's data name: ``ip`` is what it bans, made of the others where it is there."""
+    """Return the addresses in these keys of fail2ban's data: ``ip`` is what it bans, combining ``ip4`` and ``ip6``."""
     whole = read_banned(ip)
     for what in (whole,) if whole is not None else (read_banned(ip4), read_banned(ip6)):
         if what is not None:
@@ -216,7 +216,7 @@ def addresses(ip: object, ip4: object, ip6: object) -> Iterator[str | Network]:
 
 
 def _in_time(locks: Locks, size: PageSize, read: "Callable[[Connection, int], _Page]") -> _Page:
-    """Read a page, of fewer rows where it takes too long. Raises what ``Locks.page`` does."""
+    """Read a page, with fewer rows if it takes too long. Raises what ``Locks.page`` does."""
     while True:
         limit = size.rows
         done = locks.page(lambda connection: read(connection, limit))  # noqa: B023 - called before it changes

@@ -1,7 +1,7 @@
 """A store without a database: the two tables in memory, with the semantics of the port and faults on demand.
 
-Cache and jobs are tested with it. The tables are open: a test reads them, and plays the web app by changing
-them. Pages and slices are small, so that a handful of rows already takes several of them.
+The tests of cache and jobs use it. The tables are public: a test reads them, and changes them in the web app's place.
+Pages and slices are small, so that a handful of rows already takes several of them.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ RawRow = dict[str, object]  # column to value, of any type that SQLite can store
 class MemoryStore:
     """Two tables, a gate and a list of faults.
 
-    ``geo_cache`` maps the key of a row to its other columns, ``sessions`` the id. Every page, slice and
+    ``geo_cache`` maps the key of a row to its other columns; ``sessions`` maps the id. Every page, slice and
     statement is one step. A step waits while ``gate`` is cleared, raises StoreMissingError while ``lost`` is
-    true, and raises the fault that ``fail_next`` planned for it; what raises has changed nothing. A row whose
-    key is no text is handed out and deleted like any other, under ``str`` of the key. A row whose key is in
-    ``held_back`` is not deleted; that says why.
+    true, and raises the fault that ``fail_next`` planned for it; a step that raises has changed nothing. A row whose
+    key is not text is returned and deleted like any other, under ``str`` of the key. A row whose key is in
+    ``held_back`` is not deleted; ``held_back`` maps the key to the reason.
     """
 
     def __init__(self, *, page_size: int = 3, slice_size: int = 2) -> None:
@@ -50,10 +50,10 @@ class MemoryStore:
         self._faults: dict[int, StoreError] = {}  # by the number of the step
         self._ids = count(1)
 
-    # The web app's side, and the faults.
+    # For tests: changes by the web app, and faults.
 
     def put_geo(self, key: object, **columns: object) -> None:
-        """Insert a row or replace it whole; a column that is not given is NULL."""
+        """Insert a row or replace the whole row; a column that is not given is NULL."""
         self.geo_cache[key] = {**dict.fromkeys(GEO_COLUMNS), **columns}
 
     def put_session(self, expires_at: object) -> int:
@@ -64,7 +64,7 @@ class MemoryStore:
         return number
 
     def fail_next(self, error: StoreError, *, after: int = 0) -> None:
-        """Let ``after`` steps pass, and the next one raise ``error``; where one is planned, the one after."""
+        """Let ``after`` steps pass, and the next one without a planned fault raise ``error``."""
         number = self._steps + after
         while number in self._faults:
             number += 1
@@ -72,7 +72,7 @@ class MemoryStore:
 
     async def _step(self) -> None:
         await self.gate.wait()
-        await asyncio.sleep(0)  # others get their turn here, as they do while SQLite works
+        await asyncio.sleep(0)  # other tasks get their turn here, as they do while SQLite works
         number, self._steps = self._steps, self._steps + 1
         if number in self._faults:
             raise self._faults.pop(number)
@@ -82,39 +82,33 @@ class MemoryStore:
     # The port.
 
     async def prepare(self) -> bool:
-        """Note that the store is in use; return whether it was not. Clear ``prepared`` to play a swapped file."""
+        """Mark the store as in use; return whether it was not. Clear ``prepared`` to simulate a swapped file."""
         await self._step()
         opened, self.prepared = not self.prepared, True
         return opened
 
     async def close(self) -> None:
-        """Note that the store is out of use; never fails."""
         self.prepared = False
 
     def rows(self) -> AsyncGenerator[Sequence[Row], None]:
-        """Walk over all rows of geo_cache, a page at a time."""
         return self._pages(lambda _row: True)
 
     def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
-        """Walk over the rows of geo_cache that have no country."""
         return self._pages(lambda row: row_values.read(*_place(row)).country_code is None)
 
     async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
-        """Return the rows of these canonical addresses that there are, by canonical address."""
         await self._step()
         keys = self._keys_by_address()
         found = {ip: [_row(key, self.geo_cache[key]) for key in keys[ip]] for ip in ips if ip in keys}
         return {ip: max(rows, key=lambda row: row.geo.country_code is not None) for ip, rows in found.items()}
 
     async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
-        """Count the rows that have a country with a name, by code and name."""
         await self._step()
         rows = self.geo_cache.values()
         countries = (row_values.country(row.get("country_code"), row.get("country_name")) for row in rows)
         return Counter(country for country in countries if country is not None and country[0] not in but)
 
     async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
-        """Insert or update rows in slices; hands out the entries of each slice once it is written."""
         forms = self._forms()
         for part in _parts(entries, self._slice_size):
             await self._step()
@@ -125,7 +119,6 @@ class MemoryStore:
     async def delete_stale(
         self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
     ) -> AsyncGenerator[Deleted, None]:
-        """Delete rows of geo_cache last seen before ``before``, then those above ``max_rows``."""
         for keys in _parts(list(self.geo_cache), self._page_size):
             await self._step()
             page = {key: self.geo_cache[key] for key in keys if key in self.geo_cache}
@@ -138,7 +131,6 @@ class MemoryStore:
             yield self._delete(self.geo_cache, [key for key in above if key in self.geo_cache], str)
 
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
-        """Count what ``delete_stale`` would delete."""
         await self._step()
         stale = set(_stale(self.geo_cache, before, keep))
         above = self._above(max_rows, keep, gone=stale) if max_rows else []
@@ -146,7 +138,6 @@ class MemoryStore:
         return Census(len(stale) + len(above), *unreadable)
 
     async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
-        """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
         for numbers in _parts(list(self.sessions), self._page_size):
             await self._step()
             page = {number: self.sessions[number] for number in numbers if number in self.sessions}
@@ -155,7 +146,6 @@ class MemoryStore:
             yield _with_unreadable(deleted, (row.get("expires_at") for row in page.values()))
 
     async def count_expired(self, now: int) -> Census:
-        """Count what ``delete_expired`` would delete."""
         await self._step()
         expired = sum(_has_expired(row, now) for row in self.sessions.values())
         return Census(expired, *_unreadable(row.get("expires_at") for row in self.sessions.values()))
@@ -166,11 +156,9 @@ class MemoryStore:
         return {"free_pages": 0, "page_size": 0, "pages_given_back": 0}
 
     async def sizes(self) -> Sizes:
-        """Return nothing: there are no files."""
         return Sizes()
 
     async def free_bytes(self) -> int:
-        """Return nothing: there is nothing that could be free."""
         await self._step()
         return 0
 
@@ -189,12 +177,12 @@ class MemoryStore:
         return keys
 
     def _forms(self) -> TimeForms:
-        """Return the forms of the newest times; the columns are of no type."""
+        """Return the forms of the newest times; the columns have no declared type."""
         columns = (self._distinct(name) for name in TimeForms._fields)
         return TimeForms(*(time_forms.choose("", time_forms.newest(values)) for values in columns))
 
     def _distinct(self, column: str) -> Collection[object]:
-        """Return what rows hold in a column, each value of a type once: many have the same time."""
+        """Return the distinct values of a column, distinguished by type too: many rows have the same time."""
         values = (row.get(column) for row in self.geo_cache.values())
         return {(type(value), value): value for value in values}.values()
 
@@ -207,7 +195,7 @@ class MemoryStore:
                 _update(self.geo_cache[key], entry, _stamps(entry, forms))
 
     def _delete(self, table: dict[K, RawRow], keys: Sequence[K], label: Callable[[K], str]) -> Deleted:
-        """Delete what is not held back."""
+        """Delete the rows that are not held back."""
         going = [key for key in keys if key not in self.held_back]
         refusals = [Refusal(label(key) or f"id = {key}", self.held_back[key]) for key in keys if key in self.held_back]
         for key in going:
@@ -222,9 +210,9 @@ class MemoryStore:
         gone: Collection[object] = (),
         tried: Collection[object] = (),
     ) -> list[object]:
-        """Return the rows that must go for ``max_rows`` to be left once ``gone`` are: kept ones last.
+        """Return the rows that must go so that ``max_rows`` are left once ``gone`` are deleted; kept rows go last.
 
-        What was ``tried`` stays if it is there.
+        Rows in ``tried`` are not chosen again.
         """
         excess = len(self.geo_cache) - len(gone) - max_rows
         seen = {key: times.read(row.get("last_seen")) for key, row in self.geo_cache.items()}
@@ -234,7 +222,7 @@ class MemoryStore:
 
 
 def _update(row: RawRow, entry: DirtyEntry, stamps: Mapping[str, object]) -> None:
-    """Bring a row up to date with an entry, without taking away what it knows better."""
+    """Update a row from an entry, without removing what the row knows better."""
     change = row_values.change(_place(row), entry)
     row.update(change.columns)
     if change.resolved:
@@ -250,7 +238,7 @@ def _place(row: RawRow) -> list[object]:
 
 
 def _stamps(entry: DirtyEntry, forms: TimeForms) -> dict[str, object]:
-    """Return an entry's times as a row holds them."""
+    """Return an entry's times in the form of the columns."""
     return {
         "cached_at": forms.cached_at.write(entry.resolved_at),
         "last_seen": forms.last_seen.write(entry.last_seen),
@@ -262,7 +250,7 @@ def _row(key: object, row: RawRow) -> Row:
 
 
 def _stale(rows: Mapping[object, RawRow], before: int, keep: Callable[[str], bool]) -> list[object]:
-    """Return the keys of rows last seen before ``before``."""
+    """Return the keys of rows last seen before ``before``, in seconds, except those that ``keep`` holds."""
     seen = {key: times.read(row.get("last_seen")) for key, row in rows.items() if not keep(str(key))}
     return [key for key, at in seen.items() if at is not None and at < before * times.MICROSECONDS]
 
@@ -278,7 +266,7 @@ def _with_unreadable(deleted: Deleted, values: Iterable[object]) -> Deleted:
 
 
 def _unreadable(values: Iterable[object]) -> tuple[int, str | None]:
-    """Return how many of the values are no times, and the first of them as text."""
+    """Return how many of the values are not times, and the first of them as text."""
     unreadable = [value for value in values if times.read(value) is None]
     return len(unreadable), repr(unreadable[0])[:80] if unreadable else None
 

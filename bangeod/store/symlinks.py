@@ -1,4 +1,4 @@
-"""Where a path leads: SQLite follows symbolic links, and keeps what belongs to a database beside the file at their end.
+"""Where a path leads: SQLite follows symbolic links, and keeps a database's other files beside the file at the end.
 
 So the WAL of ``/etc/bangui.db -> /srv/real.db`` is ``/srv/real.db-wal`` (unixFullPathname in SQLite's os_unix.c).
 """
@@ -12,10 +12,10 @@ MOST_LINKS: Final = 200  # SQLITE_MAX_SYMLINK; the kernel itself follows 40 (pat
 
 
 class LinkRoute(NamedTuple):
-    """What is passed on the way to a file: each directory has to be entered."""
+    """The way to a file: every directory on it must be accessible."""
 
-    directories: tuple[Path, ...]  # all of them, in the order in which they are entered
-    links: tuple[Path, ...]  # the path under which each symbolic link is met
+    directories: tuple[Path, ...]  # in the order in which they are entered
+    links: tuple[Path, ...]  # the path of each symbolic link on the way
     end: Path  # free of links, unless they lead in a circle
     is_circle: bool
 
@@ -29,14 +29,14 @@ class LinkedFile(NamedTuple):
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Look where a path leads, by stat() alone. Raises OSError where no file is there."""
+        """Look where a path leads, by stat() alone. Raises OSError where there is no file."""
         end = real(path)
         status = end.stat()
         return cls(end, status.st_dev, status.st_ino)
 
     @property
     def is_in_place(self) -> bool:
-        """Say whether it still is where it was found, whatever links lead there now."""
+        """Say whether the file is still where it was found, whatever links lead there now."""
         try:
             return LinkedFile.at(self.path) == self
         except OSError:
@@ -44,7 +44,7 @@ class LinkedFile(NamedTuple):
 
 
 def real(path: Path) -> Path:
-    """Return the path of the file that links lead to, whether it is there or not."""
+    """Return the path of the file that links lead to, whether it exists or not."""
     return Path(os.path.realpath(path))
 
 
@@ -54,7 +54,7 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def route(path: Path) -> LinkRoute:
-    """Follow a path component by component, as the kernel does. What can't be looked at counts as no link."""
+    """Follow a path component by component, as the kernel does. A component that can't be read counts as no link."""
     at = Path("/")
     whole = path if path.is_absolute() else Path.cwd() / path
     rest = list(reversed(whole.parts[1:]))

@@ -1,4 +1,4 @@
-"""When an address that no source knows may be asked about again. Time is passed in, in seconds that never step."""
+"""Backoff and negative cache: when to ask about an unknown address again. Times passed in are monotonic seconds."""
 
 from collections.abc import Iterable
 from itertools import islice, takewhile
@@ -9,39 +9,38 @@ T = TypeVar("T")
 FIRST_DELAY = 600.0
 LONGEST_DELAY = 86_400.0
 NEGATIVE_TTL = 600.0
-ABANDONED = 7 * 86_400.0  # due for so long, and not asked about: there is no row of it any more, nor does anybody ask
-LOOK_EVERY = 3_600.0  # seconds between two looks at what is abandoned
-DROPPED = 20_000  # addresses at a look, some milliseconds
+ABANDONED = 7 * 86_400.0  # due for so long and not asked about: its row is gone, and nobody looks it up
+LOOK_EVERY = 3_600.0  # seconds between two searches for abandoned addresses
+DROPPED = 20_000  # addresses at most in one search, some milliseconds
 
 
 def delay_after(failures: int) -> float:
-    """Return the seconds to wait after so many failures in a row: 10 min, 20 min, 40 min … 24 h."""
+    """Return the seconds to wait after this many failures in a row: 10 min, 20 min, 40 min … 24 h."""
     return min(FIRST_DELAY * 2.0 ** min(failures - 1, 20), LONGEST_DELAY)
 
 
 class Backoff:
-    """How often each address was asked about in vain, and from when on it is due again.
+    """How often each address was asked about in vain, and when it is due again.
 
-    Binds lookups and what goes to the remote source; a job may ask the local ones before. Holds at most ``limit``
-    addresses; above it those that failed longest ago are forgotten. So are those that have been due for a week: the
-    rows of most addresses are deleted some day, in the midst of a delay.
+    Lookups and requests to the remote source keep to it; a job may ask the local sources earlier. Holds at most
+    ``limit`` addresses; above it, those that failed longest ago are forgotten. An address that has been due for a week
+    is forgotten too: the rows of most addresses are deleted at some point during a delay.
     """
 
     def __init__(self, limit: int = 500_000) -> None:
         self._limit = limit
-        self._known: dict[str, tuple[int, float]] = {}  # failures in a row, due; in the order of the last failure
-        self._looked = 0.0  # when, for what is abandoned
+        self._known: dict[str, tuple[int, float]] = {}  # failures in a row, when due; ordered by last failure
+        self._looked = 0.0  # time of the last search for abandoned addresses
 
     def __len__(self) -> int:
         return len(self._known)
 
     def is_due(self, ip: str, now: float) -> bool:
-        """Say whether the address may be asked about."""
         known = self._known.get(ip)
         return known is None or known[1] <= now
 
     def failed(self, ip: str, now: float) -> None:
-        """Take note that no source knew the address."""
+        """Record that no source knew the address."""
         failures = self._known.pop(ip, (0, 0.0))[0] + 1
         self._known[ip] = (failures, now + delay_after(failures))
         _bound(self._known, self._limit)
@@ -56,19 +55,18 @@ class Backoff:
             del known[ip]
 
     def forget(self, ips: Iterable[str]) -> None:
-        """Drop addresses that were resolved."""
         for ip in ips:
             self._known.pop(ip, None)
 
     def clear(self) -> None:
-        """Let every address be asked about again, as if it never had been."""
+        """Make every address due, as if none had ever been asked about."""
         self._known.clear()
 
 
 class NegativeCache:
     """Addresses that were just not found: for a while not even the database is asked about them.
 
-    Holds at most ``limit`` addresses; above it the oldest are forgotten.
+    Holds at most ``limit`` addresses; above it, the oldest are forgotten.
     """
 
     def __init__(self, ttl: float = NEGATIVE_TTL, limit: int = 500_000) -> None:
@@ -80,13 +78,11 @@ class NegativeCache:
         return len(self._until)
 
     def add(self, ip: str, now: float) -> None:
-        """Remember that an address was not found."""
         self._until.pop(ip, None)
         self._until[ip] = now + self._ttl
         _bound(self._until, self._limit)
 
     def holds(self, ip: str, now: float) -> bool:
-        """Say whether an address was not found lately."""
         until = self._until.get(ip)
         if until is None:
             return False
@@ -96,16 +92,14 @@ class NegativeCache:
         return True
 
     def discard(self, ip: str) -> None:
-        """Forget one address."""
         self._until.pop(ip, None)
 
     def clear(self) -> None:
-        """Forget all."""
         self._until.clear()
 
 
 def _bound(known: dict[str, T], limit: int) -> None:
-    """Keep to a limit: what was put in first goes, a twentieth at a time, since each time costs a walk."""
+    """Drop the oldest keys above the limit, a twentieth of the limit at a time, since each pass walks the dict."""
     if len(known) > limit:
         for ip in list(islice(known, max(1, limit // 20))):
             del known[ip]

@@ -1,6 +1,6 @@
-"""GeoCache: where each address is, from memory, the database or the sources, and what of it is still to be written.
+"""GeoCache: finds where addresses are, from memory, the database or the sources, and keeps what is still to be written.
 
-All of it belongs to one event loop; between two awaits nothing else runs, so there are no locks over its state.
+All of it belongs to one event loop; between two awaits nothing else runs, so its state needs no locks.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ log = structlog.get_logger(__name__)
 
 LOCAL_BATCH: Final = 500  # addresses that the local sources are asked about between two turns of the event loop
 RENAMED: Final = 2_000  # entries that are renamed between two turns of the event loop
-LOOKED_UP: Final = 2_000  # addresses that are looked up together: the database is asked once about all of them
+LOOKED_UP: Final = 2_000  # addresses that are looked up together, with one question to the database
 _NOW: Final[Mapping[str, int]] = {}
-DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup, from a database that is busy; the client waits for two
+DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup while the database is busy; the client waits for two
 
 LOCALLY_KNOWN: Final = {AddressKind.PRIVATE: Status.PRIVATE, AddressKind.INVALID: Status.INVALID}
 
-Unresolved = dict[int, str]  # canonical addresses, by their place among the answers
+Unresolved = dict[int, str]  # canonical addresses, by their index among the answers
 
-# Looked up here once: in a loop over a million addresses each of them is felt.
+# Bound to names once: in a loop over a million addresses each attribute access costs.
 _GLOBAL: Final = AddressKind.GLOBAL
 _RESOLVED: Final = Status.RESOLVED
 _UNRESOLVED: Final = Status.UNRESOLVED
@@ -46,8 +46,8 @@ _MEMORY: Final = Origin.MEMORY
 class GeoCache:
     """The cache that every lookup goes through.
 
-    ``max_entries`` bounds the table (dirty entries stay whatever it says). ``on_full`` is called where a flush
-    should not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    ``max_entries`` bounds the table (dirty entries stay even above it). ``on_full`` is called when a flush should not
+    wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
     """
 
     def __init__(
@@ -73,20 +73,19 @@ class GeoCache:
         self.loads = 0  # how often the table was filled from the database
 
     def limit(self, *, max_entries: int, max_dirty: int) -> None:
-        """Take up other limits."""
         self._memory.limit(max_entries, max_dirty)
 
     # --- lookups ---
 
     async def lookup(self, ip: str) -> Answer:
-        """Say where one address is; asks whatever may know it."""
+        """Return where one address is; asks the database and the sources where needed."""
         return (await self.lookup_batch([ip]))[0]
 
     async def lookup_batch(self, ips: Sequence[str]) -> list[Answer]:
-        """Say where each address is; the answers are in the order asked.
+        """Return where each address is, in the order asked.
 
-        What memory does not know, and has not just asked about in vain, is asked of the rows and of the local sources
-        together, then of the remote one.
+        If an address is neither in memory nor in the negative cache, the database and the local sources are asked
+        together, then the remote source.
         """
         answers: list[Answer] = []
         for start in range(0, len(ips), LOOKED_UP):
@@ -99,31 +98,31 @@ class GeoCache:
         return answers
 
     def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
-        """Say of each address what memory knows, in the order asked; asks nobody."""
+        """Return what memory knows of each address, in the order asked; asks neither database nor source."""
         return _look(self._memory, self._clock, ips)[0]
 
     def worth_asking(self, ips: Iterable[str]) -> bool:
-        """Say whether any of these, which memory does not know, might be found: not where all of them just were not."""
+        """Say whether any of these addresses, unknown to memory, may be found: not if all are in the negative cache."""
         return _worth_asking(self._memory, self._clock, ips)
 
     async def lookup_stored(self, ips: Sequence[str]) -> list[Answer]:
-        """Say of each address what memory or its row knows, in the order asked; asks no source."""
+        """Return what memory or the row knows of each address, in the order asked; asks no source."""
         answers, unresolved = _look(self._memory, self._clock, ips)
         found = await self._take_rows(await self._rows_of(_unasked(self._memory, self._clock, unresolved)))
         _complete(self._memory, answers, unresolved, found)
         return answers
 
     async def _resolve(self, ips: Sequence[str]) -> dict[str, Found]:
-        """Ask the database and the sources; what has no country then gets a row without one.
+        """Ask the database and the sources; an address left without a country gets a row without one.
 
-        The local sources are asked while the database looks: what a row has a country for is not taken from them.
+        The local sources are asked while the database is read; where a row has a country, the row's answer is used.
         """
         if not ips:
             return {}
         due = self.resolver.due(ips)
         batches = [due[start : start + LOCAL_BATCH] for start in range(0, len(due), LOCAL_BATCH)]
         local, changes = [], self.resolver.changes
-        async with asyncio.TaskGroup() as group:  # where this is cancelled, the database does not go on looking
+        async with asyncio.TaskGroup() as group:  # on cancellation the database read stops too
             reading = group.create_task(self._rows_of(ips))
             for batch in batches:
                 await asyncio.sleep(0)
@@ -132,7 +131,7 @@ class GeoCache:
         for number, batch in enumerate(batches):
             if number:
                 await asyncio.sleep(0)
-            # What other files said may have been verified by now: it must not come after that.
+            # If the files have changed, their old answers must not overwrite what was verified since.
             said = local[number] if self.resolver.changes == changes else self.resolver.ask_local(batch)
             found |= self.adopt({ip: known for ip, known in said.items() if ip not in found})
         missing = without_country(ips, found)
@@ -141,7 +140,7 @@ class GeoCache:
         return found
 
     async def _rows_of(self, ips: Sequence[str]) -> Mapping[str, Row]:
-        """Ask the database; one that can't answer now is no reason not to ask the sources."""
+        """Ask the database; if it can't answer now, the sources are asked all the same."""
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
                 return await self._store.find(ips) if ips else {}
@@ -151,26 +150,26 @@ class GeoCache:
 
     async def _take_rows(self, rows: Mapping[str, Row]) -> dict[str, Found]:
         pairs = list(rows.items())
-        for start in range(0, len(pairs), LOCAL_BATCH):  # where the table is full, others have to go first
+        for start in range(0, len(pairs), LOCAL_BATCH):  # where the table is full, other entries have to go first
             if start:
                 await asyncio.sleep(0)
             self.take_rows(dict(pairs[start : start + LOCAL_BATCH]))
         return {ip: Found(row.geo, Origin.DATABASE) for ip, row in rows.items() if row.geo.country_code is not None}
 
     async def _from_afar(self, ips: Sequence[str], due: Sequence[str]) -> dict[str, Found]:
-        """Ask the remote source about what is due; what stays unknown gets a row without a country."""
+        """Ask the remote source about the addresses that are due; those still unknown get a row without a country."""
         found: dict[str, Found] = {}
-        # Before the network is asked: should that be cut short, the rows are there to be resolved later.
+        # Before the network is asked: if that is cut short, the rows are there to be resolved later.
         self.add_rows(ips)
         if self.resolver.remote is None:
-            self.resolver.put_off(self.resolver.due(due))  # another who asked may have done so
+            self.resolver.put_off(self.resolver.due(due))  # another lookup may have done so
         else:
             found = await self._from_remote(due)
         self._memory.not_found(without_country(ips, found))
         return found
 
     async def _from_remote(self, ips: Sequence[str]) -> dict[str, Found]:
-        """Ask as much as may be asked now; nobody who looks up an address waits for the quota of the next minute."""
+        """Ask as much as may be asked now; no lookup waits for the quota of the next minute."""
         found: dict[str, Found] = {}
         while ips and self.resolver.remote_wait() <= 0:
             size = self.resolver.remote_batch
@@ -179,22 +178,22 @@ class GeoCache:
                 break
             found |= answers
         if found:
-            self._on_full()  # what cost quota is written at once
+            self._on_full()  # answers that cost quota are written at once
         return found
 
     # --- asking the sources ---
 
     async def ask_local(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
-        """Ask this machine's sources, whatever the backoff says, and take in what they know; ``seen`` as in adopt."""
+        """Ask the local sources, whatever the backoff says, and adopt what they know; ``seen`` as in adopt."""
         found: dict[str, Found] = {}
         async for batch in yielding(ips, LOCAL_BATCH):
             found |= self.adopt(self.resolver.ask_local(batch), seen)
         return found
 
     async def ask_remote(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found] | None:
-        """Ask the remote source about one batch, in turn with others; None where it gave no answer.
+        """Ask the remote source about one batch, one caller after another; None where it gave no answer.
 
-        What others have found out by then is not asked again. ``seen`` as in adopt.
+        Addresses that other callers have resolved by then are not asked about again. ``seen`` as in adopt.
         """
         async with self._asking:
             known = self.recall(ips)
@@ -209,46 +208,49 @@ class GeoCache:
     # --- what is learned ---
 
     def recall(self, ips: Iterable[str]) -> dict[str, Found]:
-        """Return what memory has a country for, of these canonical addresses."""
+        """Return those of these canonical addresses for which memory has a country."""
         return self._memory.recall(ips)
 
     def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
-        """Take in what is known of addresses, for their rows too; return it with what memory knew before filled in.
+        """Take in what is known of addresses, to be written to their rows too; return it completed by what memory knew.
 
-        ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
+        ``seen`` holds when addresses were last in use, in seconds since the epoch; missing or 0 means now.
         """
         whole = self._memory.adopt(found, seen)
         self.resolver.backoff.forget(ip for ip, known in whole.items() if known.resolved)
         return whole
 
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
-        """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
+        """Give a row, if need be without a country, to addresses that are new or known to be ``rowless``."""
         self._memory.add_rows(ips, rowless=rowless)
 
     def hold(self, rows: Iterable[Row]) -> None:
-        """Take in rows as the table has them, in use or not."""
+        """Take in rows as the table has them; their addresses need not be in use."""
         self._memory.load(rows)
 
     def take_rows(self, rows: Mapping[str, Row]) -> None:
-        """Take in rows of addresses that are in use: looked up, or banned."""
+        """Take in rows of addresses that are in use: looked up or banned."""
         self._memory.take_rows(rows)
 
     def see(self, ips: Iterable[str]) -> None:
-        """Move ``last_seen`` of entries that are in use, like a lookup does."""
+        """Move ``last_seen`` of entries that are in use, as a lookup does."""
         self._memory.see(ips)
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Drop entries whose rows were deleted; what is waiting to be written for them stays."""
+        """Drop entries whose rows were deleted; entries that wait to be written stay."""
         self._memory.forget(keys)
 
     async def verify(self, find: verification.Find) -> verification.Verified:
-        """Hold every entry that has a country against what ``find`` says now; what changes waits to be written."""
+        """Compare every entry that has a country with what ``find`` says now; changed entries wait to be written."""
         return await verification.verify(self._memory, self.naming.naming(find))
 
     # --- the database ---
 
     async def load_from_db(self) -> int:
-        """Fill the table, but for what waits to be written; return how many rows were of use. Raises StoreError."""
+        """Fill the table from the database, except entries that wait to be written; return how many rows were usable.
+
+        Raises StoreError.
+        """
         count = 0
         async with aclosing(self._store.rows()) as pages:
             async for page in pages:
@@ -262,44 +264,41 @@ class GeoCache:
         """Write the dirty set, or as much as the time allows; return how many entries were written.
 
         An entry leaves the dirty set once its transaction has committed, unless it has changed since. Raises
-        StoreError; what isn't written stays.
+        StoreError; entries not written stay.
         """
         async with self._flushing:
             return await _flush_named(self._memory, self.naming, self._store, self._clock.monotonic(), time_left)
 
     def dirty_entries(self) -> list[DirtyEntry]:
-        """Return what is waiting to be written."""
         return self._memory.dirty.entries()
 
     def restore_dirty(self, entries: Iterable[DirtyEntry]) -> None:
-        """Take back what an earlier process could not write; what is no routable address is left out."""
+        """Take back what an earlier process could not write, except what is no routable address."""
         self._memory.restore(own_name(entry, self.naming) for entry in entries)
 
     # --- figures and clearing ---
 
     @property
     def entries(self) -> int:
-        """Return how many addresses memory holds."""
         return len(self._memory.table)
 
     @property
     def dirty(self) -> int:
-        """Return how many entries wait to be written."""
         return len(self._memory.dirty)
 
     @property
     def not_kept(self) -> int:
-        """Return how often an address that is new was answered and not kept, since too many waited."""
+        """Return how often a new address was answered but not kept, because too many entries waited."""
         return self._memory.not_kept
 
     @property
     def refused(self) -> int:
-        """Return how many of these the database has refused lately."""
+        """Return how many of the dirty entries the database has refused lately."""
         return self._memory.dirty.set_aside(self._clock.monotonic())
 
     @property
     def negative(self) -> int:
-        """Return how many addresses are known not to be found."""
+        """Return how many addresses the negative cache holds."""
         return len(self._memory.negative)
 
     def known(self, ip: str) -> Geo | None:
@@ -307,7 +306,7 @@ class GeoCache:
         return self._memory.table.get(ip)
 
     def clear(self) -> None:
-        """Forget all entries but those that wait to be written."""
+        """Forget all entries except those that wait to be written."""
         self._memory.clear()
         self.loaded = False
 
@@ -316,11 +315,11 @@ class GeoCache:
         self._memory.negative.clear()
 
 
-# --- answering from memory: what it knows, what is left to ask about, and what was found filled in ---
+# --- answering from memory, listing what is left to ask about, and filling in what was found ---
 
 
 def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer], Unresolved]:
-    """Answer what memory can, in the order asked, and return what it can't. Being looked up moves ``last_seen``."""
+    """Answer from memory, in the order asked, and return what it can't answer. Moves ``last_seen``."""
     now = int(clock.now())
     yesterday = now - SECONDS_A_DAY
     entry_of = memory.table.entry
@@ -329,7 +328,7 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
     unresolved: Unresolved = {}
     for ip in ips:
         canonical, entry = ip, entry_of(ip)
-        if entry is None:  # nothing that memory holds, or not in the one form in which it holds it
+        if entry is None:  # not in memory, or not spelled in the canonical form that memory uses
             kind, canonical = read_address(ip)
             if kind is not _GLOBAL:
                 answer(Answer(ip, LOCALLY_KNOWN[kind]))
@@ -350,7 +349,7 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
 
 
 def _unasked(memory: Memory, clock: Clock, unresolved: Unresolved) -> list[str]:
-    """Return the canonical addresses worth asking about, each once: not those that were just not found."""
+    """Return the canonical addresses worth asking about, each once: not those in the negative cache."""
     wanted = dict.fromkeys(unresolved.values())
     if not memory.negative:
         return list(wanted)
@@ -359,7 +358,7 @@ def _unasked(memory: Memory, clock: Clock, unresolved: Unresolved) -> list[str]:
 
 
 def _worth_asking(memory: Memory, clock: Clock, ips: Iterable[str]) -> bool:
-    """Say whether any of these, as they were asked, is worth asking about: not where all just were not found."""
+    """Say whether any of these addresses, spelled as asked, may be found: not if all are in the negative cache."""
     if not memory.negative:
         return True
     now = clock.monotonic()
@@ -367,9 +366,9 @@ def _worth_asking(memory: Memory, clock: Clock, ips: Iterable[str]) -> bool:
 
 
 def _complete(memory: Memory, answers: list[Answer], unresolved: Unresolved, found: Mapping[str, Found]) -> None:
-    """Fill in what was found, or what memory has learned meanwhile from others who asked.
+    """Fill in what was found, or what memory has learned meanwhile through other lookups.
 
-    An answer without a country has no origin, whoever knew the rest of it.
+    An answer without a country has no origin, whichever source knew the rest of it.
     """
     geo_of = memory.table.get
     for place, ip in unresolved.items():
@@ -386,16 +385,16 @@ def _complete(memory: Memory, answers: list[Answer], unresolved: Unresolved, fou
             answers[place] = Answer(answers[place].ip, _UNRESOLVED, known.geo)
 
 
-# --- writing out what waits, each country under the one name that it has in the table ---
+# --- flushing, each country under its one name ---
 
 
 async def _flush_named(memory: Memory, naming: Naming, store: Store, now: float, time_left: Callable[[], float]) -> int:
-    """Settle the names of what waits, then write what the time allows; return how many entries were written.
+    """Settle the country names of waiting entries, then write what the time allows; return how many were written.
 
-    Raises StoreError; what isn't written stays.
+    Raises StoreError; entries not written stay.
     """
     try:
-        # Once more where lookups have told of another country meanwhile; after that nothing comes between.
+        # Once more where lookups have named another country meanwhile; after that nothing can intervene.
         while memory.dirty and naming.unsettled:
             if changes := await naming.settle():
                 await _rename(memory, changes)

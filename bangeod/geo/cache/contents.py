@@ -1,6 +1,6 @@
-"""What the cache holds in memory, and how it hangs together: the table of entries, dirty set and negative cache.
+"""Memory: what the cache holds, namely the table of entries, the dirty set and the negative cache, kept consistent.
 
-No I/O; one event loop's. Addresses are canonical, and what is in the dirty set is in the table too.
+No I/O; belongs to one event loop. Addresses are canonical, and every entry of the dirty set is in the table too.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -18,16 +18,16 @@ from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
 from bangeod.trouble import Trouble
 
-_GLOBAL: Final = AddressKind.GLOBAL  # looked up once
-MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what comes while the flush goes on
-EVICTIONS: Final = 6  # at a time: some four milliseconds each at a million entries, and each makes room for 200
+_GLOBAL: Final = AddressKind.GLOBAL  # bound to a name once, for speed
+MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what arrives during a flush
+EVICTIONS: Final = 6  # at a time; at a million entries each takes some four milliseconds and makes room for 200
 
 
 class Memory:
-    """Entries, bounded by ``max_entries`` (dirty ones stay whatever it says).
+    """Entries, bounded by ``max_entries`` (dirty entries stay even above it).
 
-    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set. Where these become ``MOST_DIRTY`` times
-    as many, addresses that are new are not kept: they can be found again when they are asked for again.
+    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set. At ``MOST_DIRTY`` times as many, new
+    addresses are not kept: they can be found again when they are next asked for.
     """
 
     def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, on_full: Callable[[], None]) -> None:
@@ -38,12 +38,11 @@ class Memory:
         self.table = EntryTable()
         self.dirty = DirtySet()
         self.negative = NegativeCache()
-        self.not_kept = 0  # how often an address was not, so far
+        self.not_kept = 0  # how often a new address was not kept, so far
         self._told_full = False
         self._full = Trouble("dirty_set_full", "dirty_set_recovered", repeats=False)
 
     def limit(self, max_entries: int, max_dirty: int) -> None:
-        """Take up other limits."""
         self.max_entries, self.max_dirty = max_entries, max_dirty
         self.bound()
 
@@ -52,8 +51,8 @@ class Memory:
     def completed(self, found: Mapping[str, Found], *, held_first: bool = False) -> dict[str, Found]:
         """Return what sources said with what is held filled in, of addresses that have had no country so far.
 
-        What they say now counts, unless what is held comes first: the local sources' part, where it is the remote one
-        that said the rest.
+        What the sources say now wins, except with ``held_first``: then what is held came from the local sources, and
+        the rest from the remote one.
         """
         get = self.table.get
         whole = dict(found)
@@ -67,8 +66,8 @@ class Memory:
     def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> dict[str, Found]:
         """Take in what sources said, or what memory knew and a row did not; return it completed.
 
-        ``seen`` holds when addresses were last in use, in seconds since the epoch; those not in it (or at 0) are now.
-        What has no country, and is no news, is not written; where it is, the row's AS follows as a corrected one does.
+        ``seen`` holds when addresses were last in use, in seconds since the epoch; missing or 0 means now.
+        An answer without a country is written only if it is news; then the row's AS follows as a corrected one does.
         """
         now = int(self._clock.now())
         negative, dirty = self.negative, self.dirty
@@ -92,18 +91,18 @@ class Memory:
         return whole
 
     def correct(self, ip: str, geo: Geo) -> None:
-        """Give an entry that has a country another place; its row follows if it still holds what memory did."""
+        """Move an entry that has a country to another place; its row follows if it still holds what memory did."""
         held = self.table.entry(ip)
         if held is None:
             return
         now = int(self._clock.now())
         waiting = self.dirty.get(ip)
         replaces = (waiting and waiting.replaces) or held[0]
-        # Where the row does not say when it was seen last, it counts as seen now: the cleanup would take it otherwise.
+        # A row that does not say when it was last seen counts as seen now: else the cleanup would delete it.
         self._learn(DirtyEntry(ip, geo, held[1] if held[1] > 0 else now, now, replaces))
 
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
-        """Let addresses that are new, or known to be ``rowless``, have a row, if only one without a country."""
+        """Give a row, if need be without a country, to addresses that are new or known to be ``rowless``."""
         now = int(self._clock.now())
         for ip in ips:
             new = ip not in self.table
@@ -118,19 +117,19 @@ class Memory:
             self.negative.add(ip, now)
 
     def take_rows(self, rows: Mapping[str, Row]) -> None:
-        """Take in rows of addresses that are in use: looked up, or banned."""
+        """Take in rows of addresses that are in use: looked up or banned."""
         now = int(self._clock.now())
         for ip, row in rows.items():
             known = self.table.get(ip)
             if known is None or known.country_code is None:
                 self.take_row(ip, row)
-            else:  # it may have been corrected, and that written, since the row was read
+            else:  # the entry may have been corrected and written since the row was read
                 self.table.put(ip, known, row.last_seen or 0)
             self.seen(ip, self.table.get(ip) or row.geo, now)
         self.bound()
 
     def take_row(self, ip: str, row: Row) -> None:
-        """Take in a row; it takes nothing away that is not written yet, or in another row of the address.
+        """Take in a row; never overwrites what is not written yet, or what another row of the address holds.
 
         The AS of a row without a country may be older than what memory learned since.
         """
@@ -154,19 +153,19 @@ class Memory:
         return count
 
     def restore(self, entries: Iterable[DirtyEntry]) -> None:
-        """Take back what an earlier process could not write; what is no routable address is left out."""
+        """Take back what an earlier process could not write, except what is no routable address."""
         for entry in entries:
             if entry.ip not in self.dirty and read_address(entry.ip) == (AddressKind.GLOBAL, entry.ip):
                 self._learn(entry)
         self.bound()
 
     def replace_waiting(self, waited: DirtyEntry, entry: DirtyEntry) -> None:
-        """Let an entry wait in the place of another, if that still does."""
+        """Replace the waiting entry ``waited`` by ``entry``, if it still waits."""
         if self.dirty.get(waited.ip) is waited:
             self._learn(entry)
 
     def see(self, ips: Iterable[str]) -> None:
-        """Move ``last_seen`` of entries that are in use, like a lookup does."""
+        """Move ``last_seen`` of entries that are in use, as a lookup does."""
         now = int(self._clock.now())
         for ip in ips:
             geo = self.table.get(ip)
@@ -174,7 +173,7 @@ class Memory:
                 self.seen(ip, geo, now)
 
     def seen(self, ip: str, geo: Geo, now: int) -> None:
-        """Move ``last_seen`` of an entry forward, at most once a day, so that looking up costs few writes."""
+        """Move ``last_seen`` of an entry forward, at most once a day, so that lookups cost few writes."""
         if now - self.table.last_seen(ip) < SECONDS_A_DAY:
             return
         waiting = self.dirty.get(ip)
@@ -189,7 +188,7 @@ class Memory:
             self._on_full()
 
     def _has_room_for(self, ip: str) -> bool:
-        """Say whether an address may wait to be written; counts and tells that it may not."""
+        """Say whether an entry for this address may wait to be written; if not, count and log it."""
         if len(self.dirty) < MOST_DIRTY * self.max_dirty or ip in self.table:
             return True
         self.not_kept += 1
@@ -199,25 +198,25 @@ class Memory:
     # --- what is known, and what goes ---
 
     def recall(self, ips: Iterable[str]) -> dict[str, Found]:
-        """Return what there is a country for."""
+        """Return those of these addresses that have a country."""
         places = ((ip, self.table.get(ip)) for ip in ips)
         return {ip: Found(geo, Origin.MEMORY) for ip, geo in places if geo is not None and geo.country_code is not None}
 
     def flushed(self) -> None:
-        """Note that a flush has ended: where it made room in the dirty set, ``on_full`` is called again some day."""
+        """Note that a flush has ended: if it made room in the dirty set, ``on_full`` can be called again."""
         self._told_full = len(self.dirty) >= self.max_dirty
         if not self._told_full:
             self._full.is_over(waiting=len(self.dirty))
 
     def bound(self) -> None:
-        """Make room where there are too many entries: those seen longest ago go, unless they are to be written."""
+        """Make room where there are too many entries: those seen longest ago go, unless they are dirty."""
         for _ in range(EVICTIONS):
             excess = len(self.table) - self.max_entries
             if excess <= 0 or len(self.table) <= len(self.dirty) or not self.table.evict(excess, self.dirty):
                 return
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Drop entries whose rows were deleted; what waits to be written stays. Keys are as the table has them."""
+        """Drop entries whose rows were deleted; dirty ones stay. Keys are as the table has them."""
         for key in keys:
             ip = read_address(key)[1]
             if ip not in self.dirty:
@@ -225,7 +224,7 @@ class Memory:
                 self.negative.discard(ip)
 
     def clear(self) -> None:
-        """Forget all entries but those that wait to be written."""
+        """Forget all entries except those that wait to be written."""
         self.table.clear()
         self.negative.clear()
         for entry in self.dirty.entries():

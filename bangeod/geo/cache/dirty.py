@@ -1,7 +1,7 @@
-"""The dirty set: entries that the table does not hold yet, and how they get there. One event loop's.
+"""The dirty set: entries that the table does not hold yet, and the flush that writes them. Belongs to one event loop.
 
-The database may refuse a single row (a constraint, a trigger of the web app's). So that it does not keep all others
-from being written, it is singled out and set aside for a while; it stays in the dirty set.
+The database may refuse a single row (a constraint, or a trigger of the web app). The entry is then set aside for a
+while, so that it does not block all others; it stays in the dirty set.
 """
 
 import heapq
@@ -19,16 +19,16 @@ from bangeod.trouble import Trouble
 
 REFUSED_RETRY = 3_600.0  # seconds until an entry that was refused is tried again
 SORTED_AT_ONCE = 5_000  # entries between two turns of the event loop
-SORTED_BY = 4  # characters of the address that make a part
-MOST_REFUSED = 20  # in one flush, unless more were written; with more of them it is the table that is wrong, not a row
+SORTED_BY = 4  # first characters of the address, by which the entries are split into parts
+MOST_REFUSED = 20  # in one flush, unless more were written; beyond that the table is wrong, not a row
 
 
 class DirtySet:
-    """Entries by canonical address. Holds no clock: times are passed in, in seconds that never step."""
+    """Dirty entries by canonical address. Has no clock: times are monotonic seconds, passed in."""
 
     def __init__(self) -> None:
         self._entries: dict[str, DirtyEntry] = {}
-        self._refused: dict[str, float] = {}  # until when not to try again
+        self._refused: dict[str, float] = {}  # by address: when it may be tried again
         self._refusal = Trouble("row_refused", "row_accepted")
         self._new_rows = Trouble("rows_refused", "rows_accepted")
 
@@ -39,7 +39,6 @@ class DirtySet:
         return ip in self._entries
 
     def get(self, ip: str) -> DirtyEntry | None:
-        """Return the entry that waits for this address."""
         return self._entries.get(ip)
 
     def put(self, entry: DirtyEntry) -> None:
@@ -48,46 +47,45 @@ class DirtySet:
         self._refused.pop(entry.ip, None)
 
     def committed(self, entries: Iterable[DirtyEntry]) -> None:
-        """Let go of entries whose transaction has committed, but those that have changed since."""
+        """Drop entries whose transaction has committed, except those that have changed since."""
         for entry in entries:
             waiting = self._entries.get(entry.ip)
             if waiting is entry:
                 del self._entries[entry.ip]
                 self._refused.pop(entry.ip, None)
             elif waiting is not None and waiting.replaces is not None and waiting.replaces == entry.replaces:
-                # Corrected once more while this was written: that is what the row holds now.
+                # Corrected again while this was written: what was written is what the row holds now.
                 self._entries[entry.ip] = replace(waiting, replaces=entry.geo)
 
     def refused(self, entry: DirtyEntry, until: float) -> None:
-        """Set an entry aside until then, unless it has changed since."""
+        """Set an entry aside until ``until``, unless it has changed since."""
         if self._entries.get(entry.ip) is entry:
             self._refused[entry.ip] = until
 
     def tell_of(self, entry: DirtyEntry, refusal: StoreRefusedError) -> None:
-        """Say why the database refuses an entry; of others that it refuses for the same reason, quietly."""
+        """Log why the database refuses an entry; further entries refused for the same reason only at debug level."""
         problem, advice = refusal.problem, refusal.advice
         self._refusal.tell(problem, ip=entry.ip, problem=problem, advice=advice)
 
     def tell_of_new_rows(self, rows: int, refusal: StoreRefusedError) -> None:
-        """Say why the table takes no such new rows, however many they are."""
+        """Log why the table takes no new rows of this kind, however many they are."""
         self._new_rows.tell(refusal.problem, rows=rows, **refusal.log_fields())
 
     def tell_the_end(self) -> None:
-        """Say that the database refuses none any more, where that is so; all of them were tried."""
+        """Log that the database refuses nothing any more, if that is so; all refused entries have been tried."""
         if not self._refused:
             self._refusal.is_over()
             self._new_rows.is_over()
 
     def set_aside(self, now: float) -> int:
-        """Return how many are set aside."""
+        """Return how many entries are set aside."""
         return sum(until > now for until in self._refused.values())
 
     def entries(self) -> list[DirtyEntry]:
-        """Return all that waits."""
         return list(self._entries.values())
 
     def writable(self, now: float) -> list[DirtyEntry]:
-        """Return what is not set aside."""
+        """Return the entries that are not set aside."""
         refused = self._refused
         return [entry for entry in self._entries.values() if refused.get(entry.ip, -math.inf) <= now]
 
@@ -95,7 +93,7 @@ class DirtySet:
 async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[], float]) -> int:
     """Write what the time allows; return how many entries were written.
 
-    Raises StoreError; what was committed before has left the dirty set, the rest is in it.
+    Raises StoreError; what was committed before it has left the dirty set, the rest is still there.
     """
     written = 0
     refused: list[DirtyEntry] = []
@@ -129,8 +127,8 @@ async def flush(dirty: DirtySet, store: Store, now: float, time_left: Callable[[
 async def in_key_order(entries: Sequence[DirtyEntry]) -> list[DirtyEntry]:
     """Order entries as the index on the addresses has them.
 
-    Each of its pages is then written once or twice, not once for every row. Part by part, since sorting 100,000 of
-    them at once would stop the event loop for too long.
+    Each index page is then written once or twice, not once for every row. Sorts in parts, since sorting 100,000
+    entries at once would stop the event loop for too long.
     """
     parts: dict[str, list[DirtyEntry]] = {}
     async for some in yielding(entries, SORTED_AT_ONCE):
@@ -166,7 +164,7 @@ async def _write(
 
 
 def _tell(dirty: DirtySet, refused: Sequence[DirtyEntry], refusal: StoreRefusedError, written: int) -> None:
-    """Name the first row that is refused; give up where there are too many of them, beside those that were written."""
+    """Log the first row that is refused; give up where too many are refused compared with those that were written."""
     if len(refused) == 1:
         dirty.tell_of(refused[0], refusal)
     if len(refused) >= max(MOST_REFUSED, written):

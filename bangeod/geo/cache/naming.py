@@ -1,7 +1,7 @@
-"""One name for each country, whichever source answers: decided once for each code, and kept.
+"""One name for each country, whichever source answers: chosen once for each country code, and kept.
 
 Sources call a country by different names, and rename it from one file to the next. So the first write of a code
-settles its name for good: the one that most rows of the table have, else CLDR's.
+settles its name for good: the name that most rows of the table have, else CLDR's.
 """
 
 import asyncio
@@ -26,35 +26,33 @@ _NOT_UTF_8: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 class NameStore(Protocol):
-    """Where the names outlive the process."""
+    """Keeps the names across restarts of the process."""
 
     def load_names(self) -> Names:
-        """Return what has been decided."""
+        """Return the names that have been settled."""
 
     async def keep_names(self, names: Names) -> Names:
-        """Record what is decided, durably where that can be; return the names that are in force.
+        """Record settled names, durably where possible; return the names that are in force.
 
-        Those that another process has recorded meanwhile came first. Never raises an OSError.
+        Names that another process has recorded meanwhile win. Never raises an OSError.
         """
 
 
 class NoNameStore:
-    """Keeps nothing."""
+    """A NameStore that keeps nothing."""
 
     def load_names(self) -> Names:
-        """Return nothing."""
         return {}
 
     async def keep_names(self, names: Names) -> Names:
-        """Return the names."""
         return names
 
 
 def decide(counts: Counts) -> Names:
-    """Return the name of each country that rows have one for: that of the most rows.
+    """Return for each country the name that most rows have for it.
 
-    Of names that equally many have it is CLDR's, where that is one of them, else the first by the alphabet. What is
-    not UTF-8 counts for nothing.
+    On a tie it is CLDR's name, if that is among them, else the first in alphabetical order. What is not UTF-8 does
+    not count.
     """
     by_code: dict[str, dict[str, int]] = {}
     for (code, name), count in counts.items():
@@ -67,7 +65,7 @@ def decide(counts: Counts) -> Names:
 
 
 class Renamed(NamedTuple):
-    """A country whose name turned out to be another than the one that was given out."""
+    """A country whose settled name differs from the name that was given out before."""
 
     code: str
     before: str
@@ -75,41 +73,41 @@ class Renamed(NamedTuple):
 
 
 class Naming:
-    """Gives countries their names. The event loop's.
+    """Gives countries their names. Belongs to the event loop.
 
-    ``named`` can be called at any time; until the name of a code is settled it may be told another one later.
-    ``settle`` is called before what it was told is written.
+    ``named`` can be called at any time; until a code's name is settled, ``named`` may give another one later.
+    ``settle`` is called before anything that ``named`` returned is written.
     """
 
     def __init__(self, store: Store, kept: NameStore | None = None) -> None:
         self._store = store
         self._kept = kept or NoNameStore()
-        self._unsaved: set[str] = set()  # codes whose names are decided, and not on the disk
-        self._told: dict[str, set[str]] = {}  # by code: names that were told, and are not settled
+        self._unsaved: set[str] = set()  # codes whose names are settled, but not on disk yet
+        self._told: dict[str, set[str]] = {}  # by code: names that were given out and are not settled
         self._shared: dict[Geo, Geo] = {}
         self._settling = asyncio.Lock()
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """What is decided; what was before this process is read when the first name is asked for."""
+        """Return the settled names; those of earlier processes are read when the first name is asked for."""
         return dict(self._kept.load_names())
 
     @property
     def unsettled(self) -> bool:
-        """Say whether a name has been told that is not settled."""
+        """Say whether a name has been given out that is not settled."""
         return bool(self._told)
 
     def name(self, code: str) -> str | None:
-        """Return the name that a country has for now; None where there is no such country."""
+        """Return the current name of a country; None where there is no such country."""
         return self._names.get(code) or countries.name(code)
 
     def named(self, geo: Geo) -> Geo:
-        """Return a place, its country under the name that it has in the table."""
+        """Return a place, its country under the name used in the table."""
         known = self._shared.get(geo)
         return known if known is not None else self._tell(geo)
 
     def naming(self, find: Find) -> Find:
-        """Return what says where an address is like ``find``, countries under the names that they have here."""
+        """Wrap ``find`` so that its countries have the names used here."""
 
         def named(ip: str) -> Geo | None:
             geo = find(ip)
@@ -132,7 +130,7 @@ class Naming:
         return named
 
     def aside(self, ask: Callable[[], T]) -> T:
-        """Have something asked of which nothing will be written; what names that tells need not be settled."""
+        """Run ``ask``, whose results will not be written: names given out during it need not be settled."""
         told = {code: set(names) for code, names in self._told.items()}
         try:
             return ask()
@@ -140,7 +138,7 @@ class Naming:
             self._told = told
 
     async def count(self) -> None:
-        """Decide what rows can decide by now. Raises StoreError. Changes no state."""
+        """Decide from the rows whatever names they can decide by now. Raises StoreError. Changes no state."""
         async with self._settling:
             await self._count()
 
@@ -151,7 +149,7 @@ class Naming:
         self._unsaved |= new.keys()
 
     async def settle(self) -> Collection[Renamed]:
-        """Settle the names that were told, on the disk as well; return those that are others by that.
+        """Settle the names that were given out, on disk as well; return those that changed by that.
 
         Raises StoreError where the rows can't be counted.
         """
@@ -169,7 +167,7 @@ class Naming:
 
 
 def renamed(entry: DirtyEntry, changes: Collection[Renamed]) -> DirtyEntry | None:
-    """Return an entry whose country is called otherwise by now, under the new name; None where it is not."""
+    """Return an entry under its country's new name; None where the country was not renamed."""
     for code, before, after in changes:
         if entry.geo[:2] == (code, before) and gives_name(entry):
             return _with_name(entry, after)
@@ -177,12 +175,12 @@ def renamed(entry: DirtyEntry, changes: Collection[Renamed]) -> DirtyEntry | Non
 
 
 def own_name(entry: DirtyEntry, naming: Naming) -> DirtyEntry:
-    """Return an entry from elsewhere, its country under the name that it has here."""
+    """Return an entry from elsewhere, its country under the name used here."""
     return _with_name(entry, naming.named(entry.geo).country_name) if gives_name(entry) else entry
 
 
 def gives_name(entry: DirtyEntry) -> bool:
-    """Say whether an entry may give its row a country: one that corrects the AS alone leaves the name as it is."""
+    """Say whether an entry may give its row a country: an entry that corrects only the AS leaves the name as it is."""
     return entry.replaces is None or entry.replaces.country_code != entry.geo.country_code
 
 

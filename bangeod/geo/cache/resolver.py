@@ -1,6 +1,6 @@
-"""Asking the sources: the local ones in order, then the remote one, each address no more often than it may be.
+"""The resolver: asks the local sources in order, then the remote one, each address as rarely as the backoff demands.
 
-What they say is merged field by field: one may know the autonomous system of an address, and another its country.
+Answers are merged field by field: one source may know the AS of an address, and another its country.
 """
 
 import math
@@ -20,24 +20,22 @@ log = structlog.get_logger(__name__)
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
-    """What sources said of an address: at least its autonomous system, or an organisation, if not its country."""
+    """What sources said of an address: its country, or at least its AS number or organisation."""
 
     geo: Geo
     origin: Origin  # of the country, where there is one
 
     @property
     def resolved(self) -> bool:
-        """Say whether there is a country."""
         return self.geo.country_code is not None
 
 
 def without_country(ips: Iterable[str], found: Mapping[str, Found]) -> list[str]:
-    """Return those of the addresses of which no country was found."""
     return [ip for ip in ips if ip not in found or not found[ip].resolved]
 
 
 class Resolver:
-    """Asks the sources in use; keeps the backoff of what none of them knows."""
+    """Asks the sources in use; keeps the backoff of addresses that none of them knows."""
 
     def __init__(
         self,
@@ -53,12 +51,11 @@ class Resolver:
         self._named = named  # countries have one name, whichever source answers
         self.backoff = Backoff()
         self._failing = Trouble("source_failed", "source_recovered")
-        self.changes = 0  # how often there was a new source
-        self._asked_after = 0  # of these changes, when all that is unresolved was last looked up in the local sources
+        self.changes = 0  # how often the sources have changed
+        self._asked_after = 0  # value of ``changes`` when all that is unresolved was last looked up locally
 
     @property
     def remote(self) -> RemoteSource | None:
-        """Return the remote source in use, if there is one."""
         return self._sources.remote
 
     def due(self, ips: Iterable[str]) -> list[str]:
@@ -67,9 +64,9 @@ class Resolver:
         return [ip for ip in ips if self.backoff.is_due(ip, now)]
 
     def ask_local(self, ips: Iterable[str]) -> dict[str, Found]:
-        """Ask the sources on this machine about each address, whatever its backoff: that costs nobody anything.
+        """Ask the sources on this machine about each address, whatever its backoff: that costs no quota.
 
-        The next source is asked where there is no country yet. What they know without a country is among the answers.
+        Goes on to the next source while an address has no country. Answers without a country are returned too.
         """
         found: dict[str, Found] = {}
         partly: dict[str, Found] = {}
@@ -96,7 +93,7 @@ class Resolver:
         return found
 
     def remote_wait(self) -> float:
-        """Return the seconds until the remote source may be asked; infinite where there is none for us."""
+        """Return the seconds until the remote source may be asked; infinite where none may be used."""
         remote = self.remote
         if remote is None or not self._may_ask_remote():
             return math.inf
@@ -111,7 +108,7 @@ class Resolver:
     async def ask_remote(self, ips: Sequence[str]) -> dict[str, Found] | None:
         """Ask the remote source about one batch; None where it could not be asked, or gave no answer.
 
-        Addresses of which it does not know the country are put off by their backoff; those that it left out are not.
+        Addresses whose country it does not know are put off by the backoff; addresses missing from its answer are not.
         """
         remote = self.remote
         if remote is None or not self._may_ask_remote() or not ips:
@@ -132,10 +129,10 @@ class Resolver:
         return found
 
     def sources_changed(self, *, new_remote: bool = False) -> None:
-        """Let every address be asked about again: a source that is new may know it.
+        """Let every address be asked about again: a new source may know it.
 
-        Where the remote one is in use, and not new, the backoff stays: it is what keeps hopeless addresses from its
-        quota. The local ones are asked whatever it says.
+        If a remote source is in use and not new, the backoff stays, since it keeps hopeless addresses from using up the
+        quota. The local sources are asked regardless of it.
         """
         if self.remote is None or new_remote:
             self.backoff.clear()
@@ -143,15 +140,15 @@ class Resolver:
 
     @property
     def local_changed(self) -> bool:
-        """Say whether what is backed off has not been looked up in the local sources of now."""
+        """Say whether backed-off addresses have yet to be looked up in the local sources as they are now."""
         return self._asked_after != self.changes
 
     def asked_locally(self, changes: int) -> None:
-        """Note that all that is unresolved has been looked up in the local sources since there were so many changes."""
+        """Note that all unresolved addresses were looked up in the local sources as of this count of ``changes``."""
         self._asked_after = changes
 
     def put_off(self, ips: Iterable[str]) -> None:
-        """Take note of addresses that no source knows."""
+        """Record that no source knows these addresses."""
         now = self._clock.monotonic()
         for ip in ips:
             self.backoff.failed(ip, now)

@@ -2,7 +2,7 @@
 
 A million addresses have some ten thousand distinct places, so entries share one Geo object per place. The table is
 split into shards: growing one dict of a million keys would stop the event loop for tens of milliseconds. Within
-a shard an entry is a slot number into two arrays; the numbers are shared objects too.
+a shard an entry is a slot number into two arrays; the number objects are shared too.
 """
 
 import heapq
@@ -28,7 +28,7 @@ class _Shard:
         self.free: list[int] = []
 
     def add(self, ip: str, geo: Geo, seen: int) -> None:
-        """Add an entry that is not there yet."""
+        """Add an entry; the address must not be there yet."""
         if self.free:
             slot = self.free.pop()
             self.geos[slot], self.seen[slot] = geo, seen
@@ -40,7 +40,7 @@ class _Shard:
 
 
 class EntryTable:
-    """Entries by canonical address. Not bounded by itself: see ``evict``."""
+    """Entries by canonical address. Does not limit its own size: see ``evict``."""
 
     def __init__(self) -> None:
         self.clear()
@@ -52,7 +52,6 @@ class EntryTable:
         return ip in self._shards[hash(ip) % SHARDS].slots
 
     def clear(self) -> None:
-        """Forget everything."""
         self._shards = [_Shard() for _ in range(SHARDS)]
         self._places: dict[Geo, Geo] = {UNKNOWN: UNKNOWN}
         self._length = 0
@@ -77,7 +76,7 @@ class EntryTable:
         return None if slot is None else (shard.geos[slot], shard.seen[slot])
 
     def put(self, ip: str, geo: Geo, seen: int) -> None:
-        """Set where an address is; the time that it was last seen only moves forward."""
+        """Set where an address is; its time last seen only moves forward."""
         place = self._places.get(geo) or self._add_place(geo)
         shard = self._shards[hash(ip) % SHARDS]
         slot = shard.slots.get(ip)
@@ -89,7 +88,7 @@ class EntryTable:
             shard.seen[slot] = max(shard.seen[slot], seen)
 
     def _add_place(self, geo: Geo) -> Geo:
-        """Share a place, and what many places have in common."""
+        """Share the Geo object of a place, and the texts that many places have in common."""
         code, name, asn, org = geo
         place = Geo(_shared(code), _shared(name), asn, org)
         self._places[place] = place
@@ -105,21 +104,21 @@ class EntryTable:
             self._length -= 1
 
     def addresses(self) -> Iterator[list[str]]:
-        """Walk over the addresses, a shard at a time; what is put in or removed on the way may be missed or gone."""
+        """Iterate over the addresses, a shard at a time; may miss those added meanwhile and yield those removed."""
         for number in range(SHARDS):
             yield list(self._shards[number].slots)
 
     def items(self) -> Iterator[tuple[str, Geo, int]]:
-        """Walk over address, place and time of every entry."""
+        """Iterate over address, place and time of every entry."""
         for shard in self._shards:
             for ip, slot in shard.slots.items():
                 yield ip, shard.geos[slot], shard.seen[slot]
 
     def evict(self, excess: int, keep: Container[str]) -> int:
-        """Remove some entries that were seen longest ago, but none to ``keep``; return how many.
+        """Remove some of the entries that were seen longest ago, but none in ``keep``; return how many.
 
-        Looks at ``SAMPLE`` entries at a time, going round the table, so that it takes a millisecond or two however
-        many there are. Of a table no larger than that the oldest go, at least ``excess`` of them.
+        Looks at ``SAMPLE`` entries at a time, going round the table, so that it takes a millisecond or two whatever the
+        table's size. From a table no larger than the sample, the oldest go, at least ``excess`` of them.
         """
         seen, whole = self._sample()
         count = max(len(seen) // EVICTED_SHARE, excess if whole else 1)
@@ -129,7 +128,7 @@ class EntryTable:
         return len(oldest)
 
     def _sample(self) -> tuple[list[tuple[int, str]], bool]:
-        """Return time and address of the entries of the next shards, and whether they are all there are."""
+        """Return time and address of the entries of the next shards, and whether those are all entries."""
         seen: list[tuple[int, str]] = []
         for _ in range(SHARDS):
             if len(seen) >= SAMPLE:
@@ -141,4 +140,4 @@ class EntryTable:
 
 
 def _shared(text: str | None) -> str | None:
-    return sys.intern(text) if type(text) is str else text  # a row may hold what is no text at all
+    return sys.intern(text) if type(text) is str else text  # a row may hold values other than text

@@ -1,7 +1,7 @@
-"""Holding cached entries against MMDBs that have changed, in the background.
+"""Verification: comparing cached entries with MMDBs that have changed, in the background.
 
-Not the sources' order decides here but what the files say now: they were new when the entry was resolved from
-elsewhere, or were other files then. What an entry has from elsewhere and the files don't know stays.
+What the files say now decides, not the order of the sources: the files are new since an entry was resolved from
+another source, or have changed since then. What another source said and the files don't know stays.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 from bangeod.geo.cache.contents import Memory
 from bangeod.model import Geo
 
-AT_ONCE: Final = 50  # addresses between two looks at the time: a quarter of a millisecond
+AT_ONCE: Final = 50  # addresses between two looks at the clock: a quarter of a millisecond
 LONGEST_STEP: Final = 0.002  # seconds of the event loop's time in one go
-REST: Final = 1.0  # times as long as a step took, the event loop is left to others
+REST: Final = 1.0  # times the length of a step, for which the event loop is left to other work
 WAIT_FOR_FLUSH: Final = 1.0  # seconds until a dirty set that is full is looked at again
 
 Find = Callable[[str], Geo | None]
@@ -28,12 +28,12 @@ class Verified(NamedTuple):
 
 
 def corrected(held: Geo, said: Geo | None) -> Geo | None:
-    """Return what becomes of an entry where the files now say this of its address; None where it stays.
+    """Return the corrected entry, given what the files now say of its address; None where it stays as it is.
 
     A country is never taken away, and a name alone is no change. What the files don't know stays, unless it
-    belongs to a country or an autonomous system that the address is no longer in.
+    belongs to a country or an AS that the address is no longer in.
     """
-    if said is None or held.country_code is None:  # what has no country is resolved, not verified, and so is its AS
+    if said is None or held.country_code is None:  # no country: resolved, not verified, its AS too
         return None
     moves = said.country_code not in (None, held.country_code)
     kept = Geo(said.country_code, said.country_name) if moves else held
@@ -53,9 +53,9 @@ async def verify(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     timer: Callable[[], float] = time.perf_counter,
 ) -> Verified:
-    """Hold every entry against what ``find`` says; what changes waits to be written. Never stops the loop for long.
+    """Compare every entry with what ``find`` says; changed entries wait to be written. Never stops the loop for long.
 
-    Waits where the dirty set is full. Entries that come or go meanwhile are no concern of it.
+    Pauses while the dirty set is full. Entries added or removed during the walk need not be looked at.
     """
     checked = changed = 0
     began = timer()

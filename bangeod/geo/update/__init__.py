@@ -1,1 +1,1 @@
-"""Geo databases fetched from those who make them: which, from where, how they are checked and put in place."""
+"""Downloading geo databases from their publishers: which, from where, how they are checked and installed."""

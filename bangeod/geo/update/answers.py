@@ -1,4 +1,4 @@
-"""What the answers of a download server mean, and what to do about those that are none: pure policy."""
+"""What the answers of a download server mean, and what the user can do about errors: pure policy."""
 
 import calendar
 from email.utils import parsedate
@@ -26,7 +26,7 @@ _TO_ALL: Final = {
 
 
 class UpdateError(SourceError):
-    """A database could not be fetched or put in place; the one that was there is as it was."""
+    """A database could not be fetched or installed; the existing file is unchanged."""
 
 
 class Advice(Enum):
@@ -40,9 +40,9 @@ class Advice(Enum):
 
 
 def judge(status: int, last_modified: float | None, since: float | None) -> Advice:
-    """Say what to do with an answer; both times in epoch seconds, ``since`` that of the file at hand.
+    """Decide what to do with an answer; both times in epoch seconds, ``since`` that of the existing file.
 
-    A server that does not heed If-Modified-Since still says how old its file is.
+    A server that ignores If-Modified-Since still says how old its file is.
     """
     match status:
         case 200 if last_modified is not None and since is not None and last_modified <= since:
@@ -57,7 +57,7 @@ def judge(status: int, last_modified: float | None, since: float | None) -> Advi
 
 
 def explain(status: int, host: str, *, to_account: bool) -> str:
-    """Say what is wrong where there is nothing to take, and what to do; ``to_account`` where an account was named."""
+    """Explain an answer without a database, and what to do; ``to_account`` if credentials were sent."""
     problem = (_TO_ACCOUNTS.get(status) if to_account else None) or _TO_ALL.get(status)
     if problem is None and status >= 500:  # noqa: PLR2004 - where HTTP's server errors begin
         problem = "has a fault of its own: try again later"
@@ -66,7 +66,7 @@ def explain(status: int, host: str, *, to_account: bool) -> str:
 
 
 def parse_time(header: str | None) -> float | None:
-    """Read a time of HTTP into epoch seconds; None where it is none, or one that no file can have."""
+    """Parse an HTTP time into epoch seconds; None where it is not one, or one that no file can have."""
     fields = parsedate(header) if header else None
     if fields is None:
         return None

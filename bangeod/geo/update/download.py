@@ -1,4 +1,4 @@
-"""The download itself: one conditional GET, its redirects followed without the credentials, its size bounded."""
+"""The download itself: one conditional GET, redirects followed without the credentials, its size bounded."""
 
 import os
 import ssl
@@ -14,10 +14,10 @@ from bangeod.geo.update import answers
 from bangeod.geo.update.answers import Advice, UpdateError
 from bangeod.geo.update.releases import Database
 
-MAX_BYTES: Final = 64 << 20  # packed; those that can be fetched have some 10 MiB
-SILENCE: Final = 30.0  # seconds in which something has to come
+MAX_BYTES: Final = 64 << 20  # packed; the databases have some 10 MiB
+SILENCE: Final = 30.0  # seconds without any data before giving up
 
-Progress = Callable[[int, int | None], None]  # bytes so far, and in all where that is known
+Progress = Callable[[int, int | None], None]  # bytes so far, and in total if known
 
 
 class Credentials(NamedTuple):
@@ -35,30 +35,30 @@ class Request(NamedTuple):
 
     source: Database
     url: str
-    since: float | None = None  # epoch seconds of the file at hand; None to have it in any case
+    since: float | None = None  # epoch seconds of the existing file; None to fetch unconditionally
     credentials: Credentials | None = None
 
 
 class Reply(NamedTuple):
-    """What came of it: ``verdict`` is TAKE, UNCHANGED or NOT_THERE."""
+    """The result of a request: ``verdict`` is TAKE, UNCHANGED or NOT_THERE."""
 
     verdict: Advice
-    host: str  # that was asked
+    host: str  # the server that answered
     last_modified: float | None = None  # epoch seconds
 
 
 class Target(Protocol):
-    """Where the bytes go."""
+    """Where the bytes are written."""
 
     def write(self, data: bytes) -> None:
-        """Write all of it. Raises OSError."""
+        """Write all of ``data``. Raises OSError."""
 
 
 def make_client(silence: float = SILENCE) -> httpx.AsyncClient:
-    """Make a client that heeds the proxies and certificates that the environment names. Raises UpdateError."""
+    """Make a client that uses the proxies and certificates that the environment names. Raises UpdateError."""
     try:
         return httpx.AsyncClient(trust_env=True, follow_redirects=False, timeout=silence)
-    except (ValueError, ImportError, OSError):  # its text would show the proxy's password
+    except (ValueError, ImportError, OSError):  # their text would show the proxy's password
         problem = "can't be used: give http://HOST:PORT in https_proxy, and a file that is there in SSL_CERT_FILE"
     raise UpdateError("the proxy or the certificates that the environment names", problem)
 
@@ -66,20 +66,20 @@ def make_client(silence: float = SILENCE) -> httpx.AsyncClient:
 async def download(client: httpx.AsyncClient, request: Request, target: Target, on_progress: Progress) -> Reply:
     """Ask for a file and write it to ``target``. Raises UpdateError, and OSError where ``target`` can't be written.
 
-    Neither credentials nor addresses, which may hold a signature, are in an error.
+    No error contains credentials, nor a URL, which may hold a signature.
     """
     url = httpx.URL(request.url)
     host = url.host
     try:
         for hop in range(answers.MAX_REDIRECTS + 1):
-            credentials = None if hop else request.credentials  # for the one they were given for, and nobody else
+            credentials = None if hop else request.credentials  # only for the host that they were given for
             found = await _get(client, request, url, target, on_progress, credentials=credentials)
             if isinstance(found, Reply):
                 return found._replace(host=host)
             url = found
         problem = f"{host} sends from one address to the next without end: try again later"
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        problem = _explain(error, url)  # out of the handler with it: the error holds the request, and that the key
+        problem = _explain(error, url)  # raised below: the error holds the request, and that the key
     raise UpdateError(request.source.name, problem)
 
 
@@ -92,7 +92,7 @@ async def _get(
     *,
     credentials: Credentials | None,
 ) -> Reply | httpx.URL:
-    """Send one request; returns what came of it, or the address that it leads to."""
+    """Send one request; returns its result, or the URL that it redirects to."""
     auth = httpx.BasicAuth(*credentials) if credentials else None
     async with client.stream("GET", url, headers=_headers(request.since), auth=auth) as response:
         last_modified = answers.parse_time(response.headers.get("last-modified"))
@@ -110,7 +110,7 @@ async def _get(
 def _headers(since: float | None) -> dict[str, str]:
     headers = {
         "Accept": "*/*",
-        "Accept-Encoding": "identity",  # it is packed already
+        "Accept-Encoding": "identity",  # the file is packed already
         "User-Agent": f"bangeod/{__version__}",
     }
     return headers if since is None else headers | {"If-Modified-Since": formatdate(since, usegmt=True)}
@@ -146,7 +146,7 @@ def _too_large(source: Database, host: str) -> UpdateError:
 
 
 def _explain(error: Exception, url: httpx.URL) -> str:
-    """Say what went wrong on the line. Of foreign texts only those of the operating system are shown."""
+    """Say what went wrong with the connection. Of foreign error texts, only the operating system's are shown."""
     causes = list(_causes(error))
     reason = next((_reason(cause) for cause in causes if isinstance(cause, OSError) and cause.strerror), "")
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
@@ -173,12 +173,12 @@ def _explain_unreachable(url: httpx.URL, reason: str) -> str:
 
 
 def _reason(error: OSError) -> str:
-    """Name the error; asyncio's text has the address beside it, a name server's errors have numbers of their own."""
+    """Name the error; asyncio's text also has the address, and a name server's errors have their own numbers."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from an error to what it came of."""
+    """Yield an error and all that caused it."""
     link: BaseException | None = error
     while link is not None:
         yield link

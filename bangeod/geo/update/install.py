@@ -1,4 +1,4 @@
-"""What is fetched, on its way into the state directory: in parts of its own until it is known to be good."""
+"""Installing a download in the state directory: it is a separate part file until it is known to be good."""
 
 import contextlib
 import os
@@ -12,22 +12,22 @@ from typing import IO, Final, NamedTuple
 from bangeod.atomic_file import AtomicFile
 from bangeod.os_errors import Obstacle, obstacle, reason
 
-MODE: Final = 0o644  # there is no secret in it
+MODE: Final = 0o644  # the file holds no secret
 DIRECTORY_MODE: Final = 0o750
-ABANDONED: Final = 3600.0  # seconds after which nobody writes to a part any more
+ABANDONED: Final = 3600.0  # seconds after which no process writes to a part any more
 
 _PART: Final = re.compile(r"\.[\w-]+\.mmdb\.[0-9a-f]{8}\.part")
 
 
 class Owner(NamedTuple):
-    """Whom a directory is made for."""
+    """The user and group that a new directory is made for."""
 
     uid: int
     gid: int
 
 
 class Part(AtomicFile):
-    """A file that may become ``name`` of the directory; there may be several at a time."""
+    """A file that may become ``name`` in the directory; several may exist at once."""
 
     def __init__(self, directory: Path, directory_fd: int, name: str) -> None:
         part = f".{name}.{secrets.token_hex(4)}.part"
@@ -35,11 +35,11 @@ class Part(AtomicFile):
         self.path = directory / part
 
     def share(self) -> None:
-        """Let all read it, whatever the umask says."""
+        """Let all users read it, whatever the umask says."""
         os.fchmod(self._fd, MODE)
 
     def reader(self) -> IO[bytes]:
-        """Open it to be read from its beginning."""
+        """Open it for reading, from its beginning."""
         file = os.fdopen(os.dup(self._fd), "rb")
         file.seek(0)
         return file
@@ -54,13 +54,13 @@ class Directory:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[Part]:
-        """Begin a file that may become ``name``; at the end it is in its place or gone. Raises OSError."""
+        """Begin a file that may become ``name``; at the end it is installed or deleted. Raises OSError."""
         with contextlib.closing(Part(self._path, self._fd, name)) as part:
             part.share()
             yield part
 
     def clear(self, now: float) -> None:
-        """Remove what was left behind by processes that were killed; ``now`` is in epoch seconds."""
+        """Remove part files left behind by killed processes; ``now`` is in epoch seconds."""
         with os.scandir(self._fd) as entries:
             for entry in entries:
                 if _PART.fullmatch(entry.name):
@@ -71,7 +71,7 @@ class Directory:
 
 @contextlib.contextmanager
 def opened(path: Path, owner: Owner | None, now: float) -> Iterator[Directory]:
-    """Open the directory; where only it is missing, make it, as root for ``owner``. Raises OSError."""
+    """Open the directory; if only its last part is missing, make it, as root for ``owner``. Raises OSError."""
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=DIRECTORY_MODE)
         if owner and os.geteuid() == 0:
@@ -103,7 +103,7 @@ def explain(error: OSError, directory: Path) -> str:
 
 
 def _owner_of(directory: Path) -> str:
-    """Name the user whose directory it is; where that can't be seen, or is root, the usual one."""
+    """Return the name of the directory's owner; "bangeod" where that can't be found out, or is root."""
     with contextlib.suppress(OSError, KeyError):
         uid = directory.stat().st_uid
         if uid:

@@ -1,4 +1,4 @@
-"""What can be fetched, and which addresses to try for it on a given day: pure policy."""
+"""Which databases can be downloaded, and which URLs to try for one on a given day: pure policy."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 
 class Provider(NamedTuple):
-    """One who makes geo databases."""
+    """A publisher of geo databases."""
 
     name: str
-    base: str  # of the addresses to download from
+    base: str  # of the URLs to download from
     needs_account: bool
-    attribution: str  # what its licence asks everybody to say who shows the data
+    attribution: str  # the text that its licence demands wherever the data is shown
 
 
 class Packing(Enum):
@@ -24,24 +24,23 @@ class Packing(Enum):
 
 
 class Database(NamedTuple):
-    """One database, under the name that the config has for it."""
+    """One database, under the name that it has in the config."""
 
     name: str
     provider: Provider
     packing: Packing
-    holds: str  # the figure of the probe's findings that must not be 0
+    holds: str  # the field of the probe's Findings that must not be 0
 
     @property
     def file_name(self) -> str:
-        """Return the name of the file that it becomes in the state directory."""
         return file_name(self.name)
 
 
 class Candidate(NamedTuple):
-    """One address to try."""
+    """One URL to try."""
 
     url: str
-    release: str  # "2026-11"; "" for whatever is the latest
+    release: str  # "2026-11"; "" for the latest
 
 
 DBIP: Final = Provider(
@@ -57,7 +56,7 @@ MAXMIND: Final = Provider(
     attribution="GeoLite data created by MaxMind, available from https://www.maxmind.com",
 )
 
-# City files are left out: they are ten times as large, and hold nothing more that bangeod keeps.
+# City files are left out: they are ten times as large, and hold no more fields that bangeod keeps.
 SOURCES: Final = {
     source.name: source
     for source in (
@@ -75,9 +74,9 @@ def file_name(source: str) -> str:
 
 
 def candidates(source: Database, today: date, *, base: str = "") -> Sequence[Candidate]:
-    """Return the addresses to try, the newest first; ``base`` stands for the provider's own.
+    """Return the URLs to try, the newest first; ``base`` replaces the provider's own.
 
-    DB-IP has a file a month, which comes out some days into it; MaxMind has one address for the latest.
+    DB-IP has a file for each month, published some days into it; MaxMind has one URL for the latest.
     """
     base = base or source.provider.base
     if source.provider is MAXMIND:

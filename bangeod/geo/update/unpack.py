@@ -1,4 +1,4 @@
-"""Unpacking what was downloaded: a bounded number of bytes, and only those of the one file that is wanted."""
+"""Unpacking a download: a bounded number of bytes, and only those of the one file that is wanted."""
 
 import gzip
 import re
@@ -10,7 +10,7 @@ from bangeod.geo.update.answers import UpdateError
 from bangeod.geo.update.download import Target
 from bangeod.geo.update.releases import Database, Packing
 
-MAX_BYTES: Final = 256 << 20  # unpacked; those that can be fetched have some 10 MiB
+MAX_BYTES: Final = 256 << 20  # unpacked; the databases have some 10 MiB
 
 _CHUNK: Final = 1 << 18
 _MAGIC: Final = b"\x1f\x8b"  # RFC 1952
@@ -20,7 +20,7 @@ class Packed(Protocol):
     """The downloaded bytes, from their beginning."""
 
     def reader(self) -> IO[bytes]:
-        """Open them to be read."""
+        """Open the bytes for reading."""
 
 
 def unpack(source: Database, packed: Packed, target: Target) -> None:
@@ -40,12 +40,12 @@ def unpack(source: Database, packed: Packed, target: Target) -> None:
                 else:
                     _copy(stream, target)
         except (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError):
-            # ValueError and OverflowError: what tarfile makes of absurd numbers.
+            # ValueError and OverflowError: tarfile raises them for absurd numbers.
             raise UpdateError(source.name, "what came is damaged or not all of it: try again later") from None
 
 
 class _BoundedGzip(gzip.GzipFile):
-    """A packed stream of which only so much can be read: a few packed bytes may unpack to no end."""
+    """A gzip stream with a limit on what it unpacks to: a few packed bytes may unpack to no end."""
 
     def __init__(self, source: Database, file: IO[bytes]) -> None:
         super().__init__(fileobj=file)
@@ -53,7 +53,7 @@ class _BoundedGzip(gzip.GzipFile):
         self._left = MAX_BYTES
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read up to ``size`` bytes. Raises UpdateError where it gets too much."""
+        """Read up to ``size`` bytes. Raises UpdateError above the limit."""
         most = self._left + 1
         data = super().read(most if size is None or size < 0 else min(size, most))
         self._left -= len(data)
@@ -64,7 +64,7 @@ class _BoundedGzip(gzip.GzipFile):
 
 
 def _unpack_member(source: Database, stream: _BoundedGzip, target: Target) -> None:
-    """Find the database in an archive, where it lies in one directory. Names in it decide nothing else."""
+    """Find the database in an archive, at the top or in one directory. Nothing else depends on the archive's names."""
     wanted = re.compile(rf"(\./)?([\w-][\w.-]*/)?{re.escape(source.file_name)}")
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
@@ -83,6 +83,6 @@ def _copy(content: IO[bytes] | gzip.GzipFile, target: Target) -> None:
 
 
 def _drain(stream: _BoundedGzip) -> None:
-    """Read to the end: the checksum stands there."""
+    """Read to the end of the stream, where its checksum is."""
     while stream.read(_CHUNK):
         pass

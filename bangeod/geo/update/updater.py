@@ -1,4 +1,4 @@
-"""One update from end to end: ask, download, unpack, probe, put in place; what was there stays until then."""
+"""One update from end to end: ask, download, unpack, probe, install; the old file stays until then."""
 
 import asyncio
 import os
@@ -19,30 +19,30 @@ from bangeod.geo.update.install import Directory, Owner, Part
 from bangeod.geo.update.releases import Database
 from bangeod.geo.update.unpack import unpack
 
-DEADLINE: Final = 900.0  # seconds for one database, all in all; 10 MiB at 12 kB/s
+DEADLINE: Final = 900.0  # seconds for one database in total; 10 MiB at 12 kB/s
 
 
 class Update(NamedTuple):
-    """What an update came to."""
+    """The result of an update."""
 
     source: Database
     path: Path
-    findings: Findings  # of the file that is there now
+    findings: Findings  # of the file in place now
     is_new: bool
 
 
 class Present(NamedTuple):
-    """The file that is there and can be used."""
+    """The existing file, which can be used."""
 
     findings: Findings
-    modified: float  # epoch seconds; when its maker changed it last
+    modified: float  # epoch seconds; when its publisher last changed it
 
 
 class Updater:
     """Updates databases in a state directory.
 
-    ``owner`` is whom the directory is made for where root has to make it, ``base`` stands for the providers' own
-    addresses, and ``force`` fetches also what has not changed. Used on one event loop.
+    ``owner`` is whom the directory is made for if root has to make it, ``base`` replaces the providers' own URLs,
+    and ``force`` also fetches what has not changed. Used on one event loop.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Updater:
         self._probe_seconds = probe_seconds
 
     async def update(self, source: Database, on_progress: Progress) -> Update:
-        """Fetch a database where there is a newer one. Raises UpdateError; the old file is untouched then."""
+        """Fetch a database if there is a newer one. Raises UpdateError; the old file is then untouched."""
         try:
             async with asyncio.timeout(self._deadline):
                 with install.opened(self._path, self._owner, self._clock.now()) as directory:
@@ -96,7 +96,7 @@ class Updater:
         return Update(source, path, findings, is_new=True)
 
     async def _look_at(self, path: Path) -> Present | None:
-        """Look at the file that is there: one that can't be used is fetched again, however new it is."""
+        """Look at the existing file; None where it can't be used: then it is fetched again, however new it is."""
         if self._force:
             return None
         try:
@@ -107,7 +107,7 @@ class Updater:
         return Present(opened.findings, opened.signature.modified_ns / 1e9)
 
     async def _download(self, source: Database, packed: Part, present: Present | None, on_progress: Progress) -> Reply:
-        """Try one address after the other."""
+        """Try one URL after the other."""
         today = datetime.fromtimestamp(self._clock.now(), UTC).date()
         candidates = releases.candidates(source, today, base=self._base)
         since = present.modified if present else None

@@ -1,4 +1,4 @@
-"""Tables that refer to bangeod's two by foreign keys: what a deletion looks through for rows that depend on it."""
+"""Tables with foreign keys to geo_cache or sessions: each deletion searches them for rows that depend on its row."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 PARENTS = frozenset({"geo_cache", "sessions"})
-FOLLOWS = "CASCADE"  # whose rows are deleted too, so that what refers to them is looked through as well
+FOLLOWS = "CASCADE"  # deletes the child's rows too, so tables that refer to the child are searched as well
 
 
 class ForeignKey(NamedTuple):
@@ -23,7 +23,7 @@ class ForeignKey(NamedTuple):
 
 
 def without_index(connection: "Connection") -> list[ForeignKey]:
-    """Find the foreign keys for which each deletion reads all of the child table, since no index leads to its rows."""
+    """Find the foreign keys for which each deletion reads the whole child table, since no index leads to its rows."""
     keys = list(_foreign_keys(connection))
     parents, known = PARENTS, frozenset[str]()
     while parents != known:
@@ -42,7 +42,7 @@ def _foreign_keys(connection: "Connection") -> Iterator[ForeignKey]:
 
 
 def _is_scanned(connection: "Connection", key: ForeignKey) -> bool:
-    """Ask SQLite how it finds the rows of a parent; it may know of an index that one would not think of."""
+    """Ask SQLite how it finds the rows of a parent; it may use an index that is not obvious."""
     where = " AND ".join(f"{quoted(column)} = ?" for column in key.columns)
     plan = connection.execute(
         queries.PLAN_OF_CHILD.format(child=quoted(key.child), where=where), [None] * len(key.columns)
@@ -51,6 +51,6 @@ def _is_scanned(connection: "Connection", key: ForeignKey) -> bool:
 
 
 def quoted(name: str) -> str:
-    """Write a name so that SQLite takes it as it is."""
+    """Quote a name for SQL."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'

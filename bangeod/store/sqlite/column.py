@@ -1,11 +1,11 @@
-"""One column of a table of the web app's: what SQLite says of it, and what is written into it for a value."""
+"""One column of a table of the web app: what SQLite says of it, and the SQL that writes a value into it."""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
-# sqlite.org/datatype3.html, 3.1: any type may be declared, and what it contains decides. What is declared as STRING or
-# not at all is meant for text here, whatever its affinity is.
+# sqlite.org/datatype3.html, 3.1: any type name may be declared, and its letters decide. A column declared as STRING or
+# without a type is meant for text here, whatever its affinity is.
 _NUMBER: Final = re.compile("INT|REAL|FLOA|DOUB|NUM|DEC", re.IGNORECASE)
 _TEXT: Final = re.compile("CHAR|CLOB|TEXT", re.IGNORECASE)
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -16,23 +16,22 @@ _GENERATED: Final = (2, 3)  # sqlite.org/pragma.html#pragma_table_xinfo: virtual
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column as ``pragma_table_xinfo`` tells it."""
+    """One column as ``pragma_table_xinfo`` describes it."""
 
     name: str
-    key_position: int  # 0 where it is no part of the primary key
-    declared: str = ""  # the type, as it was written
+    key_position: int  # 0 if not in the primary key
+    declared: str = ""  # the declared type, as written
     not_null: int = 0
     default: str | None = None  # an expression in SQL
     hidden: int = 0
 
     @property
     def is_generated(self) -> bool:
-        """Say whether SQLite works the column out, so that nothing can be written into it."""
+        """Say whether SQLite computes the column, so that it can't be written."""
         return self.hidden in _GENERATED
 
     @property
     def is_number(self) -> bool:
-        """Say whether the column is meant for numbers."""
         return bool(_NUMBER.search(self.declared)) and ("INT" in self.declared.upper() or not self._is_text)
 
     @property
@@ -45,10 +44,10 @@ class Column:
         return bool(self.not_null) and self.default is None and not self.hidden
 
     def written(self, value: str, *, strict: bool) -> str:
-        """Return the SQL expression that is written for a value, itself SQL for a text or NULL.
+        """Return the SQL expression to write; ``value`` is itself SQL, for a text or NULL.
 
-        An AS number is a number where the column is one for numbers. Where NULL is not allowed, it is the column's
-        default, or else nothing in the column's type. ``strict``: the table is a STRICT one.
+        In a number column an AS number is written as a number. Where NULL is not allowed, the column's default stands
+        for it, else an empty value of the column's type. ``strict``: the table is a STRICT one.
         """
         of_bytes = strict and self.declared.upper() == "BLOB" and self.name.lower() not in _TIMES
         if self.name.lower() == "asn" and self.is_number:
@@ -63,7 +62,7 @@ class Column:
 
 
 def _expression(default: str) -> str:
-    """Return what DEFAULT stands for: a word alone, or in double quotes, is a text there and a column elsewhere."""
+    """Return the SQL for a DEFAULT: a bare or double-quoted word is a text there, but a column name elsewhere."""
     if default.startswith('"') and default.endswith('"'):
         default = default[1:-1].replace('""', '"')
     elif not _WORD.fullmatch(default) or default.upper() in _KEYWORDS:

@@ -1,7 +1,7 @@
-"""What the web app's tables look like, and how bangeod's statements fit them.
+"""What the web app's tables look like, and how bangeod's statements are fitted to them.
 
-The schema is the web app's to change: columns may be missing or new, a table may have no rowid. All that
-matters is decided here once, from what SQLite says of the table, as plain data.
+The schema belongs to the web app: columns may be missing or new, a table may have no rowid. All that matters
+is decided here once, from what SQLite says of the table, and kept as plain data.
 """
 
 import re
@@ -20,28 +20,28 @@ _QUOTED_OR_COMMENT = re.compile(
 )
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org")
 UPSERT_COLUMNS = ("ip", *GEO_COLUMNS, "cached_at", "last_seen")
-# What decides on what becomes of a row; it is written only where it still holds these as they were read.
+# These columns decide how a row is changed; it is written only if they still hold what was read.
 HELD_COLUMNS = (*GEO_COLUMNS, "last_seen")
 _CODES: Final = ", ".join(f"'{code}'" for code in countries.codes())
 
 
 class UnfitTableError(Exception):
-    """A table can't be worked with; the message says why."""
+    """bangeod can't work with a table; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that rows can be paged through and deleted from by age."""
+    """A table whose rows can be paged through and deleted by age."""
 
     name: str
     key: str  # rowid, or the only column of the primary key
     columns: frozenset[str]  # in lower case; generated ones too
-    label: str  # what a deleted row is reported by: an SQL expression
-    time: str | None  # the column that decides on the row's age
-    written: Mapping[str, Column] = field(default_factory=dict)  # what can be written into, by name in lower case
+    label: str  # an SQL expression: the text by which a deleted row is reported
+    time: str | None  # the column that gives the row's age
+    written: Mapping[str, Column] = field(default_factory=dict)  # writable columns, by name in lower case
     strict: bool = False
     has_rowid: bool = True
-    needs_country: str = ""  # why a new row without a country is refused, if it is
+    needs_country: str = ""  # why new rows without a country are refused; empty if not
 
     def sql(self, statement: str, *, first: bool = False) -> str:
         """Fill in a statement of queries.py; ``first`` leaves out the lower bound of a page."""
@@ -66,16 +66,16 @@ class Table:
 
     @property
     def not_filled(self) -> list[str]:
-        """Return the columns for which a new row needs a value, and bangeod has none."""
+        """Return the columns for which a new row needs a value that bangeod does not have."""
         own = [column for name, column in self.written.items() if name not in UPSERT_COLUMNS]
         return [column.name for column in own if column.must_be_given and not self._is_numbered(column)]
 
     def takes_new(self, *, country: bool) -> bool:
-        """Say whether new rows are taken, with or without a country, as far as that depends on the table."""
+        """Say whether the table accepts new rows, with or without a country."""
         return not self.not_filled and (country or not self.needs_country)
 
     def _is_numbered(self, column: Column) -> bool:
-        """Say whether SQLite itself gives the column a number: it is the rowid under another name."""
+        """Say whether SQLite numbers the column itself: it is the rowid under another name."""
         keys = sum(1 for other in self.written.values() if other.key_position)
         return self.has_rowid and column.key_position == 1 == keys and column.declared.upper() == "INTEGER"
 
@@ -85,10 +85,10 @@ class Table:
         return tuple(name for name in UPSERT_COLUMNS[1:] if name in self.written)
 
     def held(self) -> str:
-        """Return the statement that reads the rows of addresses with all that decides on what becomes of them.
+        """Return the statement that reads the rows of addresses, with all that decides how they are changed.
 
         ``:keys`` is JSON. A row is the key, the four columns of the place, whether ``last_seen`` is NULL, its time in
-        microseconds, and what ``update`` compares.
+        microseconds, and the text that ``update`` compares.
         """
         seen = "geo_cache.last_seen" if "last_seen" in self.columns else None
         return queries.GEO_HELD.format(
@@ -103,7 +103,7 @@ class Table:
         return queries.HELD.format(values=" || ',' || ".join(quoted))
 
     def insert(self) -> str:
-        """Return the statement that inserts rows where there are none of the same key.
+        """Return the statement that inserts rows whose key is not in the table yet.
 
         ``:rows`` is JSON, an array of arrays in the order of UPSERT_COLUMNS.
         """
@@ -112,9 +112,9 @@ class Table:
         return queries.INSERT.format(columns=", ".join(names), values=", ".join(values))
 
     def update(self, columns: Iterable[str]) -> str:
-        """Return the statement that changes these columns of rows which are still as they were read.
+        """Return the statement that changes these columns of rows that are still as they were read.
 
-        ``:rows`` as for ``insert``, each array going on with what ``held`` gave to compare.
+        ``:rows`` as for ``insert``; each array ends with the text from ``held`` to compare.
         """
         sets = [f"{name} = {self._value(name, 'found.v')}" for name in columns]
         number = len(UPSERT_COLUMNS)
@@ -126,7 +126,7 @@ class Table:
 
 
 def geo_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> Table:
-    """Fit geo_cache: needs ``ip`` and ``country_code``; age by ``last_seen``, else ``cached_at``."""
+    """Describe geo_cache: needs ``ip`` and ``country_code``; age by ``last_seen``, else ``cached_at``."""
     names = _names("geo_cache", kind, sql, columns, needed=("ip", "country_code"))
     written = {column.name.lower(): column for column in columns if not column.is_generated}
     generated = [name for name in ("ip", "country_code") if name not in written]
@@ -150,7 +150,7 @@ def geo_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> T
 
 
 def sessions_table(kind: str | None, sql: str | None, columns: Sequence[Column]) -> Table:
-    """Fit sessions: needs ``expires_at``."""
+    """Describe sessions: needs ``expires_at``."""
     names = _names("sessions", kind, sql, columns, needed=("expires_at",))
     return Table("sessions", _key("sessions", sql, columns), names, label="''", time="expires_at")
 

@@ -1,6 +1,6 @@
-"""One connection to the shared file: whole transactions on SQLite's thread, interrupted where they are cancelled.
+"""One connection to the shared file: whole transactions on SQLite's thread, interrupted when they are cancelled.
 
-All of a transaction runs in one go on SQLite's thread. Were each statement a trip of its own, the write lock
+A transaction runs in one go on SQLite's thread. If each statement went to the thread separately, the write lock
 would be held while the event loop is busy with something else.
 """
 
@@ -35,13 +35,13 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 FIRST_RETRY = 0.001  # seconds until the lock is asked for again
-RETRY_GROWTH = 1.5  # times, each time
+RETRY_GROWTH = 1.5  # times longer, each time
 LONGEST_RETRY = 0.05  # seconds
 INTERRUPT_EVERY = 0.02  # seconds; a statement that begins between two of them is caught by the next
 
 
 class SharedFile:
-    """The database file at a path, opened by nothing but SQLite."""
+    """The database file at a path, opened only by SQLite."""
 
     def __init__(self, path: Path, *, busy_timeout: float, clock: "Clock") -> None:
         self.path = path
@@ -51,15 +51,15 @@ class SharedFile:
         self._opened: LinkedFile | None = None
         self._wal = WalFile(path)
         self._watch = OverwriteWatch(path)
-        self._overwritten = False  # it is another database, although the inode is the same
-        self._suspect = False  # only a new connection sees whether what was wrong has been mended
-        self._damaged = False  # and what is there then may be another database under the same inode
+        self._overwritten = False  # another database has the same inode now
+        self._suspect = False  # an error was seen; only a new connection shows whether it is gone
+        self._damaged = False  # the file was damaged; a repaired one may be another database with the same inode
 
     async def prepare(self) -> bool:
-        """Open the file at the path, or open it anew where need be; return whether it may be another database."""
+        """Open the file at the path, or reopen it where needed; return whether it may be another database."""
         try:
             found = self._look()
-        except StoreError:  # what was opened is no longer there
+        except StoreError:  # the opened file is no longer there
             if await self._empty_old_wal():
                 await self.close()
             raise
@@ -101,23 +101,23 @@ class SharedFile:
                 await connection.close()
 
     async def _is_as_it_was(self) -> bool:
-        """Say whether nobody has taken the WAL away, or copied another database over this one."""
+        """Say whether the WAL is still in place and no other database was copied over this one."""
         try:
             await self.read(_nothing)
-        except StoreDamagedError:  # a new connection may find it whole
+        except StoreDamagedError:  # a new connection may find it undamaged
             return False
         except StoreError:
             if not self._suspect:
                 raise
-            return True  # it can't be told; what is wrong with it is seen when it is opened anew
+            return True  # unknown; reopening will show what is wrong
         return self._wal.is_in_place and not self._overwritten
 
     async def _empty_old_wal(self) -> bool:
-        """Empty the WAL of a database that is no longer in its place; return whether nothing of it is left there.
+        """Empty the WAL of a database that is no longer in its place; return whether nothing is left in it.
 
-        SQLite leaves it, and whoever opens the file that is in that place now would replay it into that one. But by now
-        it may hold what has been committed to that one: this connection would move that into the old file. Where but
-        a link leads elsewhere now, the old one is whole, and has its log.
+        SQLite leaves the WAL there, and whoever opens the new file in that place would replay it into the new file. But
+        the WAL may already hold commits to the new file: this connection would move those into the old one. If only a
+        link leads elsewhere now, the old database is complete, with its WAL.
         """
         wal, opened = self._wal, self._opened
         if opened is None or not wal.is_known or opened.is_in_place or wal.is_of_the_new_one:
@@ -128,13 +128,13 @@ class SharedFile:
         return not wal.is_in_place or wal.is_empty
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
-        """Run ``work`` outside of any transaction of ours; it may be run again where the database was locked."""
+        """Run ``work`` outside of bangeod's transactions; it may run again if the database was locked."""
         return await self._patiently(lambda connection: self._reading(connection, work))
 
     async def maintain(self, work: "Callable[[Connection], T]") -> T:
-        """Run ``work`` as ``read`` does; it may write outside of transactions of ours, as a checkpoint does.
+        """Run ``work`` as ``read`` does; it may write outside of bangeod's transactions, as a checkpoint does.
 
-        Never on a file that is no longer the one at the path: the WAL may hold what belongs to the one that is.
+        Never on a file that is no longer the one at the path: the WAL may hold commits to the new file.
         """
         return await self._patiently(lambda connection: self._maintaining(connection, work))
 
@@ -148,7 +148,7 @@ class SharedFile:
         )
 
     async def write_apart(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
-        """Run ``work`` as ``write`` does, but it makes transactions of its own, one after the other."""
+        """Run ``work`` as ``write`` does, but ``work`` makes its own transactions, one after the other."""
         return await self._patiently(lambda connection: self._writing(connection, lambda: work(connection)))
 
     def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
@@ -166,7 +166,7 @@ class SharedFile:
             self._watch.settle(connection)
 
     def _check(self, connection: "Connection") -> None:
-        """Raise where the file is no longer the one at the path, before anything is written."""
+        """Raise, before anything is written, if the file is no longer the one at the path."""
         self._overwritten |= self._watch.look(connection)
         if self._look() != self._opened or not self._wal.is_in_place or self._overwritten:
             raise faults.replaced(self.path)
@@ -186,7 +186,7 @@ class SharedFile:
         return result, time.perf_counter() - began
 
     async def _patiently(self, work: "Callable[[Connection], T]") -> T:
-        """Ask again while the database is locked, for the busy timeout; SQLite's own handler is less polite."""
+        """Retry while the database is locked, for the busy timeout; SQLite's own handler is less considerate."""
         deadline = self._clock.monotonic() + self.busy_timeout
         delay = FIRST_RETRY
         while True:
@@ -201,12 +201,12 @@ class SharedFile:
             delay = min(delay * RETRY_GROWTH, LONGEST_RETRY)
 
     async def _interruptibly(self, work: "Callable[[Connection], T]") -> T:
-        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has let go.
+        """Run on SQLite's thread; a cancellation interrupts the statement and waits until the thread has stopped it.
 
-        What has not had its turn yet is not waited for: it may stand behind a statement that takes long.
+        Work that has not started is not waited for: it may be queued behind a statement that takes long.
         """
         connection = self._connection
-        if connection is None:  # not prepared, or closed meanwhile by whoever found another file at the path
+        if connection is None:  # not prepared, or closed by another task that found another file at the path
             self._look()
             raise faults.replaced(self.path)
         raw = connection.raw
@@ -219,13 +219,13 @@ class SharedFile:
                 raise
             raise faults.replaced(self.path) from error
         except asyncio.CancelledError:
-            running.add_done_callback(_ignore)  # it was asked to fail
+            running.add_done_callback(_ignore)  # its error is expected
             while turn.give_up(raw):
                 await asyncio.wait([running], timeout=INTERRUPT_EVERY)
             raise
 
     def _greet(self, connection: "Connection", found: LinkedFile) -> None:
-        """Set the connection up and read something: a file that is no database, or another one by now, is found out."""
+        """Set the connection up and read something, to detect a file that is no database, or has been replaced."""
         for statement in queries.ON_OPEN:
             connection.execute(statement).fetchall()
         connection.execute(queries.SCHEMA_VERSION).fetchall()
@@ -233,7 +233,7 @@ class SharedFile:
             raise faults.replaced(self.path)
 
     def _look(self) -> LinkedFile:
-        """Return which file the path leads to. Only stat() it: closing another descriptor drops SQLite's locks."""
+        """Return which file the path leads to. Uses only stat(): closing another descriptor drops SQLite's locks."""
         try:
             return LinkedFile.at(self.path)
         except OSError as error:
@@ -261,11 +261,11 @@ def _ignore(abandoned: "asyncio.Future[Any]") -> None:
 
 
 def _connect(path: Path) -> "Connection":
-    """Open without ever creating a file: an empty one in the database's place would look like a new one."""
+    """Open without ever creating a file: an empty file in the database's place would look like a new database."""
     uri = f"file:{quote(os.fspath(path))}?mode=rw"
     connection: Connection = engine.connect(uri, uri=True, timeout=0, isolation_level=None)
     return connection
 
 
 def _nothing(_connection: "Connection") -> None:
-    """Do no more than whatever is read begins with."""
+    """Do nothing more than every read does at its start."""

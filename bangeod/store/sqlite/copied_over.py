@@ -1,7 +1,7 @@
-"""Telling that another database was copied over the open one: the inode is the same, and SQLite does not notice.
+"""Detecting that another database was copied over the open one: the inode is the same, and SQLite does not notice.
 
-It would go on with the pages that it holds in memory and with the length that the WAL's index has, and the next
-transaction would put pages of the old database among those of the new. Renaming a backup into place can't do that;
+SQLite would go on with the pages that it holds in memory and with the length in the WAL's index, and the next
+transaction would put pages of the old database among those of the new. Renaming a backup into place can't cause that;
 `cp` can.
 """
 
@@ -14,17 +14,17 @@ from bangeod.store.sqlite.engine import engine
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-# An older SQLite takes the question for a checkpoint. There nothing tells a checkpoint from another database.
+# An older SQLite checkpoints instead of answering. Then a checkpoint and another database look the same.
 KNOWS_THE_WAL = engine.sqlite_version_info >= (3, 51)
 
 Contents = tuple[int, int]  # time of the last change, in nanoseconds, and size in bytes
 
 
 class _WalHeader(NamedTuple):
-    """How the WAL stands."""
+    """The state of the WAL."""
 
-    commits: int  # changes with each commit of others
-    frames: int  # -1 where there is no log: then SQLite itself sees what happens to the file
+    commits: int  # a number that changes with each commit of others
+    frames: int  # -1 where there is no WAL: then SQLite itself notices changes of the file
     moved: int  # frames that are in the database
 
     @property
@@ -35,17 +35,17 @@ class _WalHeader(NamedTuple):
 class OverwriteWatch:
     """Watches the file of one connection. Used on SQLite's thread, outside of transactions.
 
-    Others write to the file only in a checkpoint. So where it has changed, but nobody has committed and no frame was
-    left to be moved, it was no checkpoint.
+    Other processes write to the file only in a checkpoint. So if it has changed although nobody has committed and no
+    frame was left to move, that was no checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._contents: Contents | None = None
-        self._wal: _WalHeader | None = None  # as it was with these contents, all of its frames in them
+        self._wal: _WalHeader | None = None  # its state at these contents, if they include all of its frames
 
     def look(self, connection: "Connection") -> bool:
-        """Drop the pages of a file that was written to; return whether it surely is another database now."""
+        """Drop the pages in memory if the file was written to; return whether it surely is another database now."""
         wal = _look_at_wal(connection)  # before the file: once the last frame is moved, no checkpoint writes to it
         contents = self._look_at_file()
         surely = False
@@ -56,12 +56,12 @@ class OverwriteWatch:
         return surely
 
     def settle(self, connection: "Connection") -> None:
-        """Look again after what may have been the checkpoint of one's own commits, while these are not told apart."""
+        """Look again where the WAL's state is unknown: a checkpoint of this connection's own commits may have ended."""
         if self._wal is None:
             self.look(connection)
 
     def committed(self) -> None:
-        """Note a commit of this connection's own: what the WAL says does not tell it from an earlier one."""
+        """Note a commit of this connection: the WAL's state does not distinguish it from an earlier one."""
         self._wal = None
 
     def _look_at_file(self) -> Contents | None:

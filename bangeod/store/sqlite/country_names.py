@@ -1,4 +1,4 @@
-"""Which names the rows of geo_cache have for each country, and how many have which."""
+"""Counting which names the rows of geo_cache have for each country."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def count(file: SharedFile, table: Table, but: Collection[str]) -> Mapping[tuple[str, str], int]:
-    """Count rows by code and name, a page at a time; those whose code is in ``but`` aside."""
+    """Count rows by code and name, a page at a time, except those whose code is in ``but``."""
     found: Counter[tuple[str, str]] = Counter()
     if "country_name" not in table.columns:
         return found
@@ -29,7 +29,7 @@ async def count(file: SharedFile, table: Table, but: Collection[str]) -> Mapping
         statement = table.sql(queries.GEO_NAMES, first=bounds.first)
         for code, name, rows in connection.execute(statement, bounds.parameters() | codes):
             country = row_values.country(code, name)
-            if country is not None and country[0] not in but:  # it may be written otherwise than SQLite compares it
+            if country is not None and country[0] not in but:  # the code may be spelled so that SQL did not exclude it
                 counts[country] += rows
         return counts
 

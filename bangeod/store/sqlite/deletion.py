@@ -1,4 +1,4 @@
-"""Deleting what is past its time from one table, in slices that the web app doesn't notice."""
+"""Deleting rows past their time from one table, in slices that the web app doesn't notice."""
 
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DuePage(NamedTuple):
-    """What a page holds of rows that may go, and of rows whose age can't be read."""
+    """The rows of a page that may go, and how many have an unreadable time."""
 
     due: list[Due]
     unreadable: int
@@ -45,9 +45,9 @@ def _finder(table: Table, before: int) -> "Callable[[Connection, Bounds], DuePag
 async def sweep(
     file: SharedFile, table: Table, removal: Removal, before: int, *, goes: Callable[[Due], bool], clock: "Clock"
 ) -> AsyncGenerator[Deleted, None]:
-    """Delete the rows whose time is earlier than ``before`` (microseconds) and that ``goes`` lets go.
+    """Delete the rows whose time is earlier than ``before`` (microseconds) and for which ``goes`` is true.
 
-    What was held back in an earlier run comes last, and for no longer than RETRY_SECONDS.
+    Rows held back in an earlier run come last, and for no longer than RETRY_SECONDS.
     """
     waiting: list[Due] = []
     again: list[Due] = []
@@ -70,7 +70,7 @@ async def sweep(
 
 
 async def _next(removal: Removal, waiting: list[Due]) -> Deleted:
-    """Delete one slice of what waits."""
+    """Delete one slice of the waiting rows."""
     deleted, settled = await removal.delete(waiting[: removal.size])
     del waiting[:settled]
     return deleted
@@ -97,10 +97,10 @@ async def overflow(
     keep: Callable[[str], bool],
     stays: Collection[object] | None = None,
 ) -> tuple[Overflow, int]:
-    """Choose what goes above ``max_rows``.
+    """Choose which rows go above ``max_rows``.
 
-    What is stale (earlier than ``before``) does not count, as it goes anyway. But with ``stays`` it went, as far as it
-    may: what is stale still stays, as the rows of these keys do, and counts.
+    Stale rows (earlier than ``before``) do not count, as they go anyway. With ``stays``, they have already been deleted
+    where possible: stale rows still there, and the rows with the keys in ``stays``, count but are not chosen.
 
     Returns the choice and the time, in microseconds, at or after which no row goes.
     """

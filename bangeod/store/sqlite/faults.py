@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for bangeod: result codes to errors.py, once, with advice."""
+"""SQLite's errors translated into those of errors.py, with advice for the user."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -38,7 +38,7 @@ NOTADB: Final = 26
 
 READONLY_DBMOVED: Final = 1032
 
-# What a statement that has been compiled can meet in a row, or in what a trigger does with it.
+# Errors that a compiled statement can raise because of a row, or of what a trigger does with it.
 ABOUT_A_ROW: Final = frozenset({ERROR, TOOBIG, CONSTRAINT, MISMATCH})
 
 FOREIGN_KEY_MISMATCH: Final = "foreign key mismatch"  # sqlite.org/foreignkeys.html, 3
@@ -65,7 +65,7 @@ _PLAIN: Final[dict[int, tuple[type[StoreError], str, str]]] = {
 
 
 def missing(path: Path) -> StoreMissingError:
-    """Say that no file is at the path, and where it leads to if it is a symbolic link."""
+    """Return the error for a path without a file; it names where a symbolic link leads."""
     problem, advice = "there is no such database", "start the web app once so that it makes it"
     way = symlinks.route(path)
     if way.links:
@@ -76,7 +76,7 @@ def missing(path: Path) -> StoreMissingError:
 
 
 def replaced(path: Path) -> StoreReplacedError:
-    """Say that another file has taken the path since it was opened."""
+    """Return the error for a path at which another file has appeared since it was opened."""
     return StoreReplacedError(
         str(path),
         "the file was deleted or replaced while it was in use",
@@ -85,7 +85,7 @@ def replaced(path: Path) -> StoreReplacedError:
 
 
 def wal_of_another(path: Path) -> StoreReplacedError:
-    """Say that the WAL of the database that was at the path would get into the one that is there now."""
+    """Return the error for a WAL of the previous database that would get into the one that is there now."""
     return StoreReplacedError(
         str(path),
         "the file was deleted or replaced, and another program still uses the old one's log (-wal) beside it",
@@ -94,7 +94,6 @@ def wal_of_another(path: Path) -> StoreReplacedError:
 
 
 def locked(path: Path, seconds: float) -> StoreLockedError:
-    """Say that the write lock could not be had."""
     return StoreLockedError(
         str(path),
         f"another process has held the database locked for over {seconds:g} s",
@@ -103,7 +102,6 @@ def locked(path: Path, seconds: float) -> StoreLockedError:
 
 
 def schema(path: Path, problem: str) -> SchemaError:
-    """Say that a table can't be worked with."""
     return SchemaError(
         str(path),
         problem,
@@ -112,7 +110,7 @@ def schema(path: Path, problem: str) -> SchemaError:
 
 
 def no_new_rows(path: Path, not_filled: Sequence[str], problem: str, ips: Collection[str]) -> StoreRefusedError:
-    """Say that addresses which have no row can't be given one: for columns, or else because of a constraint."""
+    """Return the error for addresses that can't be given a row, because of columns or else a constraint."""
     if not_filled:
         what = f"table geo_cache takes no new row: {unfilled(not_filled)}"
     else:
@@ -122,19 +120,19 @@ def no_new_rows(path: Path, not_filled: Sequence[str], problem: str, ips: Collec
 
 
 def spared(path: Path, ips: Collection[str]) -> StoreRefusedError:
-    """Say that rows are neither made nor changed, and no error is given for it: RAISE(IGNORE)."""
+    """Return the error for rows that a trigger silently neither inserts nor changes: RAISE(IGNORE)."""
     problem = "a trigger of the database's keeps rows of geo_cache as they are, without an error"
     return StoreRefusedError(str(path), problem, "look at the triggers of this table", ips=ips)
 
 
 def unfilled(columns: Sequence[str]) -> str:
-    """Say what is wrong with columns that need a value which bangeod does not have."""
+    """Describe columns that need a value which bangeod does not have."""
     names = " and ".join(columns)
     return f"{names} {'is NOT NULL and has' if len(columns) == 1 else 'are NOT NULL and have'} no default"
 
 
 def unpageable(path: Path, table: str) -> StoreError:
-    """Say that rows can't be walked over, because the keys by which that is done are no text."""
+    """Return the error for a table that can't be paged, because its keys are not valid text."""
     return StoreError(
         str(path),
         f"table {table} has no rowid, and a key in it is not UTF-8",
@@ -143,12 +141,12 @@ def unpageable(path: Path, table: str) -> StoreError:
 
 
 def unreadable(path: Path, error: OSError) -> StoreError:
-    """Say that the path can't even be looked at."""
+    """Return the error for a path that can't even be stat()ed."""
     return StoreReadOnlyError(str(path), f"can't be reached: {reason(error)}", _permission_advice(path))
 
 
 def is_missing(path: Path) -> bool:
-    """Say whether nothing is at the path (its links may lead nowhere); a directory that is closed doesn't tell."""
+    """Say whether nothing is at the path (its links may lead nowhere); False where a closed directory hides it."""
     try:
         path.stat()
     except OSError as error:
@@ -157,7 +155,7 @@ def is_missing(path: Path) -> bool:
 
 
 def is_full(path: Path) -> bool:
-    """Say whether the disk of a file has no room for what SQLite makes beside it."""
+    """Say whether the disk has no room for the files that SQLite makes beside the database."""
     try:
         room = os.statvfs(symlinks.real(path).parent)
     except OSError:
@@ -166,12 +164,12 @@ def is_full(path: Path) -> bool:
 
 
 def code(error: Exception) -> int:
-    """Return the result code of an error of SQLite's, extended or not; 0 where it has none."""
+    """Return the result code of a SQLite error, extended or not; 0 where it has none."""
     return getattr(error, "sqlite_errorcode", None) or 0
 
 
 def translate(path: Path, code: int, text: str) -> StoreError:
-    """Give a result code of SQLite (extended or not) its error."""
+    """Return the error for a SQLite result code (extended or not)."""
     where = str(path)
     primary = code & 0xFF
     if code == READONLY_DBMOVED:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_page(connection: "Connection", statement: str, parameters: Mapping[str, object]) -> list[Row]:
-    """Read rows: the key as text whatever it is, the place as ``row_values`` reads it."""
+    """Read rows: the key as text whatever its type, the place as ``row_values`` reads it."""
     place = row_values.read
     return [
         Row(ip if type(ip) is str else str(ip), place(code, name, asn, org), seen)
@@ -25,7 +25,7 @@ def read_page(connection: "Connection", statement: str, parameters: Mapping[str,
 
 
 def read_unresolved(connection: "Connection", statement: str, parameters: Mapping[str, object]) -> list[Row]:
-    """Read rows, and leave out those that turn out to have a country."""
+    """Read rows, except those that turn out to have a country."""
     return [row for row in read_page(connection, statement, parameters) if row.geo.country_code is None]
 
 
@@ -38,7 +38,7 @@ def without_country(connection: "Connection", table: Table) -> int:
 def rows_by_address(
     connection: "Connection", table: Table, ips: Sequence[str], odd: Iterable[str] = ()
 ) -> dict[str, Row]:
-    """Find rows by canonical address, also under ``odd`` keys; of two rows of one address the one with a country."""
+    """Find rows by canonical address, also under ``odd`` keys; if an address has two rows, the one with a country."""
     found: dict[str, Row] = {}
     for row in read_page(connection, table.sql(queries.GEO_FIND), {"keys": spelled(connection, ips, odd)}):
         _, ip = read_address(row.key)
@@ -49,9 +49,9 @@ def rows_by_address(
 
 
 def spelled(connection: "Connection", ips: Iterable[str], odd: Iterable[str]) -> str:
-    """Return the texts under which rows of these addresses may stand, as JSON.
+    """Return the texts under which rows of these addresses may be stored, as JSON.
 
-    As a rule no row at all has an IPv4 address in IPv6 clothes; that is quickly seen, and saves many lookups.
+    Usually no row at all has an IPv4 address in IPv6 form; that is quickly checked, and saves many lookups.
     """
     mapped = connection.execute(queries.GEO_HAS_MAPPED).fetchone()[0]
     texts = (spellings(ip) if mapped or ":" in ip else (ip,) for ip in ips)

@@ -1,7 +1,8 @@
-"""Writing entries: what becomes of each row is decided without the lock, and written where the row is as it was.
+"""Writing entries: the changes are planned without the lock, and made only to rows that are still as they were read.
 
-Decided in Python, so that one set of rules (row_values.py) holds for whatever a column may contain. Under the lock run
-a few statements, each over all rows of a slice. Where the web app has changed one of these, it is all done again.
+Planned in Python, so that one set of rules (row_values.py) holds for anything that a column may contain. Under the lock
+a few statements run, each over all rows of a slice. If the web app has changed one of the rows, the slice is planned
+again.
 """
 
 import contextlib
@@ -27,17 +28,17 @@ from bangeod.store.sqlite.time_forms import TimeForms
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-OPTIMISTIC: Final = 3  # times that rows are read before the lock is had; then they are read while it is held
+OPTIMISTIC: Final = 3  # tries with rows read before taking the lock; after these they are read under it
 
 Values = list[object]  # in the order of UPSERT_COLUMNS, then what Table.update compares
 
 
 class ChangedError(Exception):
-    """A row is no longer as it was read, or there is one where none was."""
+    """A row is no longer as it was read, or a row has appeared where there was none."""
 
 
 class HeldRow(NamedTuple):
-    """A row as it was read, with all that decides on what becomes of it; see Table.held."""
+    """A row as it was read, with all that decides how it is changed; see Table.held."""
 
     key: str
     place: tuple[object, ...]
@@ -46,7 +47,7 @@ class HeldRow(NamedTuple):
     held: str
 
     def outdated(self, last_seen: int) -> bool:
-        """Say whether the address was seen after what the row says; a time that can't be read stays."""
+        """Say whether the address was seen after the row's time; a time that can't be read is never outdated."""
         return self.unseen or (self.micros is not None and self.micros < last_seen * times.MICROSECONDS)
 
 
@@ -57,18 +58,18 @@ class Plan:
     table: Table
     inserted: list[Values] = field(default_factory=list)
     updated: defaultdict[tuple[str, ...], list[Values]] = field(default_factory=lambda: defaultdict(list))
-    refused: list[str] = field(default_factory=list)  # addresses that would need a new row, where there can be none
-    spared: list[str] = field(default_factory=list)  # whose rows a trigger keeps from being written, without an error
+    refused: list[str] = field(default_factory=list)  # addresses that need a new row, which the table does not take
+    spared: list[str] = field(default_factory=list)  # addresses whose writes a trigger ignores
 
     def insert(self, entry: DirtyEntry, stamps: Sequence[object]) -> None:
-        """Let an entry have a row of its own."""
+        """Plan a new row for an entry; where the table takes none, note its address in ``refused``."""
         if self.table.takes_new(country=entry.geo.country_code is not None):
             self.inserted.append([entry.ip, *entry.geo, *stamps])
         else:
             self.refused.append(entry.ip)
 
     def update(self, row: HeldRow, entry: DirtyEntry, stamps: Sequence[object]) -> None:
-        """Bring a row up to date."""
+        """Plan the changes of a row."""
         change = row_values.change(row.place, entry)
         values: dict[str, object] = dict(change.columns)
         cached_at, last_seen = stamps
@@ -81,12 +82,12 @@ class Plan:
             self.updated[columns].append([row.key, *(values.get(name) for name in UPSERT_COLUMNS[1:]), row.held])
 
     def addresses(self) -> list[str]:
-        """Return whose rows are to be inserted or changed."""
+        """Return the addresses of the rows to be inserted or changed."""
         rows = [*self.inserted, *(row for rows in self.updated.values() for row in rows)]
         return [read_address(row[0])[1] for row in rows]
 
     def statements(self) -> list[tuple[str, str, int]]:
-        """Return what to execute, its parameter, and how many rows it has to change."""
+        """Return each statement with its parameter and the number of rows that it has to change."""
         of_each = [(self.table.update(columns), rows) for columns, rows in self.updated.items()]
         if self.inserted:
             of_each.append((self.table.insert(), self.inserted))
@@ -102,9 +103,9 @@ async def write_slice(
     *,
     forms: TimeForms,
 ) -> Plan:
-    """Commit one slice: each entry under every key that its address has in the table, else under its own.
+    """Commit one slice: each entry under every key that its address has in the table, else under the address itself.
 
-    Returns what was planned; its ``refused`` and ``spared`` are the addresses that are not written.
+    Returns the plan; its ``refused`` and ``spared`` are the addresses that were not written.
     """
     ips = [entry.ip for entry in entries]
 
@@ -125,7 +126,7 @@ async def write_slice(
 def plan(
     connection: "Connection", table: Table, entries: Sequence[DirtyEntry], odd: Sequence[str], *, forms: TimeForms
 ) -> Plan:
-    """Read the rows of these addresses and decide what becomes of them."""
+    """Read the rows of these addresses and plan their changes."""
     rows = _held_rows(connection, table, [entry.ip for entry in entries], odd)
     planned = Plan(table)
     cached_at, last_seen = (functools.cache(form.write) for form in forms)
@@ -142,7 +143,7 @@ def _held_rows(
     connection: "Connection", table: Table, ips: Sequence[str], odd: Sequence[str]
 ) -> Mapping[str, Sequence[HeldRow]]:
     wanted = set(ips)
-    rows: dict[str, dict[str, HeldRow]] = {}  # by key: where capitals make no difference, two spellings find one row
+    rows: dict[str, dict[str, HeldRow]] = {}  # by key: in a case-insensitive column two spellings find one row
     width = len(GEO_COLUMNS)
     for key, *values in connection.execute(table.held(), {"keys": spelled(connection, ips, odd)}):
         ip = key if key in wanted else read_address(key)[1]
@@ -164,7 +165,7 @@ def _execute(connection: "Connection", statements: Sequence[tuple[str, str, int]
 def _at_once(
     connection: "Connection", table: Table, entries: Sequence[DirtyEntry], odd: OddKeys, forms: TimeForms
 ) -> Plan:
-    """Read and write under the lock. What still is not as planned is what a trigger of the web app's keeps as it is."""
+    """Read and write under the lock. If rows still differ from the plan then, a trigger of the web app keeps them."""
     keys = odd.of(entry.ip for entry in entries)
     planned = leniently(connection, lambda opened: plan(opened, table, entries, keys, forms=forms))
     try:

@@ -1,4 +1,4 @@
-"""A look at the database that leaves nothing behind: no row, no file, no lock that lasts."""
+"""An inspection of the database that leaves nothing behind: no row, no file, no lasting lock."""
 
 import time
 from collections import defaultdict
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAL: Final = "wal"
-CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of one
+CENSUS_SECONDS: Final = 2.0  # a million rows take a fraction of a second
 ON_UNWORKABLE: Final = (
     "look at the triggers and foreign keys of this table and at what they refer to, and start the web app once so that "
     "it migrates its tables"
 )
-STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the time
-SAMPLE: Final = 5_000  # rows, the last ones, where looking at all would take too long; some 5 ms
+STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the clock
+SAMPLE: Final = 5_000  # the last rows, where all would take too long; some 5 ms
 NO_LIMIT: Final = -1
 
 
 class Times(NamedTuple):
-    """What a column of times holds: the one that decides on the age of a table's rows, or that bangeod writes as well.
+    """What a time column holds: the column that gives the age of a table's rows, or another that bangeod writes.
 
     NULL is no value: "never", or not known yet.
     """
@@ -45,15 +45,15 @@ class Times(NamedTuple):
     table: str
     column: str
     values: int
-    unreadable: int  # of the values
-    example: object  # one of the unreadable ones, as it stands
+    unreadable: int  # how many of the values
+    example: object  # an unreadable value as stored
     newest: int | None  # epoch seconds
     passed: int  # times that are now or earlier
-    of_all: bool  # rows; else of the last SAMPLE ones
+    of_all: bool  # whether of all rows, or only of the last SAMPLE
 
 
 class Look(NamedTuple):
-    """What was seen. A number is None where counting took too long, or would have kept the web app waiting."""
+    """The findings. A number is None where counting took too long, or would have kept the web app waiting."""
 
     journal_mode: str
     tables: Mapping[str, Table | UnfitTableError]
@@ -62,10 +62,10 @@ class Look(NamedTuple):
     newest: int | None = None  # epoch seconds
     sessions: int | None = None
     expired: int | None = None
-    times: Sequence[Times] = ()  # of each table that has such a column
-    refused_times: Sequence[RefusedTime] = ()  # of those that are written
-    refusals: Sequence[NotTaken] = ()  # what else geo_cache would not take of what bangeod writes
-    without_index: Sequence[ForeignKey] = ()  # that a deletion has to look at
+    times: Sequence[Times] = ()  # of each table with a time column
+    refused_times: Sequence[RefusedTime] = ()  # times that bangeod would write
+    refusals: Sequence[NotTaken] = ()  # what else geo_cache refuses of what bangeod writes
+    without_index: Sequence[ForeignKey] = ()  # keys that each deletion has to search
     lacking: Sequence[Lacking] = ()  # tables that geo_cache refers to
 
 
@@ -108,13 +108,13 @@ def _inspect(wish: Wish) -> Look:
     except engine.DatabaseError:
         if not read_only.is_open_somewhere(wish.path):
             raise
-    return _look(wish, read_only.WITH_OTHERS)  # another one has opened it meanwhile
+    return _look(wish, read_only.WITH_OTHERS)  # another process has opened it meanwhile
 
 
 def _look(wish: Wish, parameters: str) -> Look:
     with read_only.opened(wish.path, parameters, wish.busy_timeout) as connection:
         connection.execute(queries.FOREIGN_KEYS)
-        connection.text_factory = decode  # an example of what can't be read need be no UTF-8
+        connection.text_factory = decode  # an unreadable value need not be UTF-8
         _, seen = look_at_tables(connection, None)
         tables = {name: _compile(connection, table) for name, table in (seen or {}).items()}
         mode = connection.execute(queries.JOURNAL_MODE).fetchone()[0]
@@ -130,7 +130,7 @@ def _look(wish: Wish, parameters: str) -> Look:
 
 
 def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: bool) -> Look:
-    """Count rows and times; where that may take no time at all, look at the last times only."""
+    """Count rows and times; if counting is not allowed to take any time, look only at the last times."""
     for name, table in look.tables.items():
         if isinstance(table, UnfitTableError):
             continue
@@ -149,7 +149,7 @@ def _counted(connection: "Connection", look: Look, wish: Wish, *, may_count: boo
 
 
 def _has_other(table: Table) -> bool:
-    """Say whether there is a time that bangeod writes and that no row's age depends on."""
+    """Say whether there is a time column that bangeod writes and that gives no row's age."""
     return table.time == "last_seen" and "cached_at" in table.written
 
 
@@ -165,7 +165,7 @@ def _times(connection: "Connection", table: Table, now: float, deadline: float |
 
 
 def _compile(connection: "Connection", table: Table | UnfitTableError) -> Table | UnfitTableError:
-    """Let SQLite read the statements that the jobs will run: it misses an index or a trigger's table by that."""
+    """Let SQLite compile the jobs' statements: that reveals a missing index, or a missing table of a trigger."""
     if isinstance(table, UnfitTableError):
         return table
     statements = [table.sql(queries.DELETE_DUE)]
@@ -186,7 +186,7 @@ def _compile(connection: "Connection", table: Table | UnfitTableError) -> Table 
 def _count(
     connection: "Connection", statement: str, parameters: Mapping[str, object], deadline: float | None
 ) -> tuple[Any, ...] | None:
-    """Return what the statement counts; None where that is not done by the deadline (monotonic), or there is none."""
+    """Return the counts of the statement; None if not done by the deadline (monotonic), or without a deadline."""
 
     def count() -> tuple[Any, ...]:
         counts: tuple[Any, ...] = connection.execute(statement, parameters).fetchone()
@@ -196,7 +196,7 @@ def _count(
 
 
 def _timed(connection: "Connection", count: Callable[[], T], deadline: float | None) -> T | None:
-    """Count something; None where that is not done by the deadline (monotonic), or there is none."""
+    """Run ``count``; None if not done by the deadline (monotonic), or without a deadline."""
     if deadline is None:
         return None
     connection.set_progress_handler(_past(deadline), STEPS)

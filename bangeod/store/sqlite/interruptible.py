@@ -1,4 +1,4 @@
-"""One piece of work on SQLite's thread, which whoever waits for it may give up."""
+"""One piece of work on SQLite's thread that its caller may give up."""
 
 import threading
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Interruptible:
-    """Runs the work. It alone is interrupted, not what runs there before or after it."""
+    """Runs the work. Only this work is interrupted, not what runs on the thread before or after it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,7 +21,7 @@ class Interruptible:
         self._given_up = False
 
     def run(self, work: "Callable[[Connection], T]", connection: "Connection") -> T:
-        """Do the work, unless nobody waits for it any more. On SQLite's thread."""
+        """Run the work, unless it was given up. On SQLite's thread."""
         with self._lock:
             if self._given_up:
                 raise engine.OperationalError("interrupted")
@@ -33,7 +33,7 @@ class Interruptible:
                 self._running = False
 
     def give_up(self, connection: "Connection") -> bool:
-        """Interrupt the work where it is running, else keep it from beginning; return whether it is running."""
+        """Interrupt the work if it is running, else keep it from starting; return whether it is running."""
         with self._lock:
             self._given_up = True
             if self._running:

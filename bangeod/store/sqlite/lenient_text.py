@@ -1,4 +1,4 @@
-"""Text that is no UTF-8: SQLite hands it out as it is, and Python's module refuses to decode it."""
+"""Text that is not UTF-8: SQLite returns it as it is, and Python's module refuses to decode it."""
 
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 def decode(raw: bytes) -> str:
-    """Decode what may be anything, as the ``text_factory`` of a connection; what is no UTF-8 is replaced."""
+    """Decode any bytes, as the ``text_factory`` of a connection; what is not UTF-8 is replaced."""
     return raw.decode(errors="replace")
 
 
 def leniently(connection: "Connection", work: "Callable[[Connection], T]") -> T:
-    """Run ``work`` again where it met text that is no UTF-8, with what can't be decoded replaced.
+    """Run ``work``; if it meets text that is not UTF-8, run it again with undecodable bytes replaced.
 
-    Always decoding in Python would slow every read down; such text is next to never there.
+    Always decoding in Python would slow down every read; invalid text is very rare.
     """
     try:
         return work(connection)

@@ -1,8 +1,8 @@
-"""Keys under which rows stand that ``spellings`` does not think of, found without reading the table for each lookup.
+"""Odd keys: keys of rows that ``spellings`` does not generate, found without reading the table for each lookup.
 
-IPv6 can be written in too many ways to look for all of them. So the index on the keys is read through once, where it
-may hold IPv6 addresses, and from then on the rows that came after the newest one of then. All of it runs on SQLite's
-thread, a page at a time.
+IPv6 addresses can be written in too many ways to look for all of them. So the index on the keys is read once, in the
+ranges that may hold IPv6 addresses, and later only the rows newer than the newest row of that time. All of it runs on
+SQLite's thread, a page at a time.
 """
 
 from collections import deque
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 PAGE: Final = 10_000  # keys; some milliseconds
-FEW: Final = 2_000  # keys; so many are read again whenever others have written
-READ_AGAIN: Final = 60.0  # seconds until more than that are read again
+FEW: Final = 2_000  # keys; up to this many are read again whenever others have written
+READ_AGAIN: Final = 60.0  # seconds until more keys than that are read again
 
 
 class _Range(NamedTuple):
-    """Keys of the index that are still to be read: after the one, before the other."""
+    """Keys of the index that are still to be read: after ``after``, before ``until``."""
 
     after: str
     until: str
 
 
 class OddKeys:
-    """The odd keys of one table, by canonical address. ``monotonic`` gives seconds of a clock that never steps."""
+    """The odd keys of one table, by canonical address. ``monotonic`` returns monotonic seconds."""
 
     def __init__(self, monotonic: "Callable[[], float]") -> None:
         self._monotonic = monotonic
         self._keys: dict[str, dict[str, None]] = {}
         self._ranges: deque[_Range] | None = None  # None: never begun
-        self._read = 0  # keys, the last time that all were
+        self._read = 0  # how many keys, the last time that all were read
         self._began = 0.0
-        self._newest: tuple[int, str | None] = (0, None)  # up to which row all is known, and that row's key
-        self._commits = 0  # of others, when all keys were last read
+        self._newest: tuple[int, str | None] = (0, None)  # the row up to which all keys are known, and its key
+        self._commits = 0  # commits of others when all keys were last read
 
     def of(self, ips: Iterable[str]) -> list[str]:
         """Return the odd keys of canonical addresses."""
         return [key for ip in ips for key in self._keys.get(ip, ())] if self._keys else []
 
     def catch_up(self, connection: "Connection", table: Table, ips: Iterable[str]) -> bool:
-        """Read on; return whether all is known that these addresses need, so that ``of`` can answer.
+        """Read on; return whether all keys that these addresses need are known, so that ``of`` can answer.
 
-        No more than a page is read in one go.
+        Reads no more than a page at a time.
         """
         if not any(":" in ip for ip in ips) and not connection.execute(queries.HAS_MAPPED_OTHERWISE).fetchone()[0]:
             return True
@@ -61,12 +61,12 @@ class OddKeys:
         return not table.has_rowid or self._read_new(connection, table)
 
     def _is_due_again(self, connection: "Connection", table: Table) -> bool:
-        """Say whether all keys are to be read again, since rows may have come that are not the newest ones."""
+        """Say whether all keys must be read again, since there may be new rows that are not the newest ones."""
         if self._read > FEW and self._monotonic() - self._began < READ_AGAIN:
             return False
         if not table.has_rowid:
             return _commits_of_others(connection) != self._commits
-        row, key = self._newest  # once that one is gone, its number may have been given to another
+        row, key = self._newest  # once that row is deleted, a new row may have its number
         return _key_of(connection, table, row) != key
 
     def _begin(self, connection: "Connection", table: Table) -> None:
@@ -89,7 +89,7 @@ class OddKeys:
             ranges.appendleft(_Range(upto, until))
 
     def _read_new(self, connection: "Connection", table: Table) -> bool:
-        """Read what has come after the newest row; return whether that was all."""
+        """Read the rows after the newest known row; return whether those were all."""
         after, _ = self._newest
         parameters = {"after": after, "limit": PAGE}
         upto, count = connection.execute(table.sql(queries.PAGE_END), parameters).fetchone()

@@ -1,4 +1,4 @@
-"""Paging through a table by its key, so that no statement reads more than a page and none re-reads another's."""
+"""Paging through a table by its key, so that no statement reads more than a page and none reads a row twice."""
 
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REPLACED = "\N{REPLACEMENT CHARACTER}"  # stands in a key that is no UTF-8, so that it can't be compared with
+REPLACED = "\N{REPLACEMENT CHARACTER}"  # in a key that is not UTF-8, which then can't be compared with
 FIRST_PAGE = 500  # rows
-LARGEST_PAGE = 4_000  # rows; some 10 ms of work, and as long as a snapshot is held that keeps the WAL from a reset
-LARGEST_COPY = 1_000  # rows, where all of them go to the event loop: some 10 ms of its time
+LARGEST_PAGE = 4_000  # rows; some 10 ms of work, during which the read snapshot keeps the WAL from a reset
+LARGEST_COPY = 1_000  # rows, if all are passed to the event loop: some 10 ms of its time
 
 
 class Bounds(NamedTuple):
-    """The keys of a page: after ``after`` (which is not in it), up to and with ``upto``."""
+    """The keys of a page: after ``after`` (exclusive), up to ``upto`` (inclusive)."""
 
     first: bool
     after: object
     upto: object
 
     def parameters(self) -> dict[str, object]:
-        """Return what the statements call the bounds."""
+        """Return the bounds as the parameters of the statements."""
         return {"after": self.after, "upto": self.upto}
 
 
 async def pages(
     file: SharedFile, table: Table, read: "Callable[[Connection, Bounds], T]", *, largest: int = LARGEST_PAGE
 ) -> AsyncGenerator[T, None]:
-    """Hand out what ``read`` makes of each page, in the order of the keys, on SQLite's thread."""
+    """Yield what ``read``, on SQLite's thread, returns for each page, in the order of the keys."""
     after: object = None
     first = True
     size = FIRST_PAGE

@@ -1,4 +1,4 @@
-"""Tables that geo_cache refers to by foreign keys of its own: a row whose country is not there is refused."""
+"""Tables that geo_cache refers to by its own foreign keys: a row is refused if its country is not in them."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Lacking(NamedTuple):
-    """A table that does not have all that geo_cache would refer to."""
+    """A table that lacks values which geo_cache would refer to."""
 
     parent: str
     column: str  # of geo_cache
-    values: int  # that may be written
-    missing: int  # of these
-    example: str | None  # of the missing ones
+    values: int  # how many may be written
+    missing: int  # how many of these are missing
+    example: str | None  # a missing value
 
 
 def lacking(connection: "Connection") -> list[Lacking]:

@@ -1,14 +1,14 @@
-"""Every SQL statement that bangeod runs on the shared database, in one place.
+"""Every SQL statement that bangeod runs on the shared database and on fail2ban's, in one place.
 
-The names in braces are filled in from what the table really has (columns.py): ``{key}`` is the column that rows
-are paged by, ``{time}`` the column that decides on a row's age, ``{micros}`` the expression below over it.
+The names in braces are filled in from what the table really has (columns.py): ``{key}`` is the column by which rows
+are paged, ``{time}`` the column that gives a row's age, ``{micros}`` the expression below applied to it.
 """
 
 # Microseconds since the epoch of a time column, NULL where it can't be read. It agrees with times.read() for every
 # value that SQLite can store. SQLite's date functions alone accept too much (`now`, a time alone, 30 February), so the
 # form is checked first and the day by a round trip. `{c}` is the column. It is evaluated for every row of a table, so
-# the usual endings are told apart first; the expressions for any fraction and any offset cost three times as much.
-# The `+` before a column keeps a numeric one from making a number of what it is compared with.
+# the usual endings are checked first; the expressions for any fraction and any offset cost three times as much.
+# The `+` before a column keeps a numeric column from converting the value that it is compared with to a number.
 _ZONE = "CASE WHEN substr({c}, 20, 1) = '.' THEN ltrim(substr({c}, 21), '0123456789') ELSE substr({c}, 20) END"
 _FRACTION_DIGITS = "(length({c}) - 20 - length(" + _ZONE + "))"
 _FRACTION = (
@@ -83,8 +83,8 @@ MISSING_IN_PARENT = (
     " (SELECT 1 FROM {parent} WHERE {parent}.{column} = value)"
 )
 PLAN_OF_CHILD = "EXPLAIN QUERY PLAN SELECT 1 FROM {child} WHERE {where}"
-EXPLAIN = "EXPLAIN {statement}"  # compiles it, and so meets what is missing, without running it
-# The limit, which may be none (-1), keeps SQLite from merging the inner statement and so working each time out anew.
+EXPLAIN = "EXPLAIN {statement}"  # compiles the statement without running it, and so finds what is missing
+# The limit, even -1 (none), keeps SQLite from merging the inner statement and computing each time repeatedly.
 TIME_CENSUS = (
     "SELECT count(raw), count(raw) - count(t), max(CASE WHEN t IS NULL THEN raw END), max(t) / 1000000,"
     " count(CASE WHEN t <= :now * 1000000 THEN 1 END)"
@@ -95,18 +95,18 @@ STORED_COLUMNS = "SELECT name FROM pragma_table_info('geo_cache')"
 LAST_ROW = "SELECT {columns} FROM geo_cache ORDER BY {key} DESC LIMIT 1"
 INSERT_ROW = "INSERT INTO geo_cache ({columns}) VALUES ({values})"
 SET_TIME = "UPDATE geo_cache SET {c} = ?"
-# What is no code in upper case: row_values.py reads these, and knows of some of them all the same.
+# Values that are no upper-case code: row_values.py reads them, and finds a country in some of them.
 _ODD_COUNTRY = "(country_code IS NULL OR country_code NOT IN ({codes}))"
 ODD_COUNTRIES = "SELECT country_code, count(*) FROM geo_cache WHERE " + _ODD_COUNTRY + " GROUP BY 1"  # noqa: S608 - no input in it
 
-# --- paging: an upper bound first, so that a page reads no more than its rows whatever the filter lets through --------
+# --- paging: the upper bound is found first, so that a page reads only its own rows, whatever the filter --------------
 
 PAGE_END = "SELECT max(k), count(*) FROM (SELECT {key} AS k FROM {table} WHERE {after} ORDER BY {key} LIMIT :limit)"
 AFTER_START = "1"
 AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
-# Grouped by the values as they stand, whatever collation the columns have; row_values.py reads these.
+# Grouped by the exact values, whatever collation the columns have; row_values.py reads these.
 GEO_NAMES = (
     "SELECT country_code, country_name, count(*) FROM geo_cache WHERE {after} AND {key} <= :upto"
     " AND country_code IS NOT NULL AND country_name IS NOT NULL"
@@ -114,19 +114,19 @@ GEO_NAMES = (
     " GROUP BY country_code COLLATE BINARY, country_name COLLATE BINARY"
 )
 GEO_PAGE_ODD = GEO_PAGE + " AND " + _ODD_COUNTRY
-# CROSS JOIN: what is sought is walked over as it comes; IN would sort it first (sqlite.org/optoverview.html, 8.2).
+# CROSS JOIN: the sought keys are taken in their order; IN would sort them first (sqlite.org/optoverview.html, 8.2).
 _SOUGHT = " FROM json_each(:keys) AS sought CROSS JOIN geo_cache WHERE geo_cache.ip = sought.value"
 GEO_FIND = "SELECT {geo}, {seconds}" + _SOUGHT
-GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two looks into the index
+GEO_HAS_MAPPED = (  # ::ffff:192.0.2.1 and the like; two index lookups
     "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::f' AND ip < '::g')"
     " OR EXISTS (SELECT 1 FROM geo_cache WHERE ip >= '::F' AND ip < '::G')"
 )
-# Keys of IPv6 addresses that may not be written the usual way: capitals, zeros that go before or could be left out.
+# Keys of IPv6 addresses that may be written unusually: capitals, leading zeros, or zeros that could be left out.
 ODD_KEY = (
     "ip GLOB '*:*' AND (ip GLOB '*[A-Z.]*' OR ip GLOB '*:0*' OR ip GLOB '[:0]*'"
     " OR (ip GLOB '*:*:*:*:*:*:*:*' AND ip GLOB '*::*'))"
 )
-# What routable addresses may begin with: 2000::/3, 64:ff9b::/96, and zeros where an IPv4 address is in it.
+# Ranges for the beginnings of routable addresses: 2000::/3, 64:ff9b::/96, and zeros before an embedded IPv4 address.
 KEY_RANGES = ((":", ";"), ("0:", "0;"), ("00", "01"), ("2", "4"), ("64:", "64;"))
 HAS_MAPPED_OTHERWISE = (
     "SELECT EXISTS (SELECT 1 FROM geo_cache WHERE ip >= ':' AND ip < ';')"
@@ -142,16 +142,16 @@ NEWEST_ROW = "SELECT max({key}) FROM geo_cache"
 LATER_ODD_KEYS = "SELECT ip FROM geo_cache WHERE {key} > :after AND {key} <= :upto AND " + ODD_KEY  # noqa: S608 - as above
 KEY_OF_ROW = "SELECT quote(ip) FROM geo_cache WHERE {key} = :upto"
 
-# The newest time among the latest rows, as it stands; of equal ones the last in SQLite's order, so always the same.
+# The newest time among the latest rows, as stored; of equal ones the last in SQLite's order, so always the same.
 NEWEST_TIME = (
     "WITH latest (raw) AS (SELECT {c} FROM geo_cache ORDER BY {key} DESC LIMIT :limit),"
     " known (raw, t) AS MATERIALIZED (SELECT raw, {micros} FROM latest)"
     " SELECT raw FROM known WHERE t IS NOT NULL ORDER BY t DESC, typeof(raw) DESC, raw DESC LIMIT 1"
 )
 
-# --- deleting: find the keys without the lock, then delete by key, asking once more whether it still holds ------------
+# --- deleting: find the keys without the lock, then delete by key, checking the age once more -------------------------
 
-DUE_PAGE = (  # materialized, or the time would be worked out twice
+DUE_PAGE = (  # materialized, or the time would be computed twice
     "WITH page (key, label, t, raw) AS MATERIALIZED"
     " (SELECT {key}, {label}, {micros}, {time} FROM {table} WHERE {after} AND {key} <= :upto)"
     " SELECT key, label, t, raw FROM page WHERE coalesce(t, -9223372036854775808) < :before"
@@ -162,17 +162,17 @@ STILL_DUE = "SELECT 1 FROM {table} WHERE {key} = :key AND {micros} < :before"
 AGES_PAGE = "SELECT {key}, {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"
 COUNT = "SELECT count(*) FROM {table}"
 
-# --- writing: decided outside of the lock (row_values.py), and written where the row is as it was ---------------------
+# --- writing: decided without the lock (row_values.py), and written only to rows still as they were read --------------
 
-# Over the columns of a row that decide. Hexadecimal, since what is no UTF-8 gets into no JSON.
+# The columns of a row that decide its change. Hexadecimal, since JSON can't hold text that is not UTF-8.
 HELD = "hex({values})"
 GEO_HELD = "SELECT geo_cache.ip, {raw}, {unseen}, {micros}, {held}" + _SOUGHT
-# All rows of a slice in one statement, as an array of arrays: between two statements Python's lock has to be had, and
-# the write lock would be held for as long. `WHERE true` is for the parser (sqlite.org/lang_upsert.html, 2.2).
+# All rows of a slice in one statement, as an array of arrays: between two statements Python's lock must be taken, and
+# meanwhile the write lock would be held. `WHERE true` is for the parser (sqlite.org/lang_upsert.html, 2.2).
 INSERT = (
     "INSERT INTO geo_cache ({columns}) SELECT {values} FROM json_each(:rows) WHERE true ON CONFLICT (ip) DO NOTHING"
 )
-# Materialized: a subquery would be merged into the update, and the whole table walked over once for each entry.
+# Materialized: a subquery would be merged into the update, and the whole table read once for each entry.
 UPDATE = (
     "WITH found (k, v) AS MATERIALIZED (SELECT geo_cache.{key}, wanted.value"
     " FROM json_each(:rows) AS wanted CROSS JOIN geo_cache"
@@ -197,7 +197,7 @@ ON_OPEN = (
     # would leave it there, if the whole page was freed. Deleting 100,000 rows takes 1.5 % more frames and 5 to 20 %
     # more time than without, and than with FAST.
     "PRAGMA secure_delete = ON",
-    "PRAGMA synchronous = NORMAL",  # FULL would fsync under the lock; what is lost with the power is found again
+    "PRAGMA synchronous = NORMAL",  # FULL would fsync under the lock; entries lost in a power cut are found again
     "PRAGMA wal_autocheckpoint = 0",  # checkpoints are planned (slicing.py)
     "PRAGMA mmap_size = 0",
     "PRAGMA temp_store = MEMORY",
@@ -219,11 +219,11 @@ GIVE_BACK = "PRAGMA incremental_vacuum({pages})"
 
 FAIL2BAN_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 FAIL2BAN_JAILS = "SELECT CAST(name AS TEXT) FROM jails WHERE enabled != 0"
-# What of it is in force at :now. -1 is for good; -2, after an upgrade from 0.10, nobody knows. It may be REAL.
+# Bans in force at :now. A bantime of -1 is for good; -2, after an upgrade from 0.10, is unknown. It may be REAL.
 FAIL2BAN_STILL = "bantime <= -1 OR timeofban + bantime > :now"
 FAIL2BAN_JAIL_OF_BAN = "coalesce(CAST(jail AS TEXT), '')"
 FAIL2BAN_LATELY = "timeofban > :since"
-# A page comes as one value, JSON: between two rows Python's lock has to be had, and fail2ban would wait for that too.
+# A page comes as one JSON value: between two rows Python's lock must be taken, and fail2ban would wait for that too.
 FAIL2BAN_PAGE_END = (
     "SELECT max(k), count(*) FROM (SELECT rowid AS k FROM {table} WHERE rowid > :after ORDER BY rowid LIMIT :limit)"
 )

@@ -1,7 +1,7 @@
-"""Opening a database to look into it, so that nothing stays behind: no file, no lock that lasts.
+"""Opening a database read-only so that nothing is left behind: no file, no lasting lock.
 
-SQLite makes ``-wal`` and ``-shm`` for whoever opens a database in WAL mode, readers too, and a reader can't
-remove them again. So where nobody has the file open it is read as immutable, which makes none.
+SQLite makes ``-wal`` and ``-shm`` for anyone who opens a database in WAL mode, readers too, and a reader can't
+remove them again. So if nobody has the file open it is opened as immutable, which makes no files.
 """
 
 import contextlib
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 WITH_OTHERS: Final = "mode=ro"
 ALONE: Final = "mode=ro&immutable=1"
 
-# Extended result codes: what a read-only connection can't do is left to the next one that may write.
+# Extended result codes: repairs that a read-only connection leaves to the next one that may write.
 NEEDS_A_WRITER: Final = frozenset({264, 520, 776})  # READONLY_RECOVERY, READONLY_CANTINIT, READONLY_ROLLBACK
 
 
 def manner(path: Path) -> str:
-    """Return how the database can be opened so that no file is made; a reader in WAL mode makes some.
+    """Return the URI parameters with which the database can be opened so that no file is made.
 
-    This opens the file without locks and closes it, which drops locks that this process has on it elsewhere: nothing
-    else in it may be reading or writing the database meanwhile.
+    This opens the file without locks and closes it, which drops all locks of this process on it: nothing else in the
+    process may be reading or writing the database meanwhile.
     """
     return WITH_OTHERS if is_open_somewhere(path) or not _is_in_wal_mode(path) else ALONE
 
 
 def is_open_somewhere(path: Path) -> bool:
-    """Say whether the files that a database in WAL mode has while it is open are there, or can't be seen."""
+    """Say whether the files that an open database in WAL mode has exist, or can't be seen."""
     return any(not faults.is_missing(symlinks.beside(path, suffix)) for suffix in ("-wal", "-shm"))
 
 
 def _is_in_wal_mode(path: Path) -> bool:
-    """Find out without making a file: a WAL can't be worked with unless there are locks."""
+    """Find out without making a file: in WAL mode SQLite can't open a database without locks."""
     try:
         with opened(path, "mode=ro&nolock=1", 0) as connection:
             connection.execute(queries.SCHEMA_VERSION).fetchall()
@@ -50,7 +50,7 @@ def _is_in_wal_mode(path: Path) -> bool:
 
 @contextlib.contextmanager
 def opened(path: Path, parameters: str, busy_timeout: float) -> "Iterator[Connection]":
-    """Give a connection with these URI parameters (sqlite.org/uri.html); the timeout is in seconds."""
+    """Open a connection with these URI parameters (sqlite.org/uri.html); the timeout is in seconds."""
     uri = f"file:{quote(str(path))}?{parameters}"
     with contextlib.closing(engine.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None)) as connection:
         yield connection

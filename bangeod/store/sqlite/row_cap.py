@@ -1,4 +1,4 @@
-"""Which rows go where the table has more than it may: those seen longest ago, protected ones last."""
+"""Which rows go when the table has more than its cap: those seen longest ago, protected ones last."""
 
 from array import array
 from bisect import bisect_left
@@ -8,14 +8,14 @@ NONE_GOES = -(2**63)
 
 
 class Cut(NamedTuple):
-    """Rows earlier than ``earlier_than`` go, and ``ties`` of those at that very time."""
+    """Rows earlier than ``earlier_than`` go, and ``ties`` of the rows with exactly that time."""
 
     earlier_than: int  # microseconds since the epoch
     ties: int
 
 
 def cut(times: "array[int]", count: int) -> Cut:
-    """Say which ``count`` of these times, no more than there are, are the earliest."""
+    """Find the cut that takes the earliest ``count`` of these times; ``count`` is at most their number."""
     if count <= 0:
         return Cut(NONE_GOES, 0)
     ordered = sorted(times)
@@ -24,23 +24,23 @@ def cut(times: "array[int]", count: int) -> Cut:
 
 
 class Overflow:
-    """Chooses rows to go. First every row is told (``add``), then how many must go, then each is asked about."""
+    """Chooses the rows that go: first ``add`` every row, then ``decide`` how many go, then ask ``takes`` for each."""
 
     def __init__(self) -> None:
         self._free: array[int] = array("q")
         self._kept: array[int] = array("q")
         self._cuts: dict[bool, Cut] = {}
-        self.rows = 0  # that were told, those whose time can't be read included
+        self.rows = 0  # rows added, including those whose time can't be read
         self.going = 0
 
     def add(self, micros: int | None, *, kept: bool) -> None:
-        """Count a row in; one whose time can't be read counts, and never goes."""
+        """Add a row; a row whose time can't be read counts, and never goes."""
         self.rows += 1
         if micros is not None:
             (self._kept if kept else self._free).append(micros)
 
     def decide(self, max_rows: int) -> int:
-        """Draw the lines; return the time, in microseconds, at or after which no row goes."""
+        """Choose the cuts; return the time, in microseconds, at or after which no row goes."""
         excess = max(0, self.rows - max_rows)
         of_free = min(excess, len(self._free))
         of_kept = min(excess - of_free, len(self._kept))
@@ -49,7 +49,7 @@ class Overflow:
         return max(line.earlier_than for line in self._cuts.values()) + 1
 
     def takes(self, micros: int, *, kept: bool) -> bool:
-        """Say whether this row goes. Asked once a row: of equal times only as many go as must."""
+        """Say whether this row goes. Ask once a row: of equal times only as many go as needed."""
         line = self._cuts[kept]
         if micros != line.earlier_than:
             return micros < line.earlier_than

@@ -1,10 +1,10 @@
-"""Deleting rows by key: what the database refuses to let go is set aside, and the rest goes on.
+"""Deleting rows by key: rows that the database refuses to delete are set aside, and the deletion goes on.
 
 A foreign key or a trigger may hold a row back, and does so in several ways: the statement fails, the transaction is
-rolled back with it (RAISE(ROLLBACK)), it can't be committed (a deferred key), or nothing is said and the row stays
-(RAISE(IGNORE)). As a rule no row is held back, so a slice is tried as a whole first; then row by row within one
-transaction; and where that can't be done either, each row in a transaction of its own. What a slice needed the next
-one begins with, since rows that stay come in numbers.
+rolled back with it (RAISE(ROLLBACK)), it can't be committed (a deferred key), or the row stays without an error
+(RAISE(IGNORE)). Usually no row is held back, so a slice is first tried as a whole; then row by row within one
+transaction; and if that fails too, each row in its own transaction. The next slice starts in the manner that this one
+needed, since rows that stay usually come in numbers.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from bangeod.store.sqlite.slicing import SliceWriter
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-RETRY_SECONDS: Final = 5.0  # of a run for rows that were held back in an earlier one; the other ones stay untried
+RETRY_SECONDS: Final = 5.0  # of each run for rows held back in an earlier one; the rest of them stay untried
 MOST_HELD_BACK: Final = 250_000  # keys; some 25 MB
 IGNORED = "a trigger of the database's keeps it, without an error"  # RAISE(IGNORE)
-LONGEST_PROBLEM = 200  # characters of what a trigger says
+LONGEST_PROBLEM = 200  # characters of a trigger's message
 SHOWN_OF_KEY = 4  # characters; a session's key may be its token
 
 
@@ -41,7 +41,7 @@ class Due(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What became of a row. Where another has deleted or renewed it meanwhile, neither is true."""
+    """What became of a row. If another process has deleted or renewed it meanwhile, it is neither gone nor refused."""
 
     is_gone: bool = False
     refused: str | None = None  # why it stays
@@ -56,7 +56,7 @@ class Manner(IntEnum):
 
 
 class Removal:
-    """Deletes rows of one table that still are as old as they were found to be: another may have the key by now.
+    """Deletes rows of one table that are still as old as when they were found: a newer row may have the key by now.
 
     ``before`` is in microseconds. Rows that the database keeps are noted in ``held_back``, and their keys in ``stays``.
     """
@@ -78,15 +78,14 @@ class Removal:
         self.held_back = held_back
         self._stays = stays
         self._manner = Manner.WHOLE
-        self._wary = 0  # so many rows more before a quicker manner is tried again
+        self._wary = 0  # how many more rows before a quicker manner is tried again
 
     @property
     def size(self) -> int:
-        """Return how many rows the next slice may have."""
         return self._writer.size
 
     async def delete(self, chunk: Sequence[Due]) -> tuple[Deleted, int]:
-        """Commit one slice of the first rows; return what was deleted, and how many rows need no more thought."""
+        """Commit one slice from the start of ``chunk``; return what was deleted, and how many rows are done with."""
         fates = await self._settle(chunk)
         keys, refused = [], []
         for due, fate in zip(chunk, fates, strict=False):
@@ -111,11 +110,11 @@ class Removal:
         return Deleted((), refused=len(rows), refusal=self.held_back.example)
 
     async def _settle(self, chunk: Sequence[Due]) -> Sequence[Fate]:
-        """Find out the fates of the first rows, in the quickest manner that tells them."""
+        """Delete the first rows in the quickest manner that tells their fates; return these."""
         while True:
             try:
                 return await self._writer.write_some(self._work(chunk), apart=self._manner is Manner.APART)
-            except (_UnsettledError, StoreRefusedError):  # the latter at the commit
+            except (_UnsettledError, StoreRefusedError):  # StoreRefusedError comes from the commit
                 if self._manner is Manner.APART:
                     raise
                 self._manner, self._wary = Manner(self._manner + 1), len(chunk)
@@ -132,9 +131,10 @@ class Removal:
                 return lambda connection: self._each(connection, chunk, self._within_transaction)
 
     def _all_at_once(self, chunk: Sequence[Due]) -> "Callable[[Connection], list[Fate]]":
-        """Delete all, or nothing where a row stays or is no longer there or no longer as old.
+        """Delete all, or nothing if a row stays, is gone, or is no longer as old.
 
-        One statement runs without Python's lock. Else the write lock would be held while the event loop has that one.
+        A single statement runs without Python's lock. Otherwise the write lock would be held while the event loop has
+        Python's lock.
         """
         parameters = {"keys": msgspec.json.encode([due.key for due in chunk]).decode(), "before": self._before}
 
@@ -151,8 +151,8 @@ class Removal:
         self, connection: "Connection", chunk: Sequence[Due], attempt: "Callable[[Connection, Due], Fate]"
     ) -> list[Fate]:
         """Delete one row after the other, as long as the lock may be held."""
-        if self._manner is not Manner.WHOLE:  # what is wrong with the schema is wrong with all rows
-            # Compiled, it finds nothing to delete. Not by EXPLAIN: SQLite crashes on one that Python has kept where a
+        if self._manner is not Manner.WHOLE:  # a fault of the schema concerns all rows
+            # Compiles the statement, which deletes nothing. Not EXPLAIN: SQLite crashes on one that Python cached if a
             # trigger has changed since.
             connection.execute(self._delete_one, {"key": None, "before": 0})
         until = time.perf_counter() + self._writer.longest
@@ -176,14 +176,14 @@ class Removal:
         return fate
 
     def _within_savepoint(self, connection: "Connection", due: Due) -> Fate:
-        """Undo what a refused deletion has done before it was refused: RAISE(FAIL) leaves that."""
+        """Delete a row; if that is refused, undo what it has already done: RAISE(FAIL) leaves that in place."""
         connection.execute(queries.SAVEPOINT)
         try:
             fate = self._delete(connection, due)
         except engine.Error as error:
             if not _is_refusal(error):
                 raise
-            if not connection.in_transaction:  # RAISE(ROLLBACK): the rows before it are there again
+            if not connection.in_transaction:  # RAISE(ROLLBACK): the rows deleted before it are restored
                 raise _UnsettledError from error
             connection.execute(queries.ROLLBACK_TO_SAVEPOINT)
             fate = Fate(refused=str(error))
@@ -211,7 +211,7 @@ class Removal:
         return Fate(refused=IGNORED if still_due else None)
 
     def _name(self, due: Due) -> str:
-        """Name a row so that a person finds it; not by all of a key that may be a secret."""
+        """Name a row so that a person finds it, but never by a whole key that may be a secret."""
         if due.label:
             return due.label
         key = due.key if isinstance(due.key, int) else repr(str(due.key)[:SHOWN_OF_KEY] + "…")
@@ -219,7 +219,7 @@ class Removal:
 
 
 class _UnsettledError(Exception):
-    """Not all rows went, and which did not can't be told in this manner."""
+    """Not all rows were deleted, and this manner can't tell which were not."""
 
 
 @contextlib.contextmanager
@@ -234,12 +234,12 @@ def _unsettling() -> Iterator[None]:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Say whether it is about a row: a constraint, or what a trigger stumbles over."""
+    """Say whether the error is about a row: a constraint, or an error in a trigger."""
     return faults.code(error) & 0xFF in faults.ABOUT_A_ROW
 
 
 class HeldBack:
-    """Keys of rows, those that were tried longest ago first. One event loop's."""
+    """Keys of rows that were held back, those tried longest ago first. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._turns: dict[object, int] = {}
@@ -250,7 +250,7 @@ class HeldBack:
         return key in self._turns
 
     def add(self, key: object, refusal: Refusal) -> None:
-        """Remember that a row was tried and stays. Of too many those tried longest ago are forgotten."""
+        """Remember that a row was tried and stays. Above the limit, those tried longest ago are forgotten."""
         self._turns.pop(key, None)
         if len(self._turns) >= MOST_HELD_BACK:
             del self._turns[next(iter(self._turns))]
@@ -258,9 +258,8 @@ class HeldBack:
         self._turns[key], self.example = self._turn, refusal
 
     def discard(self, key: object) -> None:
-        """Forget a row that is gone."""
         self._turns.pop(key, None)
 
     def turn(self, key: object) -> int:
-        """Return a number by which what was tried longest ago comes first."""
+        """Return a sort key by which rows tried longest ago come first."""
         return self._turns.get(key, 0)

@@ -1,7 +1,7 @@
-"""Values of a row: what its columns say of a place, whatever they hold, and what an entry changes about them.
+"""Values of a row: the place that its columns mean, whatever they hold, and what an entry changes about it.
 
-Another web app may keep the AS number as a number, a country in lower case or as bytes, or a word of its own for "no
-country". What comes out of here is always of model.Geo's types.
+Another web app may keep the AS number as a number, a country in lower case or as bytes, or its own word for "no
+country". The results here always have model.Geo's types.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from bangeod import countries, fields
 from bangeod.model import DirtyEntry, Geo
 
-LONGEST_NAME: Final = 200  # characters; a longer text is no name of a country, and does not count as one
+LONGEST_NAME: Final = 200  # characters; a longer text does not count as a country's name
 DISTINCT: Final = 65_536  # places that are kept as they were read; a million rows have some ten thousand of them
 _ALPHA_3: Final = 3  # letters
 _NOTHING: Final = frozenset(
@@ -22,8 +22,8 @@ _NOTHING: Final = frozenset(
 class PlaceChange(NamedTuple):
     """What an entry changes about a row's place."""
 
-    columns: Mapping[str, str | None]  # the new values, as Geo has them; those that are not in it stay
-    resolved: bool = False  # the place is a new one, and so is the time at which it was found
+    columns: Mapping[str, str | None]  # the new values, as in Geo; columns not in it stay
+    resolved: bool = False  # the place is new, so its ``cached_at`` is too
 
 
 _NO_CHANGE: Final = PlaceChange({})
@@ -31,10 +31,10 @@ _NO_CHANGE: Final = PlaceChange({})
 
 @lru_cache(DISTINCT)
 def read(country_code: object, country_name: object, asn: object, org: object) -> Geo:
-    """Return what the four columns of a row say; takes whatever SQLite hands out, and never raises.
+    """Return the place in the four columns of a row; takes whatever SQLite returns, and never raises.
 
-    No country is what is neither an ISO 3166-1 code nor ``XK``: XX, ZZ, T1, ``-``, ``Unknown``, a number. Without one
-    there is no name of one. ``AS15169 Google LLC`` in ``asn`` says the organisation too where ``org`` does not.
+    Anything that is neither an ISO 3166-1 code nor ``XK`` is no country: XX, ZZ, T1, ``-``, ``Unknown``, a number. Then
+    the country has no name either. ``AS15169 Google LLC`` in ``asn`` gives the organisation too if ``org`` does not.
     """
     code = _code(country_code)
     number, holder = _autonomous_system(asn)
@@ -42,7 +42,7 @@ def read(country_code: object, country_name: object, asn: object, org: object) -
 
 
 def country(country_code: object, country_name: object) -> tuple[str, str] | None:
-    """Return code and name of a row's country; None where it has none, or no name that anybody would give it."""
+    """Return code and name of a row's country; None where it has no country, or no usable name."""
     text = _text(country_name)
     if text is None or len(text) > LONGEST_NAME:
         return None
@@ -51,7 +51,7 @@ def country(country_code: object, country_name: object) -> tuple[str, str] | Non
 
 
 def change(row: Sequence[object], entry: DirtyEntry) -> PlaceChange:
-    """Say what becomes of a row whose four columns hold this; see Store.write for the rules."""
+    """Return what an entry changes about a row with these four values; see Store.write for the rules."""
     held, new = read(*row), entry.geo
     if new.country_code is None:
         return _change_autonomous_system(_with_what_can_not_be_read(row, held), entry)
@@ -68,9 +68,9 @@ def change(row: Sequence[object], entry: DirtyEntry) -> PlaceChange:
 
 
 def _change_autonomous_system(held: Geo, entry: DirtyEntry) -> PlaceChange:
-    """Fill in what is not known of the AS: an organisation only beside the number that it belongs to.
+    """Fill in what is not known of the AS: an organisation only beside its own number.
 
-    Without a country, it is replaced where it is what the entry ``replaces``.
+    In a row without a country, the AS is replaced if it is what the entry ``replaces``.
     """
     new = entry.geo
     if held.country_code is None and entry.replaces is not None and _essence(held) == _essence(entry.replaces):
@@ -83,17 +83,17 @@ def _change_autonomous_system(held: Geo, entry: DirtyEntry) -> PlaceChange:
 
 
 def _with_what_can_not_be_read(row: Sequence[object], held: Geo) -> Geo:
-    """Return what is held, with an AS that is no number but says something: it is not known, and not overwritten."""
+    """Return what is held, with an unreadable AS that means something kept as text, so that it is not overwritten."""
     return held._replace(asn=_name(row[2])) if held.asn is None and row[2] not in (0, "0", "AS0") else held
 
 
 def _essence(geo: Geo) -> tuple[str | None, ...]:
-    """Return what a row must still hold to be replaced: the country's name follows from its code."""
+    """Return what a row must still hold to be replaced; the country's name is left out, as it follows from the code."""
     return geo.country_code, geo.asn or None, geo.org or None
 
 
 def _text(value: object) -> str | None:
-    """Return what a column holds as text on one line; None where that is nothing."""
+    """Return a column's value as text, with NULs as spaces; None for NULL."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     elif isinstance(value, float) and value.is_integer():

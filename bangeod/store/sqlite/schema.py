@@ -1,4 +1,4 @@
-"""BanGUI's two tables, for a database without BanGUI. One that the web app made is never altered."""
+"""BanGUI's two tables, to make a database without BanGUI. Tables that the web app made are never altered."""
 
 import contextlib
 import os
@@ -28,12 +28,12 @@ CREATE TABLE sessions (
 
 
 def create(path: Path) -> None:
-    """Make an empty database with both tables, in WAL mode, where there is no file yet.
+    """Make an empty database with both tables, in WAL mode; no file may be there yet.
 
-    Raises StoreError, and leaves nothing behind then.
+    Raises StoreError, and then leaves nothing behind.
     """
     try:
-        # Made here, so that an existing file is refused and others can't read it; SQLite would make it 0644.
+        # Created here, so that an existing file is refused and other users can't read it; SQLite would use 0644.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o660))
     except FileExistsError:
         advice = "move it away, or choose another path"

@@ -1,17 +1,17 @@
 """Writing in slices, between which the lock stays free for the web app, and the WAL kept short by checkpoints.
 
-The web app must hardly ever meet the lock, and never for long. So a slice is sized by what the last ones took,
-and the lock stays free for longer than it was held. How much to do at a time, and when to checkpoint, is pure policy
-(Slicer, CheckpointPlan): measured times are passed in. WriteGate and SliceWriter keep to it.
+The web app must hardly ever meet the lock, and never for long. So a slice is sized by the time that earlier slices
+took, and the lock stays free for longer than it was held. How much to do at a time, and when to checkpoint, is pure
+policy (Slicer, CheckpointPlan): measured times are passed in. WriteGate and SliceWriter follow it.
 
 The web app waits with SQLite's standard busy handler, which does not queue: it looks again after 1, 3, 8, 18, 33 ...
 ms. So a slice that ends within 8 ms costs it 8 ms at most, one that takes 9 may cost 18; and a pause must be long
-enough for its next look to fall into it.
+enough for its next look to fall into the pause.
 
-A checkpoint empties the WAL into the database. That it starts over takes a moment at which no frame is left to be
-moved; whoever writes next then begins it anew. Nearly all of it is done without the write lock: a PASSIVE checkpoint
-waits for nobody and stops nobody. But a web app that goes on writing meanwhile leaves a few frames behind each time,
-so those are done with the lock held (FULL).
+A checkpoint moves the frames of the WAL into the database. Only when at some moment no frame is left to move does the
+next writer start the WAL over. Nearly all of that happens without the write lock: a PASSIVE checkpoint waits for nobody
+and stops nobody. But a web app that goes on writing leaves a few new frames each time, so those are moved with the lock
+held (FULL).
 """
 
 import asyncio
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# sqliteDefaultBusyCallback in SQLite's main.c: the milliseconds from one look to the next, the last one for ever.
+# sqliteDefaultBusyCallback in SQLite's main.c: the milliseconds from one look to the next; the last value repeats.
 BUSY_DELAYS = (1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100)
 OVERSLEPT = 1.1  # times; no sleep ends on time
 
 SMALLEST = 1
-# A row may touch pages of its own, and each becomes a frame of the WAL. SQLite's own checkpoint comes at 1,000 frames,
-# on the time of whoever commits then: the web app, as a rule. This many and WAL_FRAMES stay below.
+# A row may touch pages of its own, and each becomes a frame of the WAL. SQLite checkpoints by itself at 1,000 frames,
+# and delays the commit that reaches them, usually the web app's. This many and WAL_FRAMES stay below.
 LARGEST = 350
 FIRST = 50
 GROWTH = 2.0  # a slice is at most this much larger than the last one
 AIM = 0.28  # of the longest time allowed: with the default of 10 ms the web app looks again at 3 ms
-LONGEST_SHARE = 0.5  # of it, after which what goes row by row stops: a first slice of that kind was sized for another
+LONGEST_SHARE = 0.5  # of it, after which row-by-row work stops: its first slice was sized for whole slices
 SMOOTHING = 0.5  # the weight of the newest measurement
 PAUSE_RATIO = 1.2  # how much longer the lock is free than it was held
 
 WAL_FRAMES = 600  # the length of the WAL at which a checkpoint is worth its two fsyncs
-LEAST_FRAMES_A_ROW = 0.25  # rows that shared a page may be followed by some that do not
-FRAMES_APART = 5  # that a row makes in a transaction of its own: the table's page, and one or two of each index
+LEAST_FRAMES_A_ROW = 0.25  # rows that share a page may be followed by rows that do not
+FRAMES_APART = 5  # frames that a row makes in its own transaction: the table's page, and one or two of each index
 LONG_WAL = 900  # frames; longer than this, and the web app's commits begin to checkpoint
 SHORTEST_WAIT = 0.05  # seconds
 LONGEST_WAIT = 1.0  # seconds
@@ -57,7 +57,7 @@ LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at
 
 
 class Slicer:
-    """Chooses the number of rows of each slice so that it holds the lock for hardly ever more than ``longest``."""
+    """Chooses the number of rows of each slice so that it hardly ever holds the lock for more than ``longest``."""
 
     def __init__(self, longest: float, first: int = FIRST) -> None:
         self._target = longest * AIM
@@ -66,7 +66,6 @@ class Slicer:
 
     @property
     def size(self) -> int:
-        """Return how many rows the next slice may have."""
         return self._size
 
     def measured(self, rows: int, held: float) -> None:
@@ -76,7 +75,7 @@ class Slicer:
         newest = max(held, 1e-6) / rows
         known = self._per_row
         self._per_row = newest if known is None else known + SMOOTHING * (newest - known)
-        # One slice that took far too long says more than the average: the size follows the slower of the two.
+        # One slice that took far too long matters more than the average: the size follows the slower of the two.
         wanted = self._target / max(self._per_row, newest)
         self._size = int(max(SMALLEST, min(wanted, self._size * GROWTH, LARGEST)))
 
@@ -87,7 +86,7 @@ def pause_after(held: float) -> float:
 
 
 def next_look(held: float) -> float:
-    """Return the seconds within which all who found the lock held for ``held`` seconds look again."""
+    """Return the seconds within which every process that found the lock held for ``held`` seconds looks again."""
     longest = waited = 0
     for delay in BUSY_DELAYS:
         longest = max(longest, delay)
@@ -98,19 +97,18 @@ def next_look(held: float) -> float:
 
 
 class CheckpointPlan:
-    """Says when the WAL has grown enough to be worth a checkpoint.
+    """Decides when the WAL has grown enough to be worth a checkpoint.
 
-    SQLite does not tell how long the WAL is, short of a checkpoint; so each checkpoint's figure teaches how many
-    frames a row makes.
+    SQLite tells the length of the WAL only at a checkpoint; so each checkpoint teaches how many frames a row makes.
     """
 
     def __init__(self) -> None:
-        self._frames_a_row = float(WAL_FRAMES)  # the first slice is followed by a checkpoint, to learn from
-        self._rows = 0  # since the WAL was looked at
-        self._length = 0  # frames by then
+        self._frames_a_row = float(WAL_FRAMES)  # high: a checkpoint follows the first slice and tells more
+        self._rows = 0  # since the WAL was last looked at
+        self._length = 0  # frames when it was last looked at
 
     def committed(self, rows: int, *, apart: bool = False) -> bool:
-        """Count a slice of so many rows, or so many transactions of one row; return whether a checkpoint is due."""
+        """Count a slice of ``rows`` rows, with ``apart`` one transaction each; return whether a checkpoint is due."""
         if apart:
             self._length += rows * FRAMES_APART
         else:
@@ -118,12 +116,12 @@ class CheckpointPlan:
         return self._expected >= WAL_FRAMES
 
     def checkpointed(self, frames: int, *, emptied: bool) -> None:
-        """Take into account that the WAL was ``frames`` frames long, less than 0 where that can't be told.
+        """Take into account that the WAL was ``frames`` frames long (negative: unknown).
 
-        Where it was emptied, the next writer begins it anew.
+        After ``emptied`` the next writer starts the WAL over.
         """
         if frames >= 0:
-            if self._rows and not self._length:  # else it may have started over meanwhile, and the figure says little
+            if self._rows and not self._length:  # else the WAL may have started over: its length says little
                 self._frames_a_row = max(LEAST_FRAMES_A_ROW, frames / self._rows)
             self._rows, self._length = 0, frames
         if emptied:
@@ -131,10 +129,10 @@ class CheckpointPlan:
 
     @property
     def patience(self) -> float:
-        """For how many seconds to try to have the WAL start over, before it may grow on.
+        """Return how many seconds to try to empty the WAL before it may grow on.
 
-        A short one can wait for the next checkpoint. A long one is long because somebody reads for a while, or
-        checkpoints it himself; each slice then waits for that, so that the WAL grows slowly.
+        A short WAL can wait for the next checkpoint. A long WAL has a cause, a long read or another process's
+        checkpoint; each slice then waits for that, so that the WAL grows slowly.
         """
         return LONGEST_WAIT if self._expected > LONG_WAL else SHORTEST_WAIT
 
@@ -144,24 +142,24 @@ class CheckpointPlan:
 
 
 class WriteGate:
-    """Through it goes every write of this process, one at a time, with the pauses that they owe the web app."""
+    """Lets all writes of this process through one at a time, with the pauses that the web app needs."""
 
     def __init__(self, file: SharedFile, clock: "Clock") -> None:
         self._file = file
         self._clock = clock
         self._turn = asyncio.Lock()
-        self._free_until = 0.0  # monotonic; no write of ours before
+        self._free_until = 0.0  # monotonic; no write of this process earlier
         self._plan = CheckpointPlan()
         self._checkpoint_due = False
-        self._failed = False  # the last write did
+        self._failed = False  # whether the last write failed
         self._failing = Trouble("checkpoint_failed", "checkpoint_recovered", repeats=False)
 
     async def write(
         self, work: "Callable[[Connection], T]", *, rows: "Callable[[T], int]", apart: bool = False
     ) -> tuple[T, float]:
-        """Pay what the last write owes, then run ``work`` as SharedFile.write does, or with ``apart`` write_apart.
+        """Wait for the pause after the last write, then run ``work`` by SharedFile.write (with ``apart``: write_apart).
 
-        ``rows`` tells from its result how many rows it has written.
+        ``rows`` returns from the result of ``work`` how many rows it has written.
         """
         async with self._turn:
             self._failed = True
@@ -177,15 +175,15 @@ class WriteGate:
     async def finish(self) -> None:
         """Checkpoint what the last slices left in the WAL.
 
-        No error: what they wrote is in the WAL, and the next checkpoint tries again. But a disk that fails is told of.
+        Never raises StoreError: the rows are safe in the WAL, and the next checkpoint tries again. A failure is logged.
         """
         async with self._turn:
             try:
                 await self._checkpoint()
-            except (StoreLockedError, StoreReplacedError):  # whoever opens the file next says so
+            except (StoreLockedError, StoreReplacedError):  # reported when the file is next opened
                 pass
             except StoreError as error:
-                if not self._failed:  # else whoever asked for the write says it
+                if not self._failed:  # else the caller of the write reports it
                     self._failing.tell(error.problem, **error.log_fields())
             else:
                 self._failing.is_over(database=str(self._file.path))
@@ -200,7 +198,7 @@ class WriteGate:
             await asyncio.sleep(pause)
 
     async def _checkpoint(self) -> None:
-        """Empty the WAL; where others are in the way for long that stays due."""
+        """Empty the WAL; if other processes prevent that for long, the checkpoint stays due."""
         began = self._clock.monotonic()
         while True:
             outcome = await self._file.maintain(checkpoint)
@@ -213,16 +211,15 @@ class WriteGate:
 
 
 class SliceWriter:
-    """The slices of one operation: the gate, and a size that follows what the slices take."""
+    """Writes the slices of one operation through the gate, sized by the time that earlier slices took."""
 
     def __init__(self, gate: WriteGate, max_lock_time: float, *, first: int = FIRST) -> None:
         self._gate = gate
         self._slicer = Slicer(max_lock_time, first)
-        self.longest = max_lock_time * LONGEST_SHARE  # seconds; what can stop between two rows stops then
+        self.longest = max_lock_time * LONGEST_SHARE  # seconds after which row-by-row work stops
 
     @property
     def size(self) -> int:
-        """Return how many rows the next slice may have."""
         return self._slicer.size
 
     async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> T:
@@ -232,7 +229,7 @@ class SliceWriter:
         return result
 
     async def write_some(self, work: "Callable[[Connection], Sequence[T]]", *, apart: bool) -> Sequence[T]:
-        """Commit one slice of as many rows as ``work`` gets through; it returns something for each."""
+        """Commit one slice of as many rows as ``work`` gets through; it returns one result for each."""
         result, held = await self._gate.write(work, rows=len, apart=apart)
         self._slicer.measured(len(result), held)
         return result
@@ -240,31 +237,31 @@ class SliceWriter:
 
 # --- the checkpoint ---
 
-# SQLite fsyncs the database only in a checkpoint that nobody has written beside; without one before FULL the lock would
-# be held for the fsync of all the pages. It doesn't say whether it did. But the second or third has so little to move
-# that it nearly always does, and where the second took this long it surely has.
+# SQLite fsyncs the database only in a checkpoint during which nobody wrote; without one before FULL the lock would
+# be held for the fsync of all pages. SQLite doesn't report an fsync. But the second or third has so little to move
+# that it nearly always fsyncs, and a second one that took this long surely did.
 WITHOUT_LOCK = 3
 TIME_OF_FSYNC = 0.002  # seconds
 FEW_FRAMES = 50  # so many may be moved with the lock held
 
 
 class Checkpointed(NamedTuple):
-    """What became of it."""
+    """The result of a checkpoint."""
 
-    frames: int  # the length of the WAL at first; -1 where another one is checkpointing, or there is no log
+    frames: int  # the WAL's length at first; -1 where another process checkpoints, or there is no WAL
     emptied: bool
     held: float  # seconds for which the write lock was held
 
 
 class _Wal(NamedTuple):
-    """What a checkpoint says of the WAL, in frames."""
+    """What a checkpoint reports of the WAL, in frames."""
 
     frames: int
-    left: int  # what is not in the database yet, or at least 1 where it can't be told
+    left: int  # frames not in the database yet, or at least 1 where that is unknown
 
 
 def checkpoint(connection: "Connection") -> Checkpointed:
-    """Move all frames, unless others are in the way: a reader of old frames, a checkpoint, a great writer."""
+    """Move all frames, unless another process prevents it by reading old frames, a checkpoint or heavy writing."""
     lengths = []
     for _ in range(WITHOUT_LOCK):
         began = time.perf_counter()

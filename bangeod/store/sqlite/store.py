@@ -1,4 +1,4 @@
-"""The SQLite adapter of the store: the web app's database, shared with it as a guest."""
+"""The SQLite adapter of the store: SqliteStore works on the web app's database."""
 
 import asyncio
 import functools
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from bangeod.clock import Clock
 
 MICROSECONDS = 1_000_000
-FIND_AT_ONCE = 500  # addresses a statement
+FIND_AT_ONCE = 500  # addresses per statement
 
 
 class SqliteStore:
     """The store over the file at ``path``; see the port for what each method promises.
 
-    ``busy_timeout`` and ``max_lock_time`` are in seconds: how long to ask for the lock, and how long to hold it.
+    ``busy_timeout`` and ``max_lock_time`` are in seconds: how long to try to get the lock, and how long to hold it.
     Belongs to one event loop.
     """
 
@@ -48,25 +48,25 @@ class SqliteStore:
         self._max_lock_time = max_lock_time
         self._schema_version: int | None = None
         self._tables: dict[str, Table | UnfitTableError] = {}
-        self._is_new = False  # opened, and no ``prepare`` has told yet
+        self._is_new = False  # opened, and not reported by ``prepare`` yet
         self._form_watch = FormWatch()
         self._held_back: defaultdict[str, HeldBack] = defaultdict(HeldBack)  # by table
         self._odd_keys = OddKeys(clock.monotonic)
-        self._preparing = asyncio.Lock()  # two that open at once would leave one connection open for ever
+        self._preparing = asyncio.Lock()  # two that open at once would leave one connection open forever
 
     def limit(self, *, busy_timeout: float, max_lock_time: float) -> None:
-        """Take up other limits, in seconds; what is being written goes on under the old ones."""
+        """Change the limits, in seconds; a write in progress goes on with the old ones."""
         self._file.busy_timeout = busy_timeout
         self._max_lock_time = max_lock_time
 
     async def prepare(self) -> bool:
-        """Make sure that the file at the path now is the one worked on, and look at its tables."""
+        """Make sure that the file now at the path is the one in use, and look at its tables."""
         await self._look()
         is_new, self._is_new = self._is_new, False
         return is_new
 
     async def _look(self) -> None:
-        """Open the file where need be. That it is a new one stays noted until its tables could be read as well."""
+        """Open the file where needed. That it is a new one stays noted until its tables have been read too."""
         async with self._preparing:
             if await self._file.prepare():
                 self._is_new, self._schema_version, self._odd_keys = True, None, OddKeys(self._clock.monotonic)
@@ -78,22 +78,18 @@ class SqliteStore:
                 self._schema_version, self._tables = version, tables
 
     async def close(self) -> None:
-        """Let go of the file."""
         await self._file.close()
 
     async def rows(self) -> AsyncGenerator[Sequence[Row], None]:
-        """Walk over all rows of geo_cache, a page at a time."""
         async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY, read_page):
             yield page
 
     async def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
-        """Walk over the rows of geo_cache that have no country."""
         async for page in self._geo_pages(queries.GEO_PAGE_ODD, LARGEST_PAGE, read_unresolved):
             if page:
                 yield page
 
     async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
-        """Return the rows of these canonical addresses that there are."""
         table = await self._table("geo_cache")
         found: dict[str, Row] = {}
         for start in range(0, len(ips), FIND_AT_ONCE):
@@ -101,7 +97,6 @@ class SqliteStore:
         return found
 
     async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:
-        """Count the rows that have a country with a name, by code and name."""
         return await country_names.count(self._file, await self._table("geo_cache"), but)
 
     async def _find(self, table: Table, ips: Sequence[str]) -> dict[str, Row]:
@@ -116,7 +111,6 @@ class SqliteStore:
         return rows
 
     async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
-        """Insert or update rows in slices; hands out the entries of each slice once it is committed."""
         table = await self._table("geo_cache")
         writer = SliceWriter(self._gate, self._max_lock_time)
         forms = await self._file.read(functools.partial(self._form_watch.look, table=table))
@@ -142,7 +136,6 @@ class SqliteStore:
     async def delete_stale(
         self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
     ) -> AsyncGenerator[Deleted, None]:
-        """Delete stale rows, and what is above ``max_rows``."""
         table = await self._aged_geo_table()
         limit = before * MICROSECONDS
         writer = self._deleter()
@@ -167,7 +160,7 @@ class SqliteStore:
     async def _delete_above(
         self, max_rows: int, table: Table, writer: SliceWriter, limit: int, keep: Callable[[str], bool]
     ) -> AsyncGenerator[Deleted, None]:
-        """Delete what is above ``max_rows``. In the place of each row that may not go another goes."""
+        """Delete the rows above ``max_rows``. For each row that the database keeps, another one goes."""
         stays: set[object] = set()
         while await self._count(table) > max_rows:
             known = len(stays)
@@ -184,7 +177,6 @@ class SqliteStore:
                 return
 
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
-        """Count what ``delete_stale`` would delete."""
         table = await self._aged_geo_table()
         limit = before * MICROSECONDS
         found = await deletion.census(self._file, table, limit, goes=lambda due: not keep(due.label))
@@ -194,7 +186,6 @@ class SqliteStore:
         return found._replace(matching=found.matching + choice.going)
 
     async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
-        """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
         table = await self._table("sessions")
         limit = now * MICROSECONDS + 1
         removal = Removal(table, self._deleter(), limit, self._held_back[table.name])
@@ -208,21 +199,19 @@ class SqliteStore:
             await self._gate.finish()
 
     async def count_expired(self, now: int) -> Census:
-        """Count what ``delete_expired`` would delete."""
         table = await self._table("sessions")
         return await deletion.census(self._file, table, now * MICROSECONDS + 1, goes=_always)
 
     async def tidy(self) -> Mapping[str, int]:
-        """Refresh SQLite's statistics; give free pages back where the web app has set that up."""
+        """Refresh SQLite's statistics; give free pages back if the web app has set that up."""
         return await tidying.tidy(self._file, self._gate, self._max_lock_time)
 
     async def sizes(self) -> Sizes:
-        """Return how large the file is now, and its WAL; only stat()ed."""
+        """Return the sizes of the file and its WAL; uses only stat()."""
         path = self._file.path
         return Sizes(_size(path), _size(wal_beside(path)))
 
     async def free_bytes(self) -> int:
-        """Return how many bytes of the file hold nothing; SQLite uses them before the file grows."""
         return await tidying.free_bytes(self._file)
 
     async def _geo_pages(
@@ -238,7 +227,7 @@ class SqliteStore:
                 yield page
 
     def _deleter(self) -> SliceWriter:
-        """Begin with one row: what depends on it may be much, and to find it a whole table may have to be read."""
+        """Start with one row: much may depend on it, and finding that may read a whole table."""
         return SliceWriter(self._gate, self._max_lock_time, first=1)
 
     async def _count(self, table: Table) -> int:
@@ -247,7 +236,7 @@ class SqliteStore:
         return count
 
     async def _table(self, name: str) -> Table:
-        """Return what is known of a table; raises SchemaError where it can't be worked with."""
+        """Return the description of a table; raises SchemaError where bangeod can't work with it."""
         if name not in self._tables:
             await self._look()
         table = self._tables[name]
@@ -276,7 +265,7 @@ def _always(_due: Due) -> bool:
 def _is_above(
     due: Due, *, choice: Overflow, limit: int, keep: Callable[[str], bool], stays: Collection[object]
 ) -> bool:
-    """Say whether a row was chosen to go above the cap. What is stale has been tried."""
+    """Say whether a row was chosen to go above the cap. Stale rows have already been tried."""
     kept = keep(due.label)
     return (kept or due.micros >= limit) and due.key not in stays and choice.takes(due.micros, kept=kept)
 
@@ -284,7 +273,7 @@ def _is_above(
 def look_at_tables(
     connection: "Connection", known: int | None
 ) -> tuple[int, dict[str, Table | UnfitTableError] | None]:
-    """Read the shape of both tables, unless the schema is still at the version that is ``known``."""
+    """Read the schema of both tables, unless it still has the version ``known``."""
     version: int = connection.execute(queries.SCHEMA_VERSION).fetchone()[0]
     if version == known:
         return version, None

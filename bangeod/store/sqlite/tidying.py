@@ -1,4 +1,4 @@
-"""What follows a deletion: SQLite's statistics, and free pages given back where the web app wants that."""
+"""Tidying after a deletion: SQLite's statistics, and free pages given back if the web app wants that."""
 
 import contextlib
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ INCREMENTAL = 2  # sqlite.org/pragma.html#pragma_auto_vacuum
 
 
 async def tidy(file: SharedFile, gate: WriteGate, max_lock_time: float) -> Mapping[str, int]:
-    """Refresh statistics where there are any; with incremental auto_vacuum, give free pages back in slices.
+    """Refresh statistics if the web app keeps any; with incremental auto_vacuum, give free pages back in slices.
 
-    Returns ``free_pages`` as left, ``page_size`` in bytes, and ``pages_given_back``.
+    Returns ``free_pages`` still left, ``page_size`` in bytes, and ``pages_given_back``.
     """
     with contextlib.suppress(StoreLockedError):  # statistics can wait for the next run
         await file.maintain(_optimize)
@@ -35,7 +35,7 @@ async def tidy(file: SharedFile, gate: WriteGate, max_lock_time: float) -> Mappi
 
 
 async def free_bytes(file: SharedFile) -> int:
-    """Return how many bytes the pages have that hold nothing."""
+    """Return how many bytes the free pages have."""
     _, free, size = await file.read(_pages)
     return free * size
 
@@ -53,7 +53,7 @@ async def _give_back(writer: SliceWriter, free: int) -> None:
 
 
 def _optimize(connection: "Connection") -> None:
-    """Refresh the statistics where the web app keeps any: the first ones would make a table in its schema."""
+    """Refresh the statistics if the web app keeps any: the first ones would add a table to its schema."""
     if connection.execute(queries.KIND_OF_TABLE, (STATISTICS,)).fetchone() is not None:
         connection.execute(queries.OPTIMIZE).fetchall()
 

@@ -1,4 +1,4 @@
-"""Which form the times in geo_cache have, found out from its types, its latest rows and its constraints."""
+"""Finding out which form the times in geo_cache have, from its column types, its latest rows and its constraints."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
@@ -11,8 +11,8 @@ from bangeod.store.sqlite.time_forms import TimeForms
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-# Rows at the end of the table that the newest time is looked for in: as a rule the web app's last ones are among
-# these. More only where not one of them can be read. A millisecond, and some twenty.
+# How many rows at the end of the table are searched for the newest time: usually the web app's last ones are among
+# these. The larger number only if no time in them is readable. A millisecond, and some twenty.
 LATEST: Final = (300, 10_000)
 _SEEN: Final = 1_795_305_600  # seconds since the epoch; any will do
 _TRIED: Final = DirtyEntry("8.8.8.8", Geo("US", "United States", "AS15169", "Google LLC"), _SEEN, _SEEN)
@@ -21,16 +21,16 @@ _TRIED: Final = DirtyEntry("8.8.8.8", Geo("US", "United States", "AS15169", "Goo
 class FormWatch:
     """Remembers the forms in one open database. Used on SQLite's thread.
 
-    The web app's form may change with an upgrade while bangeod runs. So the rows are asked again once somebody else
-    has committed; until then what came since is bangeod's own.
+    An upgrade may change the web app's form while bangeod runs. So the rows are read again once another process
+    has committed; until then all new rows are bangeod's own.
     """
 
     def __init__(self) -> None:
-        self._asked_at: int | None = None  # how many commits of others there were
+        self._asked_at: int | None = None  # the count of others' commits at the last look
         self._forms = TimeForms()
 
     def look(self, connection: "Connection", table: Table) -> TimeForms:
-        """Return the forms to write in now."""
+        """Return the forms in which to write now."""
         (commits,) = connection.execute(queries.COMMITS_OF_OTHERS).fetchone()
         if commits != self._asked_at:
             self._forms, self._asked_at = look_up(connection, table), commits
@@ -38,7 +38,7 @@ class FormWatch:
 
 
 def look_up(connection: "Connection", table: Table) -> TimeForms:
-    """Ask the table for the forms of its times; a column that is not there has the default, and is not written."""
+    """Find the forms of the table's times; a missing column gets the default form, and is not written."""
     types = dict(connection.execute(queries.TYPES))
     newest = {
         column: _newest(connection, table, column, types[column]) for column in TimeForms._fields if column in types
@@ -49,7 +49,7 @@ def look_up(connection: "Connection", table: Table) -> TimeForms:
 
 
 def _as_allowed(connection: "Connection", table: Table, forms: TimeForms, columns: Sequence[str]) -> TimeForms:
-    """Return the forms with others in these columns where the table's constraints ask for that, if any will do."""
+    """Return the forms, changed in these columns if the table's constraints demand it and a change satisfies them."""
     with schema_copy.copied(connection, queries.SCHEMA_OF_GEO) as copy:
         if copy is None or schema_copy.refusal(copy, table, forms, _TRIED) is None:
             return forms
@@ -58,14 +58,14 @@ def _as_allowed(connection: "Connection", table: Table, forms: TimeForms, column
 
 
 def _others(forms: TimeForms, columns: Sequence[str]) -> Iterator[TimeForms]:
-    """Give other forms for these columns: the same for all of them, then one for one of them alone."""
+    """Yield other forms for these columns: the same form for all of them, then for each column alone."""
     for these in (columns, *((column,) for column in columns)):
         for form in time_forms.USUAL:
             yield forms._replace(**dict.fromkeys(these, form))
 
 
 def _newest(connection: "Connection", table: Table, column: str, declared: str) -> object:
-    """Return the newest readable value among the latest rows; None where there is none, or it makes no difference."""
+    """Return the newest readable value among the latest rows; None if there is none, or the type already decides."""
     if time_forms.settled(declared):
         return None
     micros = queries.MICROSECONDS.format(c="raw")

@@ -1,8 +1,8 @@
-"""The form that a time is written in: that of the web app's own times, so that it can read and compare all of a column.
+"""The form in which a time is written: that of the web app's own times, so that it can read and compare a whole column.
 
-Which moment a value means is for times.py to say; this is about how the same moment is put down again. SQLAlchemy and
+times.py says which moment a value means; this module says how to write a moment in a given form. SQLAlchemy and
 peewee read ``2026-11-30 05:21:26.722751`` as a time without a zone and ``2026-11-30T05:21:26Z`` as one with a zone,
-and Python refuses to compare the two; a number is less than any text to SQLite.
+and Python refuses to compare the two; to SQLite a number is less than any text.
 """
 
 import re
@@ -18,7 +18,7 @@ _ENDING = re.compile(r"(?:\.([0-9]+))?(.*)", re.DOTALL)  # of a date and time: f
 
 
 class TimeKind(Enum):
-    """What a time is put down as."""
+    """The types in which a time is written."""
 
     DATE = "date and time, as text"
     INTEGER = "seconds since the epoch, an integer"
@@ -28,7 +28,7 @@ class TimeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TimeForm:
-    """How to put a moment down. What a kind has no use for keeps its default, so that equal forms are equal."""
+    """How to write a moment. Fields that a kind doesn't use keep their defaults, so that equal forms compare equal."""
 
     kind: TimeKind = TimeKind.DATE
     separator: str = "T"  # between date and time
@@ -36,7 +36,7 @@ class TimeForm:
     ending: str = "Z"  # of a date and time: "" (it has no zone, and is in UTC), "Z" or "+00:00"
 
     def write(self, epoch: int) -> str | int | float:
-        """Put seconds since the epoch down. Numbers keep to the age that they can be read in again."""
+        """Write seconds since the epoch in this form. Numbers stay in the range that can be read again."""
         point = f".{'0' * self.fraction}" if self.fraction else ""
         if self.kind is TimeKind.DATE:
             return to_text(epoch)[:-1].replace("T", self.separator) + point + self.ending
@@ -48,7 +48,7 @@ class TimeForm:
 
 DEFAULT: Final = TimeForm()  # YYYY-MM-DDTHH:MM:SSZ
 SECONDS: Final = TimeForm(TimeKind.INTEGER)
-# What is tried where nothing but a constraint says which one it is, the commonest first.
+# Forms to try where only a constraint says which one is right, the most common first.
 USUAL: Final = (
     DEFAULT,
     *(
@@ -71,7 +71,7 @@ class TimeForms(NamedTuple):
 
 
 def of(value: object) -> TimeForm | None:
-    """Return the form of a value out of the database; None where it is no time. An offset is put down as ``+00:00``."""
+    """Return the form of a database value; None where it is no time. An offset becomes ``+00:00``."""
     if times.read(value) is None:
         return None
     if not isinstance(value, str):
@@ -83,9 +83,9 @@ def of(value: object) -> TimeForm | None:
 
 
 def settled(declared: str) -> TimeForm | None:
-    """Return the form that a column's declared type asks for, whatever its rows hold; None where they decide.
+    """Return the form that a column's declared type demands, whatever its rows hold; None where the rows decide.
 
-    To SQLite DATETIME and TIMESTAMP are numeric (sqlite.org/datatype3.html, 3.1), but who says so mostly stores text.
+    To SQLite DATETIME and TIMESTAMP are numeric (sqlite.org/datatype3.html, 3.1), but such columns mostly store text.
     """
     name = declared.upper()
     if "INT" in name:
@@ -96,7 +96,7 @@ def settled(declared: str) -> TimeForm | None:
 
 
 def choose(declared: str, newest: object) -> TimeForm:
-    """Return the form to write into a column of this declared type, of whose readable values this is the newest."""
+    """Return the form for a column, given its declared type and the newest of its readable values."""
     form = settled(declared) or of(newest)
     if form is None:
         return SECONDS if any(part in declared.upper() for part in ("NUM", "DEC")) else DEFAULT
@@ -104,7 +104,7 @@ def choose(declared: str, newest: object) -> TimeForm:
 
 
 def newest(values: Iterable[object]) -> object:
-    """Return the latest of the values that are times, None where none is; of equal ones the last in SQLite's order."""
+    """Return the latest of the values that are times, None where none is; of equal times the last in SQLite's order."""
     read = ((times.read(value), value) for value in values)
     known = [
         (micros, type(value).__name__.replace("str", "text"), value) for micros, value in read if micros is not None

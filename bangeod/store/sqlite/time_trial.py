@@ -1,4 +1,4 @@
-"""Trying in memory whether the web app's table takes the times that bangeod writes: in the file nothing is changed."""
+"""Testing in memory whether the web app's table accepts the times that bangeod writes; the file is not changed."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RefusedTime(NamedTuple):
-    """A time that a column does not take, and what SQLite says of it."""
+    """A time that a column does not accept, and SQLite's message."""
 
     column: str
     value: str | float
@@ -21,10 +21,10 @@ class RefusedTime(NamedTuple):
 
 
 def refusals(connection: "Connection", table: Table, now: int) -> list[RefusedTime]:
-    """Return the times that geo_cache does not take; ``now`` in epoch seconds.
+    """Return the times that geo_cache does not accept; ``now`` in epoch seconds.
 
-    They are put into a copy of its last row, which fulfils whatever else the table asks for, or into a row with an
-    address alone. Where not even that can be had (a table may need functions of the web app's), nothing is said.
+    They are put into a copy of its last row, which fulfils all other constraints, or into a row with only an address.
+    If no such row can be made (a table may need functions of the web app), returns no refusals.
     """
     forms = time_form_watch.look_up(connection, table)
     found = []
@@ -42,7 +42,7 @@ def refusals(connection: "Connection", table: Table, now: int) -> list[RefusedTi
 
 
 def _has_row(connection: "Connection", memory: "Connection", table: Table) -> bool:
-    """Put a row into the copy, if that can be."""
+    """Insert a row into the copy; return False if that fails."""
     names = [quoted(name) for (name,) in connection.execute(queries.STORED_COLUMNS)]
     row = connection.execute(queries.LAST_ROW.format(columns=", ".join(names), key=table.key)).fetchone()
     if row is None:

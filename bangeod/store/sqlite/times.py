@@ -1,19 +1,19 @@
-"""Which values in the database are times, and which times they are.
+"""Which values in the database are times, and which moments they mean.
 
-A web app may have written them as text in a handful of forms or as seconds since the epoch. What is none of
-these is no time: a row that carries it is kept, since nothing can be said of its age. So the grammar is
-exact, and narrower than that of SQLite's date functions or of ``datetime.fromisoformat``:
+A web app may have written times as text in a handful of forms or as seconds since the epoch. Anything else is no
+time: its row is kept, since its age is unknown. So the grammar is exact, and narrower than that of SQLite's date
+functions or of ``datetime.fromisoformat``:
 
-- text ``YYYY-MM-DD``, ``T`` or one space, ``HH:MM:SS``, then perhaps ``.`` and 1 to 6 digits, then perhaps
+- text ``YYYY-MM-DD``, ``T`` or one space, ``HH:MM:SS``, then optionally ``.`` and 1 to 6 digits, then optionally
   ``Z`` or ``±HH:MM`` (up to 23:59). Without an offset it is UTC. Day and time must exist: no 30 February, no
   24:00:00, no second 60, no year 0000. An offset may carry the moment past the ends of the calendar.
 - an integer, or text of 1 to 12 ASCII digits without a sign: seconds since the epoch.
 - a real: seconds since the epoch; a fraction of a microsecond is cut off. A column of type TEXT turns a real into
-  text when it is stored, so 9 to 12 digits, a point and 1 to 17 more digits are one too.
+  text when it is stored, so text of 9 to 12 digits, a point and 1 to 17 more digits is a time too.
 
-Numbers are seconds only from 1990 to 2200. What lies outside is something else, and would put a row that lives long
-before or after its time: Julian days (2,461,375.5), which SQLite itself makes of a time, milliseconds, microseconds,
--1 or 0 for "never", infinity.
+Numbers are seconds only from 1990 to 2200. Other numbers mean something else, and as seconds would put a row that
+lives long before or after its time: Julian days (2,461,375.5), which SQLite itself makes of a time, milliseconds,
+microseconds, -1 or 0 for "never", infinity.
 """
 
 import math
@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 EARLIEST: Final = 631_152_000  # 1990-01-01T00:00:00Z; a smaller number is no time
-END: Final = 7_258_118_400  # 2200-01-01T00:00:00Z; neither is this one, nor a larger one
+END: Final = 7_258_118_400  # 2200-01-01T00:00:00Z; this and larger numbers are no times
 MICROSECONDS: Final = 1_000_000  # in a second
 JULIAN_1970: Final = 2_440_587.5  # the Julian day on which 1970 began, at midnight
 
@@ -38,9 +38,9 @@ _DATE_AND_TIME = re.compile(
 
 
 def read(value: object) -> int | None:
-    """Return the microseconds since the epoch that a value stands for; None where it is no time.
+    """Return the microseconds since the epoch that a value means; None where it is no time.
 
-    Takes whatever SQLite hands out (None, int, float, str, bytes) and never raises.
+    Takes whatever SQLite returns (None, int, float, str, bytes) and never raises.
     """
     if isinstance(value, str):
         return _of_text(value)
@@ -50,7 +50,7 @@ def read(value: object) -> int | None:
 
 
 def whole_seconds(value: object) -> int | None:
-    """Return the seconds since the epoch, the rest cut off towards zero; None where the value is no time."""
+    """Return the seconds since the epoch, rounded towards zero; None where the value is no time."""
     micros = read(value)
     if micros is None:
         return None
@@ -58,7 +58,7 @@ def whole_seconds(value: object) -> int | None:
 
 
 def may_be(value: object) -> str | None:
-    """Say what a number that is no time may be one of, for people; None where nothing comes to mind."""
+    """Guess the unit of a number that is no time, for a message; None where nothing fits."""
     try:
         number = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The WAL beside the database, told by its name alone: SQLite leaves it to whichever file has the path."""
+"""The WAL beside the database, found by its name alone: SQLite leaves it to whichever file is at the path."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def wal_beside(database: Path) -> Path:
 
 
 class WalFile:
-    """The log that was seen while a database was in its place. Only stat()ed; that drops none of SQLite's locks."""
+    """The WAL that was seen while a database was in its place. Uses only stat(), which drops none of SQLite's locks."""
 
     def __init__(self, database: Path) -> None:
         self.path = wal_beside(database)
@@ -21,22 +21,22 @@ class WalFile:
         self._seen: FileIdentity | None = None
 
     def see(self) -> None:
-        """Take the WAL that is there for that of the database, which is in its place."""
+        """Take the WAL that is there now as the database's own; the database must be in its place."""
         self._seen = _identity(self.path)
 
     @property
     def is_known(self) -> bool:
-        """Say whether one was seen."""
+        """Say whether a WAL was seen."""
         return self._seen is not None
 
     @property
     def is_in_place(self) -> bool:
-        """Say whether the one that was seen, if any, is still there."""
+        """Say whether the WAL that was seen is still there; True if none was seen."""
         return self._seen is None or _identity(self.path) == self._seen
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing is in it, or none is there."""
+        """Say whether the WAL is empty or missing."""
         try:
             return self.path.stat().st_size == 0
         except OSError:  # gone
@@ -44,9 +44,9 @@ class WalFile:
 
     @property
     def is_of_the_new_one(self) -> bool:
-        """Say whether it was written to after the file that is at the path came there.
+        """Say whether the WAL was written to after the file now at the path came there.
 
-        A rename sets the time of a file's last change (ctime) as writing to it does; both times are the kernel's.
+        A rename sets a file's ctime, as writing to it does; ctime and mtime both come from the kernel's clock.
         """
         try:
             return self.path.stat().st_mtime_ns > self._database.stat().st_ctime_ns
@@ -55,7 +55,7 @@ class WalFile:
 
 
 def _identity(path: Path) -> FileIdentity | None:
-    """Return which file is at a path; None where there is none, or it can't be told."""
+    """Return device and inode of the file at a path; None where there is none, or they can't be read."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Trying on an empty copy in memory whether a table takes what bangeod writes; the database itself is not touched."""
+"""Testing on an empty copy in memory whether a table accepts what bangeod writes; the database is not touched."""
 
 import re
 from dataclasses import replace
@@ -30,7 +30,7 @@ _NEW: Final = {
     _ROW_WITHOUT: _WITHOUT,
     "a new row with an AS and no country": _AS_ALONE,
 }
-# What SQLite says of constraints; other words are a trigger's. Its extended result code would tell, but pysqlite3 0.6.1
+# SQLite's messages about constraints; others are a trigger's. The extended result code would tell, but pysqlite3 0.6.1
 # gives the primary one.
 _OF_CONSTRAINTS: Final = re.compile(
     "(CHECK|NOT NULL|UNIQUE|FOREIGN KEY) constraint failed|cannot store |datatype mismatch"
@@ -38,7 +38,7 @@ _OF_CONSTRAINTS: Final = re.compile(
 
 
 class NotTaken(NamedTuple):
-    """What a table does not take, and why."""
+    """A kind of write that a table refuses, and why."""
 
     what: str
     problem: str  # SQLite's words, or those of the trigger
@@ -46,14 +46,14 @@ class NotTaken(NamedTuple):
 
 
 def what_is_refused(connection: "Connection", table: "Table") -> list[NotTaken]:
-    """Try all that bangeod writes on a copy of the schema with its triggers.
+    """Try every kind of write on a copy of the schema with its triggers.
 
-    Where a column is not filled there can be no new row anyway; where there can be no row without a country, none gets
-    one later.
+    If a column is not filled no new row is possible anyway; if no row without a country is possible, none can get a
+    country later.
     """
     if table.not_filled:
         return []
-    table = replace(table, needs_country="")  # what is known to be refused is not tried otherwise
+    table = replace(table, needs_country="")  # otherwise what is known to be refused would not be tried
     forms = time_form_watch.look_up(connection, table)
     with schema_copy.copied(connection, queries.WHOLE_SCHEMA) as copy:
         if copy is None:
@@ -66,7 +66,7 @@ def what_is_refused(connection: "Connection", table: "Table") -> list[NotTaken]:
 
 
 def needs_country(connection: "Connection", table: "Table") -> str:
-    """Return why the table's constraints refuse a new row only where it has no country; empty where they do not."""
+    """Return why the table's constraints refuse a new row only if it has no country; empty if they don't."""
     if table.not_filled:
         return ""
     forms = time_form_watch.look_up(connection, table)

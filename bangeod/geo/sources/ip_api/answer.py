@@ -1,7 +1,7 @@
 """What ip-api.com's answer to a batch means: a pure function of status, headers and body.
 
-The contract is that of https://ip-api.com/docs/api:batch. The answer comes over an unencrypted line from a third
-party, so every part of it may be anything.
+The contract is https://ip-api.com/docs/api:batch. The answer comes from a third party over an unencrypted connection,
+so any part of it may be anything.
 """
 
 import json
@@ -15,28 +15,28 @@ from bangeod import addresses, countries, fields
 from bangeod.model import UNKNOWN, Geo
 
 _MAX_SECONDS: Final = 86_400  # no header makes us wait longer than a day
-_DIGITS: Final = 9  # longer numbers in a header are none
+_DIGITS: Final = 9  # longer numbers in a header are ignored
 
 
 class Verdict(Enum):
-    """What an answer means for the requests to come."""
+    """The kinds of answer, as far as they matter for later requests."""
 
     ANSWERED = "answered"
-    LIMITED = "limited"  # 429: over the rate limit; to go on would get the address banned
+    LIMITED = "limited"  # 429: over the rate limit; further requests would get our address banned
     REFUSED = "refused"  # 403: banned, or the key is not accepted
     TOO_LARGE = "too large"  # 422: more addresses than a batch may hold
-    BROKEN = "broken"  # anything else that is no answer
+    BROKEN = "broken"  # anything else that is no usable answer
 
 
 class Quota(NamedTuple):
-    """What the headers X-Rl and X-Ttl say; None where one is missing or no number."""
+    """What the headers X-Rl and X-Ttl say; None where a header is missing or no number."""
 
     left: int | None = None  # requests left in this window
     seconds: int | None = None  # until the window begins anew
 
 
 class Understood(NamedTuple):
-    """An answer, understood."""
+    """What an answer says: its verdict, the quota it reports, the places it gives and any problem with it."""
 
     verdict: Verdict
     quota: Quota
@@ -45,7 +45,7 @@ class Understood(NamedTuple):
 
 
 def interpret(status: int, headers: Mapping[str, str], body: bytes, asked: Sequence[str]) -> Understood:
-    """Understand the answer to a batch of canonical addresses. ``headers`` ignores case. Never raises."""
+    """Interpret the answer to a batch of canonical addresses. ``headers`` ignores case. Never raises."""
     quota = Quota(_number(headers.get("x-rl")), _number(headers.get("x-ttl")))
     if status == HTTPStatus.OK:
         return _read_body(quota, body, asked)
@@ -83,7 +83,7 @@ def _read_body(quota: Quota, body: bytes, asked: Sequence[str]) -> Understood:
 
 
 def _match(items: Sequence[object], asked: frozenset[str]) -> Mapping[str, Geo | None]:
-    """Find out which element is about which address; the order of the elements says nothing."""
+    """Match the elements of the answer to the addresses asked about; their order says nothing."""
     found: dict[str, Geo | None] = {}
     for item in items:
         if not isinstance(item, dict):

@@ -24,7 +24,7 @@ PRO_URL: Final = "https://pro.ip-api.com/batch"
 
 _NAME: Final = "ip-api"
 _FIELDS: Final = "status,message,country,countryCode,as,org,query"
-_BATCH: Final = 100  # addresses; 422 above (ip-api.com's documentation)
+_BATCH: Final = 100  # addresses; above it the answer is 422 (ip-api.com's documentation)
 _MAX_BODY: Final = 1 << 20  # octets; a full answer has some 20,000
 _LONGEST_RESTORED: Final = 86_400.0  # seconds; more than any pause that we record
 _URL: Final = re.compile(r"\S+://\S*")
@@ -37,17 +37,17 @@ _HEADERS: Final = {
 
 
 class PauseStore(Protocol):
-    """Where the time until which nothing may be sent outlives the process."""
+    """Keeps across restarts the time until which nothing may be sent."""
 
     def load_pause(self) -> float | None:
-        """Return it, in seconds since the epoch; None where there is none."""
+        """Return that time, in seconds since the epoch; None where there is none."""
 
     async def save_pause(self, until: float | None) -> None:
-        """Record it, durably when this returns. Raises OSError where it can't."""
+        """Record that time, durably when this returns. Raises OSError where it can't."""
 
 
 class Usage(NamedTuple):
-    """How a client of ip-api stands: requests since it was made, those left, and what it waits for."""
+    """The state of an ip-api client: requests since it was made, requests left, and what it waits for."""
 
     requests: int
     remaining: int | None  # None where ip-api has not said
@@ -59,9 +59,9 @@ class Usage(NamedTuple):
 class IpApi:
     """ip-api.com as a source. The event loop's thread owns it.
 
-    ``key`` goes into the query of the request and nowhere else: into no log line, error or ``repr``.
-    ``timeout`` is the seconds that a request may take in all. To change the settings of a running one, close it
-    first, so that two never send at once; what it must wait for is in the pause store.
+    ``key`` is put into the query of the request and nowhere else: into no log line, error or ``repr``.
+    ``timeout`` is the seconds that a request may take in all. To change the settings of a running client, close it
+    before making the next, so that two never send at once; the next finds the pause in the pause store.
     """
 
     def __init__(self, *, url: str, key: str = "", timeout: float, clock: Clock, pause_store: PauseStore) -> None:
@@ -82,31 +82,28 @@ class IpApi:
 
     @property
     def origin(self) -> Origin:
-        """Return the name that answers of it carry."""
         return Origin.IP_API
 
     @property
     def batch_size(self) -> int:
-        """Return how many addresses one request may hold."""
         return self._batch
 
     def wait(self) -> float:
-        """Return the seconds until the next request may go; 0 where it may go now."""
+        """Return the seconds until the next request may be sent; 0 if it may be sent now."""
         if self._clock.now() >= self._restored_until:
             self._limit.lift(Reason.RESTART)
         return self._limit.wait(self._clock.monotonic())
 
     def standing(self) -> Usage:
-        """Say how it stands."""
         now, wait = self._clock.monotonic(), self.wait()
         reason = self._limit.reason(now).value if wait > 0 else None
         return Usage(self._requests, self._limit.left(now), wait, reason, self._limit.refused)
 
     async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
-        """Ask about canonical, globally routable addresses; what is none, or beyond one batch, is left out.
+        """Ask about canonical, globally routable addresses; other texts, and those beyond one batch, are left out.
 
-        Of one that carries an IPv4 address, that one is sent, and its answer holds for both. Waits for a request that
-        is in flight. Raises SourcePausedError and SourceError as RemoteSource says.
+        For an IPv6 address that carries an IPv4 address the latter is sent, and its answer holds for both. Waits for a
+        request in flight. Raises SourcePausedError and SourceError as RemoteSource says.
         """
         async with self._one_in_flight:
             routable = (ip for ip in dict.fromkeys(ips) if addresses.read(ip) == (addresses.AddressKind.GLOBAL, ip))
@@ -127,7 +124,7 @@ class IpApi:
             return {ip: found[query] for ip, query in queries.items() if query in found}
 
     def _restore(self) -> float:
-        """Take up the pause that the last process recorded; one from a clock that was ahead lasts a day at most."""
+        """Resume the pause that the last process recorded; if its clock was ahead, for a day at most."""
         until = self._pauses.load_pause()
         if until is None or not math.isfinite(until):
             return 0.0
@@ -144,7 +141,7 @@ class IpApi:
             raise SourcePausedError(_NAME, self._limit.reason(self._clock.monotonic()).value, seconds)
 
     async def _record(self, until: float | None) -> None:
-        """Record a pause; without the record a crash loop would ask without end, so nothing is sent then."""
+        """Record a pause. If that fails nothing is sent, since without the record a crash loop would send endlessly."""
         try:
             await self._pauses.save_pause(until)
         except OSError as error:
@@ -152,9 +149,9 @@ class IpApi:
             raise SourceError(_NAME, f"{problem}: see to the state directory") from error
 
     async def _ask(self, asked: Sequence[str]) -> Understood | str:
-        """Send one batch; returns the answer understood, or why there was none."""
+        """Send one batch; returns the answer understood, or the reason why there was none."""
         if self._client is None:
-            # In a thread, for it reads the certificates of all authorities, and outside of the request's time.
+            # In a thread, since it reads the certificates of all authorities; not counted in the request's time.
             self._client = await asyncio.to_thread(_make_client, self._timeout)
         try:
             async with asyncio.timeout(self._timeout):
@@ -162,7 +159,7 @@ class IpApi:
         except (TimeoutError, httpx.TimeoutException):
             return f"it did not answer within {self._timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            # Out of the handler with a text: the foreign error holds the request, and that the key.
+            # Only a text leaves the handler: the httpx error holds the request, and the request holds the key.
             return self._scrubbed(error)
 
     async def _send(self, client: httpx.AsyncClient, asked: Sequence[str]) -> Understood:
@@ -183,10 +180,10 @@ class IpApi:
         now = self._clock.monotonic()
         if isinstance(outcome, str):
             self._limit.failed(now)
-            await self._save_wait(at_least=WINDOW)  # it may have been counted
+            await self._save_wait(at_least=WINDOW)  # the request may have been counted
             raise self._paused(outcome)
         self._limit.answered(now, outcome.verdict, outcome.quota)
-        # What is left that only this process has counted, the next one can't know.
+        # Requests that only this process has counted are unknown to the next process.
         counted_here = outcome.quota.left is None and outcome.verdict is not Verdict.LIMITED
         await self._save_wait(at_least=WINDOW if counted_here else 0.0)
         if outcome.verdict is Verdict.ANSWERED:
@@ -197,12 +194,12 @@ class IpApi:
         raise self._paused(outcome.problem)
 
     async def _save_wait(self, *, at_least: float = 0.0) -> None:
-        """Replace the mark of the request in flight by what is to be waited for now."""
+        """Replace the mark of the request in flight by the pause that is due now."""
         seconds = max(self.wait(), at_least)
         try:
             await self._record(self._clock.now() + seconds if seconds > 0 else None)
         except SourceError as error:
-            # The answer counts all the same; the mark stays, and the next request finds the same obstacle.
+            # The answer is used all the same; the mark stays, and the next request meets the same obstacle.
             self._not_saved.tell(error.problem, problem=error.problem)
         else:
             self._not_saved.is_over()
@@ -230,7 +227,7 @@ class IpApi:
 
 def _make_client(timeout: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        trust_env=False,  # no proxy, netrc or certificates out of the environment
+        trust_env=False,  # no proxy, netrc or certificates from the environment
         follow_redirects=False,
         timeout=timeout,
         limits=httpx.Limits(max_connections=1),

@@ -1,9 +1,9 @@
-"""When ip-api.com may be asked: a state machine without clock and I/O. Times are passed in, monotonic, in seconds.
+"""When ip-api.com may be asked: a state machine without clock and I/O. Times passed in are monotonic seconds.
 
-X-Rl and X-Ttl alone decide: at none left nothing goes until the window begins anew. Where they are missing, it is
-the 15 requests a minute of ip-api's documentation. A request that was not answered may have been counted, so it
-is. 429 waits for the window, 403 an hour and doubling, anything that failed 10 seconds and doubling; before the first
-answer a whole window at least, since nobody knows what the process before this one has left of it.
+X-Rl and X-Ttl alone decide: with no requests left, nothing is sent until the next window. Without these headers the
+limit is the 15 requests a minute of ip-api's documentation. A request without an answer may have been counted, so it
+counts here. 429 waits for the window, 403 an hour and doubling, any other failure 10 seconds and doubling; before the
+first answer at least a whole window, since nobody knows how much of it the previous process has used.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from typing import Final
 from bangeod.geo.sources.ip_api.answer import Quota, Verdict
 
 WINDOW: Final = 60.0  # seconds
-_A_WINDOW: Final = 15  # requests, for those without a key (ip-api.com's documentation)
+_A_WINDOW: Final = 15  # requests, without a key (ip-api.com's documentation)
 _ROUNDING: Final = 1.0  # X-Ttl is in whole seconds: the window may last one longer than it says
 _FIRST_REFUSAL: Final = 3_600.0
 _LONGEST_REFUSAL: Final = 86_400.0
@@ -23,7 +23,7 @@ _MOST_DOUBLINGS: Final = 30
 
 
 class Reason(Enum):
-    """Why nothing may be sent."""
+    """Why no request may be sent."""
 
     QUOTA = "the requests of this minute are used up"
     LIMITED = "ip-api.com says that its rate limit was passed (429)"
@@ -33,24 +33,24 @@ class Reason(Enum):
 
 
 class Limit:
-    """When the next request may go, and why not before."""
+    """When the next request may be sent, and why not earlier."""
 
     def __init__(self) -> None:
         self._not_before = float("-inf")
         self._reason = Reason.QUOTA
-        self._left: int | None = None  # requests left until ``_window_end``; None: the server has not said
+        self._left: int | None = None  # requests left until ``_window_end``; None: not known from the server
         self._window_end = float("-inf")
         self._sent: deque[float] = deque(maxlen=_A_WINDOW)
-        self._knows = False  # what is left: it was told, or every request of a window has been counted
+        self._knows = False  # how much is left: from the server, or by counting every request of a window
         self._refusals = 0  # in a row
         self._failures = 0  # in a row
 
     def wait(self, now: float) -> float:
-        """Return the seconds until the next request may go; 0 where it may go now."""
+        """Return the seconds until the next request may be sent; 0 if it may be sent now."""
         return max(0.0, self._not_before - now, self._quota_end() - now)
 
     def reason(self, now: float) -> Reason:
-        """Return why nothing may go now, the longest wait counting."""
+        """Return why nothing may be sent now; of several reasons the one that lasts longest."""
         return self._reason if self._not_before >= max(self._quota_end(), now) else Reason.QUOTA
 
     def left(self, now: float) -> int | None:
@@ -59,7 +59,7 @@ class Limit:
 
     @property
     def refused(self) -> bool:
-        """Say whether the last word of ip-api.com was that it refuses this address or key."""
+        """Say whether ip-api.com's last answer refused this address or key."""
         return self._refusals > 0
 
     def _quota_end(self) -> float:
@@ -69,7 +69,7 @@ class Limit:
         return self._sent[0] + WINDOW if full else float("-inf")
 
     def pause(self, now: float, seconds: float, reason: Reason) -> None:
-        """Send nothing for so long; a longer pause that is under way stays."""
+        """Send nothing for ``seconds``; a longer pause that is under way stays."""
         if now + seconds >= self._not_before:
             self._not_before = now + seconds
             self._reason = reason
@@ -80,17 +80,16 @@ class Limit:
             self._not_before = float("-inf")
 
     def sent(self, now: float) -> None:
-        """Note that a request goes out."""
         self._sent.append(now)
         if self._left is None:
             return
-        if now >= self._window_end:  # a new window, of which the server has said nothing yet
+        if now >= self._window_end:  # a new window, about which the server has said nothing yet
             self._left = _A_WINDOW
             self._window_end = now + WINDOW + _ROUNDING
         self._left -= 1
 
     def answered(self, now: float, verdict: Verdict, quota: Quota) -> None:
-        """Note an answer, and what it said about the requests to come."""
+        """Note an answer, and what it says about later requests."""
         self._take(now, quota, counted=verdict is Verdict.ANSWERED)
         if verdict is Verdict.ANSWERED:
             self._refusals = self._failures = 0
@@ -104,13 +103,13 @@ class Limit:
             self.failed(now)
 
     def failed(self, now: float) -> None:
-        """Note a request that came to nothing: no answer, or none that makes sense."""
+        """Note a request that failed: no answer, or none that makes sense."""
         self.pause(now, _doubled(_FIRST_BACKOFF, self._failures, _LONGEST_BACKOFF), Reason.FAILED)
         self._failures += 1
         self.broken_off(now)
 
     def broken_off(self, now: float) -> None:
-        """Note a request whose answer nobody waits for any more: it may have been the last one of the window."""
+        """Note a request whose caller stopped waiting for the answer: it may have been the last of the window."""
         if not self._knows:
             self.pause(now, WINDOW, Reason.FAILED)
 
@@ -120,7 +119,7 @@ class Limit:
             self._left = quota.left
             seconds = WINDOW if quota.seconds is None else quota.seconds
             self._window_end = now + seconds + _ROUNDING
-        elif counted:  # a good answer without headers: its sender does not tell, so we count
+        elif counted:  # a good answer without headers: the server does not tell, so we count
             self._left = None
 
 

@@ -1,4 +1,4 @@
-"""What geo databases are good for: of which IP versions they know countries, and of which autonomous systems."""
+"""What geo databases cover: the IP versions for which they know countries, and those for which they know an AS."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -9,13 +9,13 @@ _NONE: Final = frozenset[int]()
 
 
 class Coverage(NamedTuple):
-    """The IP versions, 4 and 6, of which a field can be answered: that some addresses have it, not that all do."""
+    """The IP versions, 4 and 6, for which a file knows a field of some addresses, not of all."""
 
     countries: frozenset[int] = _NONE
     networks: frozenset[int] = _NONE  # autonomous systems
 
     def __str__(self) -> str:
-        """Say it as people do: ``countries and AS of IPv4 and IPv6``, ``AS of IPv4, no countries``."""
+        """Return it as text: ``countries and AS of IPv4 and IPv6``, ``AS of IPv4, no countries``."""
         if self.countries == self.networks:
             return f"countries and AS of {_versions(self.countries)}" if self.countries else "no routable address"
         parts = [f"countries of {_versions(self.countries)}"] if self.countries else []
@@ -28,6 +28,6 @@ def _versions(versions: Iterable[int]) -> str:
 
 
 def together(coverages: Iterable[Coverage]) -> Coverage:
-    """Return what several files are good for, merged field by field."""
+    """Return the coverage of several files merged field by field."""
     parts = list(coverages)
     return Coverage(_NONE.union(*(part.countries for part in parts)), _NONE.union(*(part.networks for part in parts)))

@@ -1,4 +1,4 @@
-"""One MMDB, opened so that neither a damaged file nor a file that changes beneath can take bangeod down."""
+"""One MMDB, opened so that neither a damaged file nor a file changed while in use can crash bangeod."""
 
 import asyncio
 import contextlib
@@ -27,19 +27,19 @@ PROBE_SECONDS: Final = 120.0  # a city file takes some 5 s on a server, ten time
 
 # -P: the working directory is no place for modules. Not -I, since bangeod itself may be found through PYTHONPATH.
 _PROBE: Final = (sys.executable, "-P", "-m", "bangeod.geo.sources.mmdb.probe")
-_MAX_MEMO: Final = 100_000  # the largest AS files know some 90,000 distinct ones
-_MAX_REMEMBERED_TEXT: Final = 1_000  # characters; longer ones only a hostile file has
+_MAX_MEMO: Final = 100_000  # the largest AS files know some 90,000 distinct answers
+_MAX_REMEMBERED_TEXT: Final = 1_000  # characters; only a hostile file has longer texts
 
 
 _CRASHES: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 
 
 class UnusableFileError(SourceError):
-    """What is in the file can't be used; to try again before it changes is of no use."""
+    """The file's content can't be used; retrying is useless until the file changes."""
 
 
 class ProbeError(SourceError):
-    """The file could not be checked: too little time or memory, by the file's fault or the machine's."""
+    """The file could not be checked: too little time or memory, because of the file or the machine."""
 
 
 class MmdbSource:
@@ -58,11 +58,10 @@ class MmdbSource:
 
     @property
     def origin(self) -> Origin:
-        """Return the name that answers of it carry."""
         return Origin.MMDB
 
     def find(self, ip: str) -> Geo | None:
-        """Say what the file knows of an address; where it carries an IPv4 address, of that one, and of nothing else."""
+        """Return what the file knows of an address, or only of the IPv4 address that an IPv6 one carries."""
         if ":" in ip:
             carried = addresses.carried_ipv4(ip)
             if carried is None:
@@ -75,10 +74,10 @@ class MmdbSource:
         return geo
 
     def _read(self, ip: str) -> tuple[Geo | None, int]:
-        """Return what the file says of an address, and how many bits of it that holds for; 0 where it can't be read."""
+        """Return the file's answer for an address and the prefix length it holds for; 0 where it can't be read."""
         try:
             record, prefix_length = self._reader.get_with_prefix_len(ip)
-        except Exception as error:  # noqa: BLE001 - damaged records raise all sorts: no answer from this file
+        except Exception as error:  # noqa: BLE001 - damaged records raise anything: no answer from this file
             self._count(error)
             return None, 0
         return self._interpret(record) if isinstance(record, dict) else None, prefix_length
@@ -108,7 +107,7 @@ class MmdbSource:
         return self._shared.setdefault(geo, geo)
 
     def record(self, ip: str) -> tuple[object, int | None]:
-        """Return the whole record of an address, which may be anything, and how many bits of it that holds for.
+        """Return the whole record of an address, which may be any object, and the prefix length that it holds for.
 
         (None, None) where the file has no addresses of this family. Raises what the reader raises.
         """
@@ -120,7 +119,6 @@ class MmdbSource:
             log.warning("mmdb_lookup_failed", path=str(self.path), problem=f"{type(error).__name__}: {error}"[:300])
 
     def close(self) -> None:
-        """Let go of the file."""
         self._reader.close()
 
 
@@ -166,7 +164,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 
 def read_answer(path: Path, answer: bytes, status: int) -> Findings:
-    """Return what the probe found, from what it wrote and how it ended. Raises UnusableFileError or ProbeError."""
+    """Interpret the probe's output and exit status. Raises UnusableFileError or ProbeError."""
     if -status in _CRASHES:
         name = signal.Signals(-status).name
         raise UnusableFileError(str(path), f"is damaged: reading it killed the reader ({name}); fetch it again")

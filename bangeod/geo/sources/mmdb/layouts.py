@@ -1,10 +1,10 @@
-"""What a raw record of an MMDB says: MaxMind's nested layouts, and the flat ones of all others.
+"""The layouts of MMDB records: MaxMind's nested ones, and the flat ones of other publishers.
 
 The record decides, not the file's name or type. A record comes from a file that may be damaged or hostile, so it
 may be any Python object; a field of the wrong type or out of range is a field that is not there.
 
-These are the layouts that are known, each from a file as it was published (the day of its build), or from what its
-maker's documentation says of it (doc). ``a.b`` is ``b`` in the map under ``a``. What is not named is not read.
+These layouts are known, each from a published file (the day of its build) or from its publisher's documentation
+(doc). ``a.b`` is ``b`` in the map under ``a``. Fields that are not named are not read.
 
 =================================  ==========  ==================================================================
 file                               seen        what is taken, and why
@@ -48,8 +48,8 @@ ipapi.is ASN                       2026-07-18  ``asn`` (digits in a text), ``org
                                                is registered: ``rir`` tells it from others
 =================================  ==========  ==================================================================
 
-Codes are read in upper and lower case. A code that is none of ISO 3166-1 (``AP``, ``EU``, ``ZZ``, ``AN``, ``--``) is no
-country, but ``XK`` is. A name that is missing is ours (countries.py).
+Codes are read in upper and lower case. A code not in ISO 3166-1 (``AP``, ``EU``, ``ZZ``, ``AN``, ``--``) is no
+country, but ``XK`` is. A missing name is filled in from countries.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,10 +63,10 @@ _COUNTRY_CODES: Final = ("country_code", "countryCode", "cc")
 _NESTED_COUNTRIES: Final = ("country", "registered_country", "represented_country")
 _AS_NUMBERS: Final = ("autonomous_system_number", "asn")
 _AS_NAMES: Final = ("autonomous_system_organization", "as_name", "as_org", "org", "organization", "isp", "carrier")
-_CARRIER: Final = "mcc"  # the mobile country code: what has one names its carrier
-# What has one of these beside an ``asn`` is about the AS, not its addresses,
+_CARRIER: Final = "mcc"  # the mobile country code: a record with one names its carrier
+# A record with one of these beside an ``asn`` is about the AS, not its addresses,
 _ABOUT_AN_AS: Final = ("name", "rir", "route")
-_ABOUT_ADDRESSES: Final = ("as_name", "country_name")  # unless it has one of these as well
+_ABOUT_ADDRESSES: Final = ("as_name", "country_name")  # unless it also has one of these
 _CIRCL_NUMBER: Final = "AutonomousSystemNumber"
 _CIRCL_NAME: Final = "AutonomousSystemOrganization"
 _TRAITS: Final = "traits"
@@ -76,7 +76,7 @@ _READ: Final = frozenset((*_COUNTRY_KEYS, *_AS_KEYS))
 
 
 def interpret(record: object) -> Geo | None:
-    """Return what a record says of its addresses; None where it says nothing that we keep. Never raises."""
+    """Return what a record says of its addresses; None where it holds nothing that we keep. Never raises."""
     if not isinstance(record, dict):
         return None
     code, country_name = _country(record)
@@ -86,9 +86,9 @@ def interpret(record: object) -> Geo | None:
 
 
 def essence(record: Mapping[Any, object]) -> tuple[object, ...]:
-    """Return what ``interpret`` looks at and nothing else: records of one essence say the same.
+    """Return only what ``interpret`` looks at: records with the same essence have the same interpretation.
 
-    It is the key under which an interpretation is remembered; it can't be hashed where a field is of a wrong type.
+    Used as the key of remembered interpretations; not hashable where a field is of a wrong type.
     """
     parts: list[object] = []
     for key, value in record.items():
@@ -114,7 +114,7 @@ def _country(record: Mapping[Any, object]) -> tuple[str | None, str | None]:
 
 
 def _countries(record: Mapping[Any, object]) -> Iterator[tuple[object, object]]:
-    """Hand out the pairs of code and name that a record may hold, the one to be believed first."""
+    """Yield the pairs of code and name that a record may hold, the most trusted first."""
     of_addresses = not _is_about_an_as(record)
     if of_addresses:
         for key in _COUNTRY_CODES:
@@ -131,17 +131,14 @@ def _countries(record: Mapping[Any, object]) -> Iterator[tuple[object, object]]:
 
 
 def _is_about_an_as(record: Mapping[Any, object]) -> bool:
-    """Tell a record that describes an AS, whose country is that of its registration, from one about its addresses."""
+    """Say whether a record describes an AS, whose country is that of its registration, and not addresses."""
     if "asn" not in record or any(key in record for key in _ABOUT_ADDRESSES):
         return False
     return any(key in record for key in _ABOUT_AN_AS)
 
 
 def _autonomous_system(record: Mapping[Any, object]) -> tuple[str | None, str | None]:
-    """Return number and name from the record itself, else from where the larger files have them.
-
-    That is ``traits`` with MaxMind, and ``country`` with CIRCL.
-    """
+    """Return number and name from the record itself, else from ``traits`` (MaxMind) or ``country`` (CIRCL)."""
     asn, org = _flat_autonomous_system(record)
     if not org and (_is_about_an_as(record) or _CARRIER in record):
         org = fields.name(record.get("name"))

@@ -1,6 +1,6 @@
-"""Records of MaxMind's own files as geoip2's models: what each field is called and is for is in geoip2's documentation.
+"""Records of MaxMind's own files as geoip2's models, whose documentation explains every field.
 
-Not imported by the daemon: geoip2 takes some megabytes, and the hot path is on raw records.
+Not imported by the daemon: geoip2 takes some megabytes, and the hot path works on raw records.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from geoip2 import models
 
 _BRANDS: Final = "GeoIP2-", "GeoLite2-", "GeoIP-"
-# By what the type of the file is after the brand, the longest first, as geoip2's reader tells them apart: regional
+# By the file's type without the brand, the longest first, as geoip2's reader distinguishes them: regional
 # files have types like GeoIP2-City-North-America.
 _PLACES: Final = {
     "Precision-Enterprise": models.Enterprise,
@@ -28,19 +28,19 @@ _FLAT: Final = {
 
 
 class Typed(NamedTuple):
-    """A record, typed."""
+    """A record as one of geoip2's models."""
 
     model: str  # geoip2's class
-    fields: Mapping[str, Any]  # those that are there; what is false is not
+    fields: Mapping[str, Any]  # only those that are present and not false
 
 
 def typed(database_type: str, ip: str, prefix_length: int | None, record: object) -> Typed | None:
-    """Return a record as the model of its file's type; None where that is not MaxMind's, or the record not of it."""
+    """Return a record as the model of its file's type; None if the type is not MaxMind's, or the record doesn't fit."""
     brand = next((brand for brand in _BRANDS if database_type.startswith(brand)), None)
     if brand is None or not isinstance(record, dict):
         return None
     product = database_type.removeprefix(brand)
-    # A copy: geoip2 writes into the traits. Not the names that its models have for what it adds itself.
+    # A copy: geoip2 writes into the traits. Without the names that are passed to its models separately.
     values = {key: dict(value) if isinstance(value, dict) else value for key, value in record.items()}
     added = {"ip_address": ip, "prefix_len": prefix_length}
     for key in added:

@@ -1,4 +1,4 @@
-"""The MMDBs that are followed, of the config or fetched: merged field by field, and taken up as they change on disk."""
+"""The MMDBs in use, configured or fetched, as one source: merged field by field, reloaded when they change on disk."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ _MAX_SHARED: Final = 100_000  # merged answers kept as shared objects
 
 
 class MmdbFiles:
-    """The listed files as one source. The event loop's thread owns it; what blocks runs elsewhere."""
+    """The listed files as one source. The event loop's thread owns it; blocking work runs in other threads."""
 
     def __init__(self, paths: Iterable[Path], *, probe_seconds: float = PROBE_SECONDS) -> None:
         self._slots = [Slot(path) for path in dict.fromkeys(paths)]
@@ -25,20 +25,19 @@ class MmdbFiles:
         self._refreshing = asyncio.Lock()
         self._shared: dict[Geo, Geo] = {}
         self.coverage = Coverage()  # what the files in use can answer together
-        self.generation = 0  # counts how often other files have come into use, or files have gone
+        self.generation = 0  # counts the changes of the set of files in use
 
     @property
     def origin(self) -> Origin:
-        """Return the name that answers of it carry."""
         return Origin.MMDB
 
     @property
     def loaded(self) -> bool:
-        """Tell whether any of the files is in use."""
+        """Say whether any of the files is in use."""
         return bool(self._sources)
 
     def find(self, ip: str) -> Geo | None:
-        """Say what the files know of an address, the first one that knows a field deciding it. Never raises."""
+        """Return what the files know of an address; the first file that knows a field decides it. Never raises."""
         sources = self._sources
         if len(sources) == 1:
             return sources[0].find(ip)
@@ -57,17 +56,17 @@ class MmdbFiles:
         return self._shared.setdefault(geo, geo)
 
     def states(self) -> Sequence[FileState]:
-        """Return how each file stands, in the order of the config."""
+        """Return the state of each file, in the order of the config."""
         return [slot.state() for slot in self._slots]
 
     def files(self) -> Sequence[tuple[FileState, MmdbSource | None]]:
-        """Return how each file stands, and what is in use of it, in the order of the config."""
+        """Return the state of each file, and its source if one is in use, in the order of the config."""
         return [(slot.state(), slot.source) for slot in self._slots]
 
     def set_paths(self, paths: Iterable[Path], *, expected: bool = True) -> None:
-        """Take up a changed list; files that were and still are on it stay in use. ``refresh`` loads the others.
+        """Change the list of files; those that are on both lists stay in use. ``refresh`` loads the others.
 
-        One that is not there yet is worth a warning only where they are ``expected``.
+        A missing file is logged as a warning only where the files are ``expected``.
         """
         old = {slot.path: slot for slot in self._slots}
         self._slots = [old.pop(path) if path in old else Slot(path) for path in dict.fromkeys(paths)]
@@ -79,7 +78,7 @@ class MmdbFiles:
                 slot.source.close()
 
     async def refresh(self) -> Sequence[TakenUp]:
-        """Look at each path, load what is new there, and put all of it in use in one step.
+        """Look at each path, open new files, and put all of them in use in one step.
 
         A new file that can't be used is reported once, and the old one stays. Never raises a SourceError.
         """
@@ -128,5 +127,4 @@ class MmdbFiles:
         self._shared.clear()
 
     def close(self) -> None:
-        """Let go of all files."""
         self.set_paths(())

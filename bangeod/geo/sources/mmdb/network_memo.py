@@ -1,6 +1,6 @@
-"""What an MMDB said of whole networks, so that neighbours need no look into it: decoding a record is what costs.
+"""A memo of an MMDB's answers for whole networks, so that neighbours need no lookup: decoding a record is the cost.
 
-Addresses that attack come in swarms, and most of the IPv4 address space lies in networks of a /16 or larger.
+Attacking addresses come in swarms, and most of the IPv4 address space lies in networks of a /16 or larger.
 """
 
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from bangeod.model import Geo
 if TYPE_CHECKING:
     from types import EllipsisType
 
-_MOST: Final = 100_000  # networks of a size; there are 65,536 of a /16
+_MOST: Final = 100_000  # networks of one size; 65,536 of them are a /16
 _SHORT: Final = 16  # bits
 _LONG: Final = 24  # bits
 
 
 class NetworkMemo:
-    """Answers by network, for IPv4 in dotted form. None is an answer, too: that nothing is known."""
+    """Answers by network, for IPv4 in dotted form. None is an answer too: nothing is known of that network."""
 
     def __init__(self) -> None:
         self._short: dict[str, Geo | None] = {}  # by the first two octets
         self._long: dict[str, Geo | None] = {}  # by the first three
 
     def find(self, ip: str) -> "Geo | EllipsisType | None":
-        """Return what is known of the network that an address is in; ``...`` where it has not been met."""
+        """Return the answer for the network of an address; ``...`` where none is remembered."""
         known = self._short.get(ip[: ip.find(".", ip.find(".") + 1)], ...)
         return self._long.get(ip[: ip.rfind(".")], ...) if known is ... else known
 
     def remember(self, ip: str, prefix_length: int, geo: Geo | None) -> None:
-        """Take note of what was found for an address and all others that share so many bits with it."""
+        """Remember the answer for an address and all others with the same prefix."""
         if 0 < prefix_length <= _SHORT:
             for network in _blocks(ip, prefix_length):
                 _put(self._short, network, geo)
@@ -38,7 +38,7 @@ class NetworkMemo:
 
 
 def _blocks(ip: str, prefix_length: int) -> Iterator[str]:
-    """Return each /16 of the network that an address is in; of one larger than a /8 those of its own /8."""
+    """Return each /16 of an address's network; of a network larger than a /8, only those in the address's own /8."""
     first, second, _ = ip.split(".", 2)
     count = 1 << min(_SHORT - prefix_length, 8)
     start = int(second) & -count

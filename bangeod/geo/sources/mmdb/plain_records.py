@@ -1,4 +1,4 @@
-"""A record of an MMDB as what JSON can hold: it may be of any size and shape, and hold what JSON has no form for."""
+"""MMDB records as JSON values: a record may be of any size and shape, and hold values that JSON has no form for."""
 
 import math
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from itertools import islice
 from typing import Any, Final
 
 DEEPEST: Final = 16  # maps in maps
-MOST_VALUES: Final = 500  # of one record; MaxMind's largest have some hundred
+MOST_VALUES: Final = 500  # in one record; MaxMind's largest have some hundred
 LONGEST_TEXT: Final = 200  # characters
 CUT: Final = "…"  # stands for what is left out
-_LARGEST_INT: Final = 2**63 - 1  # beyond it many readers of JSON lose digits; MMDBs have unsigned 128-bit ones
+_LARGEST_INT: Final = 2**63 - 1  # above it many JSON readers lose digits; MMDBs have unsigned 128-bit integers
 
 
 def plain(value: object) -> Any:
-    """Return a copy with octets in hexadecimal, what is no number and large numbers as text, and the rest cut off."""
+    """Return a copy with bytes as hexadecimal, NaN, infinities and large integers as text, and oversized parts cut."""
     return _plain(value, iter(range(MOST_VALUES)), DEEPEST)
 
 

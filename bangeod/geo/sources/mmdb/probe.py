@@ -1,9 +1,9 @@
-"""The probe: a process of its own that reads every record of an MMDB, so that a corrupt one kills it and not bangeod.
+"""The probe: its own process that reads every record of an MMDB, so that a damaged record kills the probe, not bangeod.
 
 ``python -P -m bangeod.geo.sources.mmdb.probe FD`` reads the file at that descriptor with the reader that bangeod
-itself will use. maxminddb's C reader can be killed by a damaged record (SIGSEGV), and that one record may be met
-months later: so the probe looks at all of them, each once. It writes a JSON object: ``{"records": 251, ...}``
-as in ``Findings``, or ``{"problem": "..."}``. Killed by a signal it writes nothing.
+itself will use. A damaged record can kill maxminddb's C reader (SIGSEGV), and bangeod might meet that record only
+months later: so the probe reads all records, each once. It writes a JSON object: ``{"records": 251, ...}`` as in
+``Findings``, or ``{"problem": "..."}``. Killed by a signal it writes nothing.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _SEPARATOR: Final = 16  # octets between the tree and the data section (MaxMind DB file format 2.0)
 _MAX_DAYS: Final = 100 * 366  # a build time beyond 2070 is damage
 _RECORD_SIZES: Final = tree.SMALL, tree.MIDDLE, tree.LARGE
-_EASILY_KILLED: Final = "1000"  # the most that proc(5) knows
+_EASILY_KILLED: Final = "1000"  # the highest score in proc(5)
 
 
 class Findings(NamedTuple):
@@ -43,21 +43,20 @@ class Findings(NamedTuple):
     records: int  # distinct ones
     countries: int  # how many of them know a country
     networks: int  # how many of them know an autonomous system
-    countries_ipv4: int = 0  # how many of them know a country, and answer for IPv4 addresses; and so on
+    countries_ipv4: int = 0  # how many of them know a country and answer for IPv4 addresses; and so on
     countries_ipv6: int = 0
     networks_ipv4: int = 0
     networks_ipv6: int = 0
 
     @property
     def coverage(self) -> Coverage:
-        """Return what the file is good for."""
         countries = {IPV4: self.countries_ipv4, IPV6: self.countries_ipv6}
         networks = {IPV4: self.networks_ipv4, IPV6: self.networks_ipv6}
         return Coverage(frozenset(filter(countries.get, countries)), frozenset(filter(networks.get, networks)))
 
 
 def _metadata(reader: maxminddb.Reader) -> Findings:
-    """Check what the metadata says; the C reader does not, and fails late where a field is of a wrong type."""
+    """Check the metadata; the C reader does not, and fails late where a field is of a wrong type."""
     metadata = reader.metadata()
     kind, built = metadata.database_type, metadata.build_epoch
     if not isinstance(kind, str) or not isinstance(built, int):
@@ -90,7 +89,7 @@ def _read_tree(path: str, metadata: Metadata) -> "array[int]":
 
 
 def _count(reader: maxminddb.Reader, findings: Findings, values: "array[int]") -> Findings:
-    kinds: Counter[tuple[bool, bool, bool, bool]] = Counter()  # has a country, an AS, answers for IPv4, for IPv6
+    kinds: Counter[tuple[bool, bool, bool, bool]] = Counter()  # has a country, has an AS, answers for IPv4, for IPv6
     for address, ipv4, ipv6 in records_reached(values, findings.ip_version):
         geo = layouts.interpret(reader.get(address)) or UNKNOWN
         kinds[geo.country_code is not None, geo.asn is not None, ipv4, ipv6] += 1
@@ -111,15 +110,15 @@ def _count(reader: maxminddb.Reader, findings: Findings, values: "array[int]") -
 
 
 def main() -> None:
-    """Probe the file at the descriptor that the command line names, and write the findings."""
+    """Probe the file at the descriptor given on the command line, and write the findings to stdout."""
     warnings.simplefilter("ignore")  # damaged records make the C reader call deprecated functions
     with contextlib.suppress(OSError):  # the unit's system call filter forbids it
         os.nice(10)
     with contextlib.suppress(OSError, ValueError):
-        # A crash is an answer, not an incident: 1 also keeps crash handlers out, which ignore 0 (core(5)).
+        # A crash is an answer, not an incident: a limit of 1 also keeps out crash handlers, which ignore 0 (core(5)).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     with contextlib.suppress(OSError):
-        # Should the machine run out of memory over this file, it is the probe that has to go, not the daemon.
+        # If the machine runs out of memory over this file, the probe has to be killed, not the daemon.
         Path("/proc/self/oom_score_adj").write_text(_EASILY_KILLED)
     try:
         findings = examine(f"/proc/self/fd/{int(sys.argv[1])}")

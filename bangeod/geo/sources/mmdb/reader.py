@@ -10,8 +10,8 @@ MODE: Final = MODE_MMAP_EXT if find_spec("maxminddb.extension") else MODE_MEMORY
 
 
 def open_reader(path: str) -> maxminddb.Reader:
-    """Open the MMDB at a path; the pure Python reader, some five times slower, holds all of it in memory.
+    """Open the MMDB at a path; the pure Python reader is some five times slower, and holds all of it in memory.
 
-    Raises what maxminddb raises. The probe and the daemon open through here: what was probed is what is used.
+    Raises what maxminddb raises. Probe and daemon both open files here, so the daemon uses the reader that was probed.
     """
     return maxminddb.open_database(path, MODE)

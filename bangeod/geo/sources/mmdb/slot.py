@@ -1,4 +1,4 @@
-"""One listed MMDB over time: which of its states is in use, which was refused, and what was said of it."""
+"""One listed MMDB over time: which version of it is in use, which was refused, and what was logged about it."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,22 +15,22 @@ from bangeod.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
-# How many refreshes pass before a file that could not be checked is tried again: each try may take minutes.
+# Refreshes until a file that could not be checked is tried again: each try may take minutes.
 _REFRESHES_AFTER_PROBE_ERROR: Final = 10
 
 
 class FileStatus(StrEnum):
-    """How one of the files stands."""
+    """The state of one listed file."""
 
-    LOADED = "loaded"  # in use, and it is the one at the path
-    KEPT = "kept"  # an older one is in use; what is at the path now can't be
+    LOADED = "loaded"  # the file at the path is in use
+    KEPT = "kept"  # an older file is in use; the one at the path can't be used
     MISSING = "missing"  # nothing is at the path, nothing in use
-    REFUSED = "refused"  # what is at the path can't be used, nothing in use
+    REFUSED = "refused"  # the file at the path can't be used, nothing in use
     PENDING = "pending"  # not looked at yet
 
 
 class FileState(NamedTuple):
-    """What ``check`` and the status say of one file."""
+    """What ``check`` and the status show of one file."""
 
     path: Path
     status: FileStatus
@@ -38,12 +38,12 @@ class FileState(NamedTuple):
     build_epoch: int | None = None  # seconds since the epoch
     records: int | None = None  # distinct ones
     lookup_errors: int = 0
-    problem: str | None = None  # of what is at the path now
-    coverage: Coverage | None = None  # what the one in use is good for
+    problem: str | None = None  # with the file at the path now
+    coverage: Coverage | None = None  # of the file in use
 
 
 class TakenUp(NamedTuple):
-    """A file that was taken into use, in place of an older one or for the first time."""
+    """A file that was put in use, in place of an older one or for the first time."""
 
     path: Path
     database_type: str
@@ -51,12 +51,12 @@ class TakenUp(NamedTuple):
 
 
 class Slot:
-    """One path: what is in use of it, and what is known of the file there now. Policy only: it opens nothing."""
+    """One path: the source in use, and what is known of the file at the path now. Policy only: opens no file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.source: MmdbSource | None = None
-        self.expected = True  # whether it is worth a warning where it was never there
+        self.expected = True  # whether to warn if the file has never been there
         self._problem: str | None = None
         self._missing = False
         self._unusable = Trouble("mmdb_refused", "mmdb_recovered", repeats=False)
@@ -64,7 +64,7 @@ class Slot:
         self._refreshes_left = 0
 
     def wants(self, found: Signature) -> bool:
-        """Tell whether the file with this signature is to be opened now."""
+        """Say whether the file with this signature is to be opened now."""
         if self.source and found == self.source.signature:
             self._unusable.is_over(path=str(self.path))
             self._clear()
@@ -75,7 +75,7 @@ class Slot:
         return self._refreshes_left == 0
 
     def take(self, source: MmdbSource) -> TakenUp:
-        """Put a newly opened file in use."""
+        """Put a newly opened file in use, and close the one that it replaces."""
         if self.source:
             self.source.close()
         self.source = source
@@ -100,7 +100,6 @@ class Slot:
         self._tell("mmdb_refused", found, error.problem)
 
     def miss(self) -> None:
-        """Note that there is no file at the path."""
         self._problem = "there is no such file; it is taken up when it comes"
         self._missing = True
         self._refused = None
@@ -118,7 +117,6 @@ class Slot:
         self._missing = False
 
     def state(self) -> FileState:
-        """Return how the file stands."""
         if self.source is None:
             status = FileStatus.REFUSED if self._problem else FileStatus.PENDING
             return FileState(self.path, FileStatus.MISSING if self._missing else status, problem=self._problem)

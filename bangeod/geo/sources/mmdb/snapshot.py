@@ -1,6 +1,6 @@
-"""A private copy of a file, in memory: whatever happens to the file afterwards, the copy stays as it was read.
+"""A private copy of a file in memory: whatever happens to the file later, the copy does not change.
 
-A file that is mapped and then truncated in place kills its reader with SIGBUS; the copy can't be truncated.
+A mapped file that is truncated in place kills its reader with SIGBUS; the copy can't be truncated.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ _SEALS: Final = fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcn
 
 
 class Signature(NamedTuple):
-    """What tells one state of a file from another.
+    """What distinguishes one state of a file from another.
 
-    The time alone would not do: an older file may be moved into place. ``changed_ns`` also sees a chmod that
-    makes a file readable.
+    The modification time alone is not enough: an older file may be moved into place. ``changed_ns`` also changes with
+    a chmod that makes a file readable.
     """
 
     device: int
@@ -42,7 +42,7 @@ def _signature(status: os.stat_result) -> Signature:
 
 
 def signature(path: Path) -> Signature | None:
-    """Return the state of the file at the path; None where there is none. Raises SourceError."""
+    """Return the state of the file at the path; None where there is no file. Raises SourceError."""
     try:
         return _signature(path.stat())
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def signature(path: Path) -> Signature | None:
 
 
 class Snapshot:
-    """A copy of a file in a sealed memory file; closing it leaves the maps of it alone."""
+    """A copy of a file in a sealed memory file; closing it does not affect existing maps of it."""
 
     def __init__(self, path: Path) -> None:
         """Copy the file now. Blocks. Raises SourceError."""
@@ -63,11 +63,11 @@ class Snapshot:
 
     @property
     def path(self) -> str:
-        """Return a path under which this process and its children that were given the descriptor can open it."""
+        """Return a path at which this process, and children that were given the descriptor, can open the copy."""
         return f"/proc/self/fd/{self.fd}"
 
     def close(self) -> None:
-        """Let go of the copy; a second call does nothing."""
+        """Close the copy; a second call does nothing."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -82,7 +82,7 @@ class Snapshot:
 
 
 def _copy(path: Path) -> tuple[int, Signature]:
-    # O_NONBLOCK, or opening a named pipe that someone put at the path would wait for its writer.
+    # O_NONBLOCK: otherwise opening a named pipe put at the path would wait for its writer.
     source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         before = os.fstat(source)
@@ -101,7 +101,7 @@ def _copy(path: Path) -> tuple[int, Signature]:
 
 
 def _seal(copy: int) -> None:
-    """Keep the copy from changing. Linux refuses that, after 0.15 s, while it still holds a page for itself."""
+    """Seal the copy against changes. Linux refuses that, after 0.15 s, while it still holds one of the pages."""
     for left in reversed(range(_SEAL_TRIES)):
         try:
             fcntl.fcntl(copy, *_SEALS)
@@ -127,7 +127,7 @@ def _check_unchanged(path: Path, before: os.stat_result, after: os.stat_result) 
 
 
 def _fill(copy: int, source: int, path: Path) -> None:
-    """Copy all that can be read; a file that grows meanwhile does not get past the limit."""
+    """Copy all that can be read. Raises SourceError above the limit, also for a file that grows meanwhile."""
     total = 0
     while chunk := os.read(source, _CHUNK):
         total += len(chunk)

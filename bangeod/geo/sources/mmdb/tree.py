@@ -1,9 +1,9 @@
 """The search tree of an MMDB (MaxMind DB file format 2.0): its nodes, and one address for each record.
 
 A lookup follows the bits of the address from node to node, left at 0 and right at 1, until a value is no node. Values
-below the number of nodes are nodes, that number itself means that nothing is known, higher ones are records.
+below the number of nodes are nodes, that number itself means that nothing is known, higher values are records.
 
-A tree for IPv6 has IPv4 at ::/96, and may have it once more elsewhere: there a node points to the same nodes.
+A tree for IPv6 has IPv4 at ::/96, and may also have it elsewhere: there a node points to the same nodes.
 """
 
 import sys
@@ -18,7 +18,7 @@ SMALL: Final = 24  # bits of one value in a node, which has two
 MIDDLE: Final = 28
 LARGE: Final = 32
 
-# What is asked about in each part of an IPv6 tree. Of 2002::/16 and Teredo, within 2001::/23, never these themselves.
+# Which addresses are looked up in each part of an IPv6 tree. 6to4 (2002::/16) and Teredo, in 2001::/23, never are.
 _NEITHER: Final = 0
 _IPV4: Final = 1
 _IPV6: Final = 2
@@ -60,27 +60,27 @@ def tree_values(tree: bytes, record_size: int) -> "array[int]":
 class Reached(NamedTuple):
     """A record that a search tree leads to."""
 
-    address: str  # one of those that lead to it
+    address: str  # one of the addresses that lead to it
     ipv4: bool  # whether it answers for IPv4 addresses
-    ipv6: bool  # whether it answers for IPv6 addresses that are globally routable, and not for an IPv4 one in them
+    ipv6: bool  # whether it answers for globally routable IPv6 addresses that carry no IPv4 one
 
 
 def records_reached(values: "array[int]", ip_version: int) -> Iterator[Reached]:
-    """Hand out each distinct record that a search tree leads to, once.
+    """Yield each distinct record that a search tree leads to, once.
 
-    Raises DamagedError where an address leads to no end: such a lookup would fail in whatever reads the file.
+    Raises DamagedError where the path of an address never ends: any reader of the file would fail at that lookup.
     """
     bits = BITS[ip_version]
     node_count = len(values) // 2
-    parents = array("I", bytes(4 * node_count))  # of each node: where in ``values`` it is pointed to first, plus 1
-    pointers = array("I", bytes(4 * node_count))  # to each node: how often it is pointed to
-    # Of each record, by what is asked about there: where in ``values`` it is pointed to first.
+    parents = array("I", bytes(4 * node_count))  # of each node: index in ``values`` of the first pointer to it, plus 1
+    pointers = array("I", bytes(4 * node_count))  # of each node: how many pointers lead to it
+    # Of each record, by the kind of address looked up there: index in ``values`` of the first pointer to it.
     borders, records_at = _parts(values) if bits == BITS[6] else ({}, ({}, {}, {}))
     parts = bytearray(node_count)  # of each node
     parts[0] = _IPV4 if bits == BITS[4] else _NEITHER
-    shared: list[tuple[int, int]] = []  # nodes that another part leads to as well
+    shared: list[tuple[int, int]] = []  # nodes that another part leads to as well, with that part
     reached = array("I", [0])
-    for node in reached:  # grows while it is walked: breadth first, so that each way found is the shortest
+    for node in reached:  # grows during the loop: breadth first, so that the first way found is the shortest
         part = parts[node]
         found = records_at[part]
         for place in (2 * node, 2 * node + 1):
@@ -95,7 +95,7 @@ def records_reached(values: "array[int]", ip_version: int) -> Iterator[Reached]:
                     reached.append(value)
                 elif part != parts[value] and value not in borders:
                     shared.append((value, part))
-    if sum(pointers) != len(reached) - 1:  # no plain tree: IPv4 is at several places of an IPv6 tree, say
+    if sum(pointers) != len(reached) - 1:  # no plain tree: for example IPv4 is at several places of an IPv6 tree
         _check_depth(values, pointers, len(reached), bits)
     elif _way(2 * reached[-1], parents)[1] > bits:
         raise DamagedError("has a damaged search tree: fetch it again")
@@ -106,7 +106,7 @@ def records_reached(values: "array[int]", ip_version: int) -> Iterator[Reached]:
 
 
 def _parts(values: "array[int]") -> tuple[dict[int, int], tuple[dict[int, int], dict[int, int], dict[int, int]]]:
-    """Return the nodes at which the parts of an IPv6 tree begin, and the records that hold for the whole of a part."""
+    """Return the nodes at which the parts of an IPv6 tree begin, and the records that hold for a whole part."""
     node_count = len(values) // 2
     borders: dict[int, int] = {}
     records_at: tuple[dict[int, int], dict[int, int], dict[int, int]] = {}, {}, {}
@@ -130,7 +130,7 @@ def _walk_shared(
     borders: dict[int, int],
     records_at: tuple[dict[int, int], dict[int, int], dict[int, int]],
 ) -> None:
-    """Let records count for all parts that lead to them."""
+    """Add records to all parts that lead to them."""
     node_count = len(values) // 2
     seen = set(shared)
     while shared:
@@ -145,9 +145,9 @@ def _walk_shared(
 
 
 def _check_depth(values: "array[int]", pointers: "array[int]", reached: int, bits: int) -> None:
-    """Follow the longest way to each node, by taking each up when all that point to it have been. Uses up ``pointers``.
+    """Find the longest way to each node: a node is visited once all nodes that point to it have been.
 
-    Raises DamagedError where nodes point at one another in a circle, or a way is longer than an address.
+    Uses up ``pointers``. Raises DamagedError where nodes form a circle, or a way is longer than an address.
     """
     node_count = len(pointers)
     depths = bytearray(node_count)
