@@ -60,7 +60,7 @@ class Dispatcher:
                 await _meet_expectation(request)
             return await handler(request, argument)
         except ConnectionError as error:  # the client has gone: nobody to answer
-            # aiohttp keeps this error together with the received part of a body: the frames would stay in a cycle for long.
+            # aiohttp keeps this error with the received part of a body: the frames would stay in a cycle for long.
             error.__traceback__ = None
             raise ConnectionError("the client has gone") from None
         except Exception as error:  # noqa: BLE001 - each exception gets an answer
