@@ -16,7 +16,7 @@ class BangeodError(Exception):
         return {}
 
     def log_fields(self) -> dict[str, Any]:
-        """Return the fields of a log line that has no message: with what is wrong, and what to do."""
+        """Return the fields of a log line without a message: ``fields``, what is wrong, and what to do."""
         return self.fields()
 
 

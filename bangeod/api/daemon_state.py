@@ -19,7 +19,7 @@ class Timestamp(float):
 
 
 class Failure(NamedTuple):
-    """What a job fails on, and since when."""
+    """Why a job fails, and since when."""
 
     since: float  # seconds since the epoch
     problem: str
@@ -29,7 +29,7 @@ class Failure(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The core. To make it takes no I/O and no walk over entries: the status line does every few seconds."""
+    """The core of the state, made without I/O or a walk over entries: the status line needs it every few seconds."""
 
     now: float  # seconds since the epoch
     planned: int  # jobs on the schedule

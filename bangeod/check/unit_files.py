@@ -12,7 +12,7 @@ _SPECIFIER: Final = re.compile("%(.)", re.DOTALL)
 
 
 class Setting(NamedTuple):
-    """One assignment in a unit's file."""
+    """An assignment in a unit's file."""
 
     file: Path
     name: str

@@ -99,7 +99,7 @@ class Fail2banSettings(SettingsTable, frozen=True, kw_only=True):
 
 
 class JobSettings(SettingsTable, frozen=True, kw_only=True):
-    """One job."""
+    """The settings of a job."""
 
     enabled: Switch = True
     interval: Interval
@@ -107,7 +107,7 @@ class JobSettings(SettingsTable, frozen=True, kw_only=True):
 
 
 class CleanupJobSettings(JobSettings, frozen=True, kw_only=True):
-    """The job that deletes addresses that were not seen for long."""
+    """The settings of the job that deletes addresses that were not seen for long."""
 
     retention_days: Days = 90
     max_rows: CountOrNone = 0  # 0: no cap

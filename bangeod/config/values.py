@@ -79,7 +79,7 @@ def _as_it_is(value: object) -> object:
 
 
 class ValueKind(NamedTuple):
-    """One kind of value."""
+    """A kind of value: how it is described, read and written."""
 
     expected: str  # what a value of this kind looks like, for people
     parse: Callable[[Any], object]  # from the TOML value to the program's; ValueError if not valid

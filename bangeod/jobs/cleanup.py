@@ -43,7 +43,7 @@ class DeletionFigures:
         return {"refused": self._refused} if self._refused else {}
 
     def warn(self, kept: KeptRows, run: Run, *, complete: bool) -> None:
-        """Log, where it is news, that rows stay: their time can't be read, or the database refuses to delete them.
+        """Log, if it is news, that rows stay: their time can't be read, or the database refuses to delete them.
 
         ``complete``: all rows were seen.
         """

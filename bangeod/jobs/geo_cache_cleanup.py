@@ -150,7 +150,7 @@ class _Guard:
         return {"invalid": len(self._invalid)} if self._invalid else {}
 
     def warn(self, kept: KeptRows, run: Run, *, complete: bool) -> None:
-        """Log, where it is news, that there are such rows; ``complete``: all rows were seen."""
+        """Log, if it is news, that there are rows without a readable address; ``complete``: all rows were seen."""
         kept.tell(
             "invalid_addresses_kept",
             "invalid_addresses_gone",

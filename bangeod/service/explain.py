@@ -21,7 +21,7 @@ from bangeod.geo.sources.mmdb.slot import FileState
 from bangeod.model import UNKNOWN, Geo, Origin, Row, Status, merge
 from bangeod.service.components import Components
 
-NAMED: Final = "country_names"  # the name's source: the country's name in the table
+NAMED: Final = "country_names"  # what decides on a country's name: its name in the table
 _LONGEST_PROBLEM: Final = 300  # characters
 _ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 

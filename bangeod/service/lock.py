@@ -21,7 +21,7 @@ from bangeod.store.sqlite import faults
 
 SUFFIX = ".bangeod-lock"
 MODE = 0o644  # to flock a file one must be able to open it: the service locks a file made by root, too
-ATTEMPTS = 10  # while the file is replaced under our hands
+ATTEMPTS = 10  # at locking a file that others keep replacing
 
 
 class DatabaseLock:

@@ -149,7 +149,7 @@ class JobScheduler:
             executors={"default": self._executor},
             job_defaults={"coalesce": True, "misfire_grace_time": None},
         )
-        # Held while planning, and by run_forever while APScheduler starts: a job planned during the start would be lost, and
+        # Held while planning, and by run_forever while APScheduler starts: a job planned meanwhile would be lost, and
         # a shutdown would have no effect.
         self._gate = threading.Lock()
         self._up = False

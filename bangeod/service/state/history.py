@@ -31,19 +31,19 @@ LATEST = 253_402_214_400.0  # 9999-12-31; TOML knows no later year
 
 
 class JobRecord(msgspec.Struct):
-    """A table ``[jobs.ID]``."""
+    """The record of a job, a table ``[jobs.ID]``."""
 
     last_success: datetime | None = None
 
 
 class MmdbTakenUp(msgspec.Struct):
-    """A table ``[mmdb."PATH"]``."""
+    """The record of an MMDB that was taken up, a table ``[mmdb."PATH"]``."""
 
     verified_build: datetime | None = None
 
 
 class IpApiRecord(msgspec.Struct):
-    """The table ``[ip_api]``."""
+    """The record of ip-api's pause, the table ``[ip_api]``."""
 
     paused_until: datetime | None = None
 
