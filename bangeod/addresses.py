@@ -1,19 +1,19 @@
-"""Addresses as text: which are globally routable, and the one form in which each is known.
+"""IP addresses as text: whether they are globally routable, their canonical form and their other spellings.
 
-What is routable is decided by tables of this module's own, since ``ipaddress.is_global`` differs between releases
-of Python and calls multicast global. Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries
-(RFC 6890, RFC 8190; as of October 2025), RFC 5771 and RFC 4291 for multicast, and RFC 4291 for IPv6, where
-nothing but 2000::/3 is handed out as global unicast.
+This module has its own tables of what is routable, since ``ipaddress.is_global`` differs between releases of Python and
+calls multicast global. Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890, RFC 8190; as of
+October 2025), RFC 5771 and RFC 4291 for multicast, and RFC 4291 for IPv6, where nothing but 2000::/3 is handed out as
+global unicast.
 
 Where the registries leave it open:
 
-* NAT64 (64:ff9b::/96, RFC 6052), 6to4 (2002::/16, RFC 3056) and Teredo (2001::/32, RFC 4380, which has the address of
-  the client inverted in the last 32 bits) carry the IPv4 address of the very host in them: such an address is as
-  routable as the one it carries, and it is where that one is. What a database says of these networks themselves is
-  not believed: some put all of each into one country, others look up the Teredo server, which RFC 4380 has in bits
-  32 to 63. It stays an address of its own, with a row of its own, since it is another route to that host.
+* NAT64 (64:ff9b::/96, RFC 6052), 6to4 (2002::/16, RFC 3056) and Teredo (2001::/32, RFC 4380, with the client's address
+  inverted in the last 32 bits) addresses carry the IPv4 address of the same host. Such an address is routable if the
+  IPv4 address is, and is in the same place. What a database says of these networks themselves is ignored: some
+  databases put a whole network into one country, others look up the Teredo server (bits 32 to 63 in RFC 4380). The
+  address is still one of its own, with its own row, since it is another route to the host.
 * 192.88.99.0/24, once the anycast prefix of 6to4 relays, counts as routable: the registry no longer reserves it.
-* A zone (``fe80::1%eth0``) belongs to a link-local address and is kept; on any other the text is invalid.
+* A zone (``fe80::1%eth0``) belongs to a link-local address and is kept; on any other address the text is invalid.
 """
 
 import re
@@ -26,11 +26,11 @@ from typing import Final
 
 
 class AddressKind(Enum):
-    """What a text is, as an address."""
+    """Whether a text is an address, and whether that is globally routable."""
 
     GLOBAL = "global"  # globally routable: worth asking a source about
-    PRIVATE = "private"  # an address, and not globally routable
-    INVALID = "invalid"  # no address
+    PRIVATE = "private"  # an address that is not globally routable
+    INVALID = "invalid"  # not an address
 
 
 _IPV4: Final = {
@@ -73,19 +73,19 @@ _IPV6: Final = {
 }
 
 _MAX_TEXT: Final = 64  # 45 characters of address, "%" and an interface name of 15 at most
-_MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, an IPv4 address in IPv6 clothes
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, IPv4 addresses written as IPv6
 _NAT64: Final = bytes.fromhex("0064ff9b") + bytes(8)
 _6TO4: Final = bytes.fromhex("2002")
 _TEREDO: Final = bytes.fromhex("20010000")
-_CARRYING: Final = "2002:", "64:ff9b:", "2001::", "2001:0:"  # how such an address begins in its canonical form
+_CARRYING: Final = "2002:", "64:ff9b:", "2001::", "2001:0:"  # how a canonical address that carries IPv4 begins
 _LINK_LOCAL: Final = IPv6Network("fe80::/10")
 _ZONE: Final = re.compile(r"[!-$&-.0-~]{1,15}")  # an interface's name: printable, without "%" and "/"
 
 
 def _segments(table: dict[str, bool]) -> tuple[Sequence[int], Sequence[AddressKind]]:
-    """Cut the address space by a table of prefixes, of which the most specific decides.
+    """Cut the address space into segments by a table of prefixes; the most specific prefix decides.
 
-    Returns where each segment begins, and what the addresses in it are.
+    Returns where each segment begins, and the kind of its addresses.
     """
     networks = [(ip_network(prefix), routable) for prefix, routable in table.items()]
     by_length = sorted(networks, key=lambda entry: entry[0].prefixlen, reverse=True)
@@ -102,7 +102,7 @@ def _segments(table: dict[str, bool]) -> tuple[Sequence[int], Sequence[AddressKi
 
 
 def _borders(networks: Iterable[IPv4Network | IPv6Network]) -> set[int]:
-    """Return where each network begins and what follows it, within the space of the largest."""
+    """Return the first address of each network and the one after its last, within the space of the largest."""
     borders = set[int]()
     end = 0
     for network in networks:
@@ -116,7 +116,7 @@ _STARTS6, _KINDS6 = _segments(_IPV6)
 
 
 def _kinds_by_octet(starts: Sequence[int], kinds: Sequence[AddressKind], bits: int) -> Sequence[AddressKind | None]:
-    """Say for each first octet what all addresses that begin with it are; None where they differ."""
+    """Return for each first octet the kind of all addresses that begin with it; None where they differ."""
 
     def segment(number: int) -> int:
         return bisect_right(starts, number) - 1
@@ -131,11 +131,11 @@ _BY_OCTET6: Final = _kinds_by_octet(_STARTS6, _KINDS6, 128)
 
 
 def read(text: object) -> tuple[AddressKind, str]:
-    """Return what a text is and its canonical form; for what is no address, the text as it was.
+    """Return the kind of a text and its canonical form; a text that is not an address is returned as it is.
 
-    Canonical is IPv4 dotted, an IPv4-mapped IPv6 address as IPv4, IPv6 compressed in lower case. White space,
-    prefix lengths, ports, brackets and leading zeros in IPv4 make a text invalid. A row may hold what is
-    no text at all: its type's name in angle brackets then. Never raises.
+    Canonical is dotted for IPv4, IPv4 for an IPv4-mapped IPv6 address, and compressed lower case for IPv6. White space,
+    prefix lengths, ports, brackets and leading zeros in IPv4 make a text invalid. A row may hold a value that is not
+    text: the result is then the name of its type in angle brackets. Never raises.
     """
     if not isinstance(text, str):
         return AddressKind.INVALID, f"<{type(text).__name__}>"
@@ -145,7 +145,7 @@ def read(text: object) -> tuple[AddressKind, str]:
         packed = inet_pton(AF_INET, text)
     except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate in it
         return AddressKind.INVALID, text
-    # A text that inet_pton takes is the canonical one: it knows four decimal octets and no leading zeros.
+    # A text that inet_pton accepts is canonical: it takes only four decimal octets without leading zeros.
     return _kind4(packed), text
 
 
@@ -182,7 +182,7 @@ def _kind4(packed: bytes) -> AddressKind:
 
 
 def _compressed(packed: bytes) -> str:
-    """Write an IPv6 address; where ten octets are 0, C libraries differ on when to write dots."""
+    """Write an IPv6 address as text; where ten octets are 0, C libraries differ on when to use dots."""
     return inet_ntop(AF_INET6, packed) if any(packed[:10]) else IPv6Address(packed).compressed
 
 
@@ -207,7 +207,7 @@ def carried_ipv4(canonical: str) -> str | None:
 def spellings(canonical: str) -> tuple[str, ...]:
     """Return the texts under which a web app may have stored an address, the canonical one first.
 
-    ``read`` turns each of them into the canonical one. What is no canonical address is its only spelling.
+    ``read`` turns each of them into the canonical one. A text that is not a canonical address has no other spelling.
     """
     kind, text = read(canonical)
     if kind is AddressKind.INVALID or text != canonical or "%" in canonical:

@@ -1,4 +1,4 @@
-"""Files that are on the disk whole or not at all: written under another name, then put in place in one step."""
+"""Atomic writing of files: under a temporary name first, then moved into place in one step."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class AtomicFile:
-    """A file that is being written, nobody's but ours until ``put_in_place``. Blocks for the disk; raises OSError.
+    """A file that is being written, used by nobody else until ``put_in_place``. Blocks for the disk; raises OSError.
 
-    ``directory`` is a descriptor of where it lies all the time, ``part`` its name there meanwhile. Where root writes
-    it, it belongs to the directory's owner: the service's user must be able to read and replace it.
+    ``directory`` is a descriptor of the directory, ``part`` the temporary name there. When root writes the file, it
+    gets the owner of the directory: the service's user must be able to read and replace it.
     """
 
     def __init__(self, directory: int, part: str, mode: int) -> None:
@@ -28,15 +28,14 @@ class AtomicFile:
             raise
 
     def write(self, data: bytes) -> None:
-        """Write all of it."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
 
     def put_in_place(self, name: str, *, modified: float | None = None) -> None:
-        """Let it take the place of the file ``name``, durably. Where that fails, the old one stays.
+        """Replace the file ``name`` with this one, durably. If that fails, the old one stays.
 
-        ``modified`` is when it was changed last, in seconds since the epoch, where that is not now.
+        ``modified`` is the modification time to set, in seconds since the epoch; None is now.
         """
         if modified is not None:
             os.utime(self._fd, (modified, modified))
@@ -46,7 +45,7 @@ class AtomicFile:
         os.fsync(self._directory)
 
     def close(self) -> None:
-        """Let go of it; where it is not in place, remove it."""
+        """Close the file; remove it if it was not put in place."""
         os.close(self._fd)
         if not self._placed:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Who is banned: addresses, and networks that protect every address within them."""
+"""Banned addresses and networks; a banned network protects the rows of all addresses within it."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ _LONGEST: Final = 64  # characters that a network's text has at most, a zone and
 
 
 def read(text: object) -> str | Network | None:
-    """Return what a text bans: a canonical address, a network, or None where it is neither. Never raises.
+    """Return the canonical address or the network that a text bans; None if it is neither. Never raises.
 
-    A network may have host bits; one of a single address is that address, and one of IPv4-mapped addresses is
-    IPv4's.
+    A network may have host bits. A network of a single address becomes that address, and a network of IPv4-mapped
+    addresses becomes an IPv4 network.
     """
     kind, ip = read_address(text)
     if kind is not AddressKind.INVALID:
@@ -47,9 +47,9 @@ def _read_network(text: str) -> str | Network | None:
 
 @dataclass(frozen=True)
 class Banned:
-    """Canonical addresses, and networks (none of a single address); made once, then asked about many keys.
+    """Banned canonical addresses and networks (none of a single address); made once, then asked about many keys.
 
-    Nobody changes the sets afterwards. They are not copied: of a million addresses that would stop the event loop.
+    Nobody changes the sets afterwards. They are not copied: copying a million addresses would stop the event loop.
     """
 
     addresses: AbstractSet[str] = frozenset()
@@ -62,12 +62,11 @@ class Banned:
         object.__setattr__(self, "_ranges6", _Ranges(n for n in self.networks if isinstance(n, IPv6Network)))
 
     def __bool__(self) -> bool:
-        """Say whether anybody is banned."""
         return bool(self.addresses or self.networks)
 
     def holds(self, text: str) -> bool:
-        """Say whether what a text stands for is banned: an address in any spelling, or a network. Never raises."""
-        kind, ip = read_address(text)  # a cleanup asks about every stale row: no call too many
+        """Return whether a text is banned: an address in any spelling, or a network. Never raises."""
+        kind, ip = read_address(text)  # a cleanup asks about every stale row, so each call counts
         if kind is not AddressKind.INVALID:
             return ip in self.addresses or (bool(self.networks) and self._cover(ip))
         what = _read_network(text) if "/" in text else None
@@ -77,7 +76,7 @@ class Banned:
         return ranges.hold(int(what.network_address), int(what.broadcast_address))
 
     def _cover(self, ip: str) -> bool:
-        """Say whether the networks have a canonical address in them; its zone does not count."""
+        """Return whether one of the networks contains a canonical address; its zone is ignored."""
         if ":" in ip:
             number = int.from_bytes(inet_pton(AF_INET6, ip.partition("%")[0]))
             return self._ranges6.hold(number, number)
@@ -86,7 +85,7 @@ class Banned:
 
 
 class _Ranges:
-    """The addresses of some networks of one family, as numbers: ranges that don't touch, in order."""
+    """The addresses of some networks of one family, as sorted ranges of numbers that don't touch."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._firsts: list[int] = []
@@ -99,20 +98,20 @@ class _Ranges:
                 self._lasts.append(last)
 
     def hold(self, first: int, last: int) -> bool:
-        """Say whether all from ``first`` to ``last`` is in one of the ranges."""
+        """Return whether one range contains everything from ``first`` to ``last``."""
         place = bisect_right(self._firsts, first) - 1
         return place >= 0 and last <= self._lasts[place]
 
 
 class Reading(NamedTuple):
-    """What one look at fail2ban's bans says.
+    """The result of one look at fail2ban's bans.
 
-    Not ``complete`` is one that a lock or too little time cut short: nobody may take it for all who are banned.
-    Without known ends it is who was banned lately.
+    If not ``complete``, a lock or lack of time cut it short: don't take it for everybody who is banned. If the ends of
+    bans are not known, it holds who was banned lately.
     """
 
     banned: Banned = Banned()
-    of_gone_jails: Banned = Banned()  # by nothing but jails that are disabled while another is enabled
+    of_gone_jails: Banned = Banned()  # banned only by jails that are disabled while another is enabled
     enabled: frozenset[str] = frozenset()  # the names of the enabled jails
     ends_are_known: bool = True
     complete: bool = True
@@ -121,13 +120,13 @@ class Reading(NamedTuple):
 def reading(
     bans: Iterable[tuple[str | Network, str]], enabled: frozenset[str], *, ends_are_known: bool = True
 ) -> Reading:
-    """Sort bans, each with its jail, by whether the jail is still one of fail2ban's.
+    """Sort bans, each with its jail, by whether fail2ban still has the jail.
 
-    ``jails.enabled`` is 0 for a jail that is no longer configured, and after a normal stop for every jail: then
-    who was banned still is, when fail2ban has started. So a disabled jail counts as gone only while another is
-    enabled. A jail that is not in the table at all is one that no running fail2ban has: it puts each of its jails
-    there before it bans anybody in its name, and takes none away that a ban hangs on (a foreign key; only a repair or
-    another program can have lost it). So it counts like a disabled one.
+    ``jails.enabled`` is 0 for a jail that is no longer configured, and after a normal stop for every jail; those bans
+    are in force again once fail2ban has started. So a disabled jail counts as gone only while another jail is enabled.
+    A jail that is missing from the table counts like a disabled one, since no running fail2ban has it: fail2ban adds
+    each of its jails before it bans anybody in its name, and never removes a jail that has bans (a foreign key; only a
+    repair or another program can have lost it).
     """
     addresses: tuple[set[str], set[str]] = set(), set()
     networks: tuple[set[Network], set[Network]] = set(), set()

@@ -1,10 +1,11 @@
-"""The English names of the countries: those of the Unicode CLDR, version 49, as Babel 2.19.0 has them.
+"""The English names of the countries from the Unicode CLDR, version 49, as Babel 2.19.0 has them.
 
-They are what ``common/main/en.xml`` has under ``territories`` for the codes of ISO 3166-1 and for XK, of each the name
-without ``alt``: a country's usual short name, where ISO 3166-1 has official ones ("Iran, Islamic Republic of"). The
-entries with ``alt="short"`` are for narrow columns ("US", "UK", "Bosnia") and too short for a table that other programs
-write as well; those with ``alt="variant"`` are other names that some prefer. Of the 250 names 28 are not those of
-GeoLite2 (January 2026) and 49 not those of iso3166 3.0.0. A later CLDR renames nothing that is decided (naming.py).
+They are the names in ``common/main/en.xml`` under ``territories`` for the codes of ISO 3166-1 and for XK, always the
+one without ``alt``: the usual short name, where ISO 3166-1 has official ones ("Iran, Islamic Republic of"). The names
+with ``alt="short"`` are for narrow columns ("US", "UK", "Bosnia"), too short for a table that other programs write as
+well; those with ``alt="variant"`` are other names that some prefer. Of the 250 names, 28 differ from GeoLite2's
+(January 2026) and 49 from those of iso3166 3.0.0. A later CLDR does not rename a country whose name is already decided
+(naming.py).
 """
 
 from typing import Final

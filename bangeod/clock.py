@@ -1,4 +1,4 @@
-"""Time as bangeod passes it around: seconds since the epoch, and one text form for the database."""
+"""Clocks, and the text form of a time in the database; everywhere else a time is seconds since the epoch."""
 
 import time
 from datetime import UTC, datetime
@@ -8,27 +8,25 @@ SECONDS_A_DAY = 86_400
 
 
 class Clock(Protocol):
-    """What the time is. Policy takes times as arguments; only the edges hold a clock."""
+    """The current time. Policy takes times as arguments; only the outer parts hold a clock."""
 
     def now(self) -> float:
         """Return the wall clock, in seconds since the epoch."""
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that never steps."""
+        """Return a clock that never steps, in seconds."""
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The clock of this machine."""
 
     def now(self) -> float:
-        """Return the wall clock, in seconds since the epoch."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that never steps."""
         return time.monotonic()
 
 
 def to_text(epoch: float) -> str:
-    """Give a time the form that bangeod writes: ``2026-11-22T00:00:00Z`` (a fraction is dropped)."""
+    """Return a time as bangeod writes it: ``2026-11-22T00:00:00Z`` (the fraction is dropped)."""
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,10 +1,10 @@
-"""Countries: their ISO 3166-1 codes and their names."""
+"""Countries: ISO 3166-1 codes and English names."""
 
 from typing import Final
 
 from bangeod.cldr import NAMES
 
-# Of each country the alpha-2 code, then the alpha-3 code (ISO 3166-1, as the package iso3166 3.0.0 has them).
+# The alpha-2 and the alpha-3 code of each country (ISO 3166-1, as the package iso3166 3.0.0 has them).
 _CODES: Final = """
 ADAND AEARE AFAFG AGATG AIAIA ALALB AMARM AOAGO AQATA ARARG ASASM ATAUT AUAUS AWABW AXALA AZAZE BABIH BBBRB BDBGD
 BEBEL BFBFA BGBGR BHBHR BIBDI BJBEN BLBLM BMBMU BNBRN BOBOL BQBES BRBRA BSBHS BTBTN BVBVT BWBWA BYBLR BZBLZ CACAN
@@ -25,23 +25,22 @@ _BY_ALPHA_3: Final = {pair[2:]: pair[:2] for pair in _CODES.split()}
 
 
 def is_code(text: object) -> bool:
-    """Tell whether this is the code of a country, in upper case.
+    """Return whether this is the alpha-2 code of a country, in upper case.
 
-    Geo databases use XK for Kosovo: a code that ISO 3166-1 leaves to its users and therefore does not list.
+    Geo databases use XK for Kosovo, a code that ISO 3166-1 reserves for its users and therefore does not list.
     """
     return isinstance(text, str) and text in NAMES
 
 
 def name(code: str) -> str | None:
-    """Return the English name of the country with this code; None where there is no such country."""
+    """Return the English name of the country with this code; None if there is none."""
     return NAMES.get(code)
 
 
 def of_alpha_3(text: str) -> str | None:
-    """Return the alpha-2 code of a country by its alpha-3 code, in upper case; None where there is none."""
+    """Return the alpha-2 code for an alpha-3 code in upper case; None if there is none."""
     return _BY_ALPHA_3.get(text)
 
 
 def codes() -> tuple[str, ...]:
-    """Return all codes of countries."""
     return tuple(NAMES)

@@ -1,34 +1,34 @@
-"""Every error that bangeod raises on purpose: one root; each class knows its exit status and its fields."""
+"""The errors that bangeod raises on purpose: one base class; each class defines its exit status and its log fields."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 
 class BangeodError(Exception):
-    """The root. ``str()`` of one says what is wrong, where, and what to do."""
+    """The base class. ``str()`` of an error says what is wrong, where, and what to do."""
 
     exit_status: ClassVar[int] = 1
-    condition: ClassVar[str | None] = None  # two words that say it all on the status line, where two do
+    condition: ClassVar[str | None] = None  # two words for the status line, where two words are enough
     of_database: ClassVar[bool] = False  # whether nothing at all can be read from the database, or written to it
 
     def fields(self) -> dict[str, object]:
-        """Return what a log line carries beside the message."""
+        """Return what a log line carries in addition to the message."""
         return {}
 
     def log_fields(self) -> dict[str, Any]:
-        """Return all that a log line carries which has no message: what is wrong, and what to do, too."""
+        """Return the fields of a log line without a message: ``fields``, what is wrong, and what to do."""
         return self.fields()
 
 
 class ConfigProblem(NamedTuple):
-    """One thing wrong with the config: the key (dotted, "" for the whole file) and what was expected."""
+    """One problem in the config: the key (dotted, "" for the whole file) and what was expected."""
 
     key: str
     problem: str
 
 
 class ConfigError(BangeodError):
-    """The config can't be used; ``findings`` holds everything that is wrong with it."""
+    """The config can't be used; ``findings`` holds all its problems."""
 
     exit_status = 78  # EX_CONFIG of sysexits(3); the unit does not restart on it
 
@@ -40,7 +40,6 @@ class ConfigError(BangeodError):
         )
 
     def fields(self) -> dict[str, object]:
-        """Return the file and every finding as one line of text."""
         return {"file": self.file, "problems": [": ".join(filter(None, f)) for f in self.findings]}
 
 
@@ -57,7 +56,6 @@ class AlreadyServedError(BangeodError):
         )
 
     def fields(self) -> dict[str, object]:
-        """Return the database."""
         return {"database": self.database}
 
 
@@ -68,13 +66,13 @@ class NoDaemonError(BangeodError):
 
 
 class SilentDaemonError(NoDaemonError):
-    """Somebody listens at the socket and does not answer in time."""
+    """A process listens at the socket but does not answer in time."""
 
 
 class RefusedError(BangeodError):
-    """A daemon answers, and refuses what was asked of it: its socket may not be opened, or it answered an error.
+    """The daemon refuses a request: its socket may not be opened, or it answers with an error.
 
-    ``status`` is that of HTTP, 0 where it did not come to that.
+    ``status`` is the HTTP status; 0 if there was no HTTP answer.
     """
 
     def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
@@ -84,28 +82,27 @@ class RefusedError(BangeodError):
 
 
 class JobRunningError(BangeodError):
-    """A job was asked for that is running already."""
+    """A job was requested that is already running."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(f"{job_id} is running now: wait until it has ended (bangeod status shows it)")
 
     def fields(self) -> dict[str, object]:
-        """Return the job."""
         return {"job_id": self.job_id}
 
 
 class StoppingError(BangeodError):
-    """The daemon is about to end, and takes no more work."""
+    """The daemon is stopping and takes no more work."""
 
     def __init__(self) -> None:
         super().__init__("bangeod is stopping: ask again when it has started")
 
 
 class PathError(BangeodError):
-    """Something at a path can't be used: which, what is wrong with it, and what to do."""
+    """A file or directory can't be used: its path, what is wrong with it, and what to do."""
 
-    what = "path"  # the name that the path has in ``fields``
+    what = "path"  # the key of the path in ``fields``
 
     def __init__(self, path: str, problem: str, advice: str) -> None:
         self.path = path
@@ -114,7 +111,7 @@ class PathError(BangeodError):
         super().__init__(f"{path}: {problem}; {advice}")
 
     def fields(self) -> dict[str, object]:
-        """Return the path, under the name of what it is the path of."""
+        """Return the path, under the key ``what``."""
         return {self.what: self.path}
 
     def log_fields(self) -> dict[str, Any]:
@@ -123,19 +120,19 @@ class PathError(BangeodError):
 
 
 class SocketError(PathError):
-    """The socket of the API can't be made."""
+    """The socket of the API can't be created."""
 
     what = "socket"
 
 
 class UsageError(BangeodError):
-    """The command line asks for something that is not there."""
+    """The command line asks for something that does not exist."""
 
     exit_status = 2
 
 
 class OutputError(BangeodError):
-    """The result of a command can't be written to standard output. Raised once: what comes after it is dropped."""
+    """The result of a command can't be written to standard output. Raised once: later output is dropped."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(
@@ -144,7 +141,7 @@ class OutputError(BangeodError):
 
 
 class StoreError(PathError):
-    """The database can't do what was asked of it now. Nothing of the transaction was kept."""
+    """The database can't do what was asked of it now. The transaction was rolled back."""
 
     what = "database"
     of_database = True
@@ -161,7 +158,7 @@ class StoreLockedError(StoreError):
 
 
 class StoreReadOnlyError(StoreError):
-    """The database, its directory or its file system can't be written."""
+    """The database, its directory or its file system is not writable."""
 
 
 class StoreFullError(StoreError):
@@ -171,13 +168,13 @@ class StoreFullError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """The file is no SQLite database, or a malformed one."""
+    """The file is not an SQLite database, or a malformed one."""
 
 
 class StoreRefusedError(StoreError):
-    """A constraint or a trigger of the database's refused a row; others may pass.
+    """A constraint or a trigger of the database refused a row; others may pass.
 
-    ``ips``: the addresses whose rows are refused, where these are known. All others have been written then.
+    ``ips``: the addresses whose rows were refused, if known. All other rows have been written then.
     """
 
     of_database = False
@@ -188,25 +185,25 @@ class StoreRefusedError(StoreError):
 
 
 class StoreReplacedError(StoreError):
-    """The file at the path is not the one that was opened; the next run works on the new one."""
+    """The file at the path is not the one that was opened; the next run uses the new one."""
 
     of_database = False
 
 
 class StoreIncompleteError(StoreError):
-    """It was read in part only: there was no time for the rest, or it changed meanwhile."""
+    """The database was read only in part: there was no time for the rest, or it changed meanwhile."""
 
     of_database = False
 
 
 class SchemaError(StoreError):
-    """A table or a column that a job needs is missing or of a kind that can't be worked with; others may do."""
+    """A table or a column that a job needs is missing or can't be used; other jobs may work."""
 
     of_database = False
 
 
 class SourceError(BangeodError):
-    """A source of countries can't be used now."""
+    """A source can't be used now."""
 
     def __init__(self, source: str, problem: str) -> None:
         self.source = source
@@ -218,12 +215,11 @@ class SourceError(BangeodError):
         return {"source": self.source}
 
     def log_fields(self) -> dict[str, Any]:
-        """Return source and problem, in this order."""
         return {**self.fields(), "problem": self.problem}
 
 
 class SourcePausedError(SourceError):
-    """The source must not be asked before ``seconds`` have passed."""
+    """The source must not be asked for another ``seconds``."""
 
     def __init__(self, source: str, problem: str, seconds: float) -> None:
         self.seconds = seconds

@@ -1,4 +1,7 @@
-"""Single fields of foreign data, made ours or dropped: whatever the value is, nothing here raises."""
+"""Cleaning of single fields of foreign data: valid values are normalised, all others become None.
+
+Nothing here raises, whatever the value is.
+"""
 
 import re
 from typing import Final
@@ -6,7 +9,7 @@ from typing import Final
 from bangeod import countries
 
 _CODE_LENGTH: Final = 2  # ISO 3166-1 alpha-2
-_MAX_TEXT: Final = 200  # longer names are cut: no country or organisation needs more
+_MAX_TEXT: Final = 200  # characters; longer names are cut: no country or organisation needs more
 _MAX_AS_NUMBER: Final = 2**32 - 1  # RFC 6793; 0 is reserved (RFC 7607)
 _AS_NUMBER: Final = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE | re.ASCII)
 
@@ -20,9 +23,9 @@ def country_code(value: object) -> str | None:
 
 
 def name(value: object) -> str | None:
-    """Return a name on one line, without control characters and lone surrogates; None where nothing is left.
+    """Return a name on one line, without control characters and lone surrogates; None if nothing is left.
 
-    A text without a letter or digit, such as the ``-`` of some databases, says that the name is not known.
+    A text without a letter or digit, such as the ``-`` of some databases, means that the name is not known.
     """
     if not isinstance(value, str):
         return None
@@ -46,7 +49,7 @@ def as_number(value: object) -> str | None:
 
 
 def autonomous_system(value: object) -> tuple[str | None, str | None]:
-    """Split ``AS15169 Google LLC`` into number and name; a number alone will do, a name alone won't."""
+    """Split ``AS15169 Google LLC`` into number and name; both are None without a number, the name may be missing."""
     if not isinstance(value, str):
         return as_number(value), None
     first, _, rest = value.strip().partition(" ")

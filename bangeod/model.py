@@ -1,4 +1,4 @@
-"""What is known of an address, and what a lookup answers."""
+"""The data of a lookup: what a source knows of an address, the answer, and a row of the table."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Geo(NamedTuple):
-    """What a source says of an address; None is unknown. ``asn`` is ``AS15169``, ``org`` the name."""
+    """What a source knows of an address; None is unknown. ``asn`` is like ``AS15169``, ``org`` its name."""
 
     country_code: str | None = None  # ISO 3166-1 alpha-2, upper case
     country_name: str | None = None
@@ -19,7 +19,10 @@ UNKNOWN = Geo()
 
 
 def merge(known: Geo, more: Geo) -> Geo:
-    """Fill in what is not known yet. Code and name of a country come together, and so does what names one AS."""
+    """Fill the gaps of ``known`` from ``more``.
+
+    Code and name of a country come together, and so do number and name of an AS.
+    """
     if known.country_code is None:
         known = known._replace(country_code=more.country_code, country_name=more.country_name)
     if known.asn is None:
@@ -49,7 +52,7 @@ class Origin(StrEnum):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """The answer to one lookup, under the text that was asked."""
+    """The answer to one lookup, with the text that was asked about."""
 
     ip: str
     status: Status
@@ -58,11 +61,10 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class DirtyEntry(msgspec.Struct, frozen=True, gc=False):
-    """An entry on its way to the table.
+    """An entry waiting to be written to the table.
 
-    ``replaces`` is what the row may hold for this one to take its place: None (the usual) fills only
-    a row that has no country, so that what the web app resolved meanwhile stays. No country never takes the place of
-    one.
+    It replaces a row whose place is ``replaces``. None (the usual) fills only a row without a country, so that what the
+    web app resolved meanwhile stays. An entry without a country never replaces one with a country.
     """
 
     ip: str  # canonical
@@ -73,8 +75,8 @@ class DirtyEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """A row of the table as it stands there."""
+    """A row of the table geo_cache, as it is stored."""
 
-    key: str  # the text that the web app gave it, canonical or not
+    key: str  # as the web app wrote it, canonical or not
     geo: Geo
     last_seen: int | None  # seconds since the epoch; None where it can't be read

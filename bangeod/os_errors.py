@@ -1,4 +1,4 @@
-"""What the operating system's errors about files mean: many numbers, few things that somebody can do about them."""
+"""Errors of the operating system about files, grouped by what somebody can do about them."""
 
 import errno
 from enum import Enum, auto
@@ -6,13 +6,13 @@ from typing import Final
 
 
 class Obstacle(Enum):
-    """What is in the way of a file. What to do about it, whoever needs the file knows."""
+    """Why a file can't be used. What to do about it is up to the module that needs the file."""
 
     NO_ROOM = auto()  # on the disk, or in the user's quota
     FORBIDDEN = auto()  # to this user
     READ_ONLY = auto()  # the whole file system is
     MISSING = auto()  # a directory on the way, or the file
-    LINKS = auto()  # symbolic ones, that lead in a circle or are not followed
+    LINKS = auto()  # symbolic links that form a loop or are not followed
     OTHER = auto()  # the disk itself, say
 
 
@@ -29,10 +29,9 @@ _OBSTACLES: Final = {
 
 
 def obstacle(error: OSError) -> Obstacle:
-    """Say what is in the way."""
     return _OBSTACLES.get(error.errno or 0, Obstacle.OTHER)
 
 
 def reason(error: OSError) -> str:
-    """Say it in the system's own words; the few errors that Python raises itself have others."""
+    """Return the message of the operating system; the few errors that Python itself raises have another."""
     return error.strerror or str(error)

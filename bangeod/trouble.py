@@ -1,6 +1,6 @@
-"""Saying a trouble that stays: once, again when it changes, and its end. Said at each run, it would hide what is new.
+"""Logging of a trouble that lasts: once, again when it changes, and its end. Each time would hide what is new.
 
-Policy without a clock: where the time matters, it is passed in.
+Policy without a clock: times are passed in.
 """
 
 from collections.abc import Hashable
@@ -12,23 +12,23 @@ from bangeod.clock import SECONDS_A_DAY
 
 log = structlog.get_logger(__name__)
 
-GROWN: Final = 2  # times as many are news at once
+GROWN: Final = 2  # a count that has grown by this factor is news at once
 
 
 class LastTold(NamedTuple):
-    """What was said last of a trouble."""
+    """What was last logged about a trouble."""
 
-    what: Hashable  # what makes it this trouble and no other
-    number: int  # of what it concerns
+    what: Hashable  # identifies the trouble
+    number: int  # how many rows, or other things, it concerns
     at: float  # seconds that never step
 
 
 def is_news(said: LastTold | None, what: Hashable, count: int, now: float) -> bool:
-    """Say whether a trouble is to be said (again) at ``now``, in seconds that never step.
+    """Return whether a trouble is to be logged (again) at ``now``, in seconds that never step.
 
-    Another trouble always is. That the same one concerns more or fewer rows is news once a day only: a web app that
-    adds a bad row every minute changes the count at every run. But twice as many don't wait for that; a table that
-    grows for ever then says so some twenty times on its way to a million.
+    Another trouble always is. When only the number of rows has changed, it is news once a day: a web app that adds a
+    bad row every minute changes the count at every run. A count that has doubled does not wait for that; a table that
+    grows without end is then logged some twenty times on its way to a million.
     """
     if said is None or what != said.what or count >= GROWN * said.number:
         return True
@@ -36,10 +36,10 @@ def is_news(said: LastTold | None, what: Hashable, count: int, now: float) -> bo
 
 
 class Trouble:
-    """One trouble and what was last said of it, for as long as its owner lives. One thread's.
+    """One trouble and what was last logged about it, for as long as its owner lives. Used by one thread.
 
-    ``event`` names it in the log, at ``level``; ``end`` names its end, at level info, where that is said. What is no
-    news is logged at level debug; without ``repeats`` not at all.
+    ``event`` is its name in the log, at ``level``; ``end`` is the name of its end, at level info, if that is to be
+    logged. What is not news is logged at level debug if ``repeats`` is set, else not at all.
     """
 
     def __init__(
@@ -58,16 +58,16 @@ class Trouble:
 
     @property
     def is_said(self) -> bool:
-        """Say whether it was said, and its end was not."""
+        """Whether it was logged and its end was not."""
         return self._said is not None
 
     def tell(
         self, what: Hashable = None, *, event: str | None = None, count: int = 1, now: float = 0.0, **facts: object
     ) -> None:
-        """Say that it is there; ``what`` tells it from another of its kind, ``facts`` may differ each time.
+        """Log it if it is news; ``what`` tells it from another of its kind, ``facts`` may differ each time.
 
-        One of a kind may have an ``event`` of its own. Of what can be counted there are ``count``, 1 or more, at
-        ``now``, in seconds that never step.
+        ``event`` replaces the trouble's own for this call. A trouble that can be counted passes ``count``, 1 or more,
+        and ``now``, in seconds that never step.
         """
         if is_news(self._said, what, count, now):
             say = log.error if self._level == "error" else log.warning
@@ -77,11 +77,11 @@ class Trouble:
             log.debug(event or self._event, **facts)
 
     def is_over(self, **facts: object) -> None:
-        """Say that it is no longer there, where it was said that it is."""
+        """Log the end of the trouble, if it was logged."""
         if self._said is not None and self._end is not None:
             log.info(self._end, **facts)
         self._said = None
 
     def forget(self) -> None:
-        """Let what comes be news again, and say nothing: it ended in a way that says so itself."""
+        """Make the next trouble news again without logging an end: the end has been logged in another way."""
         self._said = None

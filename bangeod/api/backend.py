@@ -1,4 +1,4 @@
-"""What the API needs of the daemon behind it."""
+"""The protocols through which the API reaches the daemon."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -10,33 +10,33 @@ from bangeod.model import Answer
 
 
 class Lookups(Protocol):
-    """The cache, as far as the API asks it."""
+    """The lookups that the API needs of the cache."""
 
     async def lookup_batch(self, ips: Sequence[str]) -> list[Answer]:
-        """Say where each address is, in the order asked; asks whatever may know it."""
+        """Return where each address is, in the order asked; asks sources about what memory does not know."""
 
     def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
-        """Say of each address what memory knows, in the order asked."""
+        """Return what memory knows of each address, in the order asked."""
 
     def worth_asking(self, ips: Iterable[str]) -> bool:
-        """Say whether any of these might be known by now: not where none of them was found lately."""
+        """Return whether any of these may be known by now; False if none of them was found lately."""
 
 
 class Backend(Protocol):
-    """The daemon behind the API. Everything belongs to the event loop."""
+    """The daemon, as the API sees it. Used on the event loop only."""
 
     @property
     def cache(self) -> Lookups:
-        """Return the cache of now."""
+        """The cache in use now."""
 
     def trouble(self) -> str | None:
-        """Say what keeps the daemon from its work; None where all is well."""
+        """Return what keeps the daemon from its work; None if all is well."""
 
     async def state(self, api: ApiState) -> State:
-        """Describe how the daemon stands, with the API's own part filled in."""
+        """Return the state of the daemon, including the API's own figures."""
 
     async def explain(self, ips: Sequence[str]) -> list[Explanation]:
-        """Say what each source says of each address, in the order asked. Changes nothing."""
+        """Return what each source knows of each address, in the order asked. Changes nothing."""
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
-        """Run a job now and return its report. Raises JobRunningError, and StoppingError where the daemon ends."""
+        """Run a job now and return its report. Raises JobRunningError, and StoppingError if the daemon is stopping."""

@@ -1,8 +1,8 @@
-"""Large batches: so many are worked on at a time, some more wait for their turn, and the rest is told to try again.
+"""Admission of large batches: a few are worked on at a time, some more wait, and the rest is told to try again.
 
-A batch of 10,000 addresses takes some three megabytes while it is worked on. All of them share one event loop, so
-that none is answered sooner where many are worked on at once; the memory would grow for nothing. What only memory is
-asked about has turns of its own: it does not wait for the sources of others.
+A batch of 10,000 addresses takes some three megabytes while it is worked on. All batches share one event loop: working
+on many at once makes none of them faster, but needs more memory. Batches that ask only memory wait separately, so that
+they don't wait for the sources of others.
 """
 
 import asyncio
@@ -16,29 +16,29 @@ from bangeod.api.connections import Connection
 from bangeod.api.messages import Mode
 from bangeod.api.problems import RequestError
 
-SMALL: Final = 16 << 10  # bytes of body, some 800 addresses: what is not larger doesn't wait
+SMALL: Final = 16 << 10  # bytes of body, some 800 addresses: a body up to this size does not wait
 AT_A_TIME: Final = {Mode.RESOLVE: 5, Mode.CACHED: 2}
-MOST_WAITING: Final = 8 << 20  # bytes of bodies, in each mode
+MOST_WAITING: Final = 8 << 20  # bytes of bodies, for each mode
 WAIT_SECONDS: Final = 30.0
 
 
 class _HowFar(msgspec.Struct):
-    """What has to be known of a batch before its turn; the addresses are skipped."""
+    """The mode of a batch, read before its turn; its addresses are skipped."""
 
     mode: Mode = Mode.RESOLVE
 
 
 class BatchAdmission:
-    """Those that are worked on, and those that wait. The event loop's."""
+    """The batches that are worked on and those that wait, by mode. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._modes = {mode: _Admissions(most) for mode, most in AT_A_TIME.items()}
 
     @asynccontextmanager
     async def turn(self, content: bytes, connection: Connection, until: float) -> AsyncGenerator[None, None]:
-        """Wait until a body may be worked on, in the block; until the loop's time ``until`` at most.
+        """Wait until a body may be worked on, until ``until`` (the loop's time) at most; hold its turn for the block.
 
-        Raises RequestError, and ConnectionError where its sender has gone meanwhile.
+        Raises RequestError, and ConnectionError if the sender has gone meanwhile.
         """
         if len(content) <= SMALL:
             yield
@@ -61,7 +61,7 @@ class _Admissions:
         self.release = self._free.release
 
     async def wait(self, size: int, seconds: float) -> None:
-        """Take a turn for a body of so many bytes. Raises RequestError."""
+        """Wait for a turn for a body of ``size`` bytes. Raises RequestError."""
         if self._waiting + size > MOST_WAITING:
             raise _busy()
         self._waiting += size

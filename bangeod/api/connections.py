@@ -1,8 +1,8 @@
-"""The connections of the API, and how much of the daemon each may take: none can keep others from being served.
+"""The connections of the API and their limits: no client can keep others from being served.
 
-What limits a connection: it has 30 seconds to send a whole request header (also between two requests), the handlers
-give a body and the work their time, and an answer has to be fetched. There is a most of connections, of bodies that
-are being received, and of bytes that wait to be fetched; above it the one that has kept the daemon waiting longest is
+A client has 30 seconds to send a whole request header (also between two requests); the handlers limit the time for a
+body and for the work; an answer must be fetched in time. The numbers of connections, of bodies being received, and of
+bytes that wait to be fetched are limited too: above a limit the connection that has kept the daemon waiting longest is
 closed.
 """
 
@@ -21,11 +21,11 @@ from bangeod.api.messages import ErrorAnswer, Problem
 log = structlog.get_logger(__name__)
 
 MOST_CONNECTIONS: Final = 256
-MOST_RECEIVING: Final = 32  # bodies at a time that did not come with their header
+MOST_RECEIVING: Final = 32  # bodies that did not come with their header, at a time
 MOST_UNSENT: Final = 16 << 20  # bytes; Python 3.11 holds each of them twice
 MOST_READ: Final = 1 << 16  # bytes at a time; with asyncio's own 256 KiB a flood takes twice the memory
 HEADER_SECONDS: Final = 30.0
-FETCH_SECONDS: Final = 10.0  # that a client may leave an answer unread
+FETCH_SECONDS: Final = 10.0  # for which a client may leave an answer unread
 
 _FULL: Final = msgspec.json.encode(ErrorAnswer(Problem("busy", "too many requests at once: try again")))
 _TURN_AWAY: Final = (
@@ -35,7 +35,7 @@ _TURN_AWAY: Final = (
 
 
 class Connection(web.RequestHandler):
-    """One client. ``busy`` while a request of it is being worked on, which is not to be interrupted."""
+    """One client. ``busy`` while one of its requests is worked on, which must not be interrupted."""
 
     __slots__ = ("_all", "_loop_time", "busy", "since", "unread_since")
 
@@ -45,38 +45,36 @@ class Connection(web.RequestHandler):
         self._loop_time = options["loop"].time
         self.busy = False
         self.since: float = self._loop_time()  # when it was opened, or its last request ended
-        self.unread_since: float | None = None  # since when it has not taken all of an answer
+        self.unread_since: float | None = None  # since when part of an answer has been left unread
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take up the connection."""
         self._all.add(self)
         _read_in_pieces(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go of it."""
         self._all.discard(self)
         super().connection_lost(exc)
 
     def rest(self) -> None:
-        """Note that a request has been worked on."""
+        """Note that a request is finished."""
         self.busy = False
         self.since = self._loop_time()
 
     def check_connected(self) -> None:
-        """Refuse to begin with a request whose connection has been lost since it came. Raises ConnectionError.
+        """Raise ConnectionError if the connection has been lost since the request came.
 
-        aiohttp tells that to the bodies of requests that have begun; reading another one fails like a fault of ours.
+        aiohttp reports the loss to the body of a request that has begun; reading another body would fail like a bug of
+        ours.
         """
         if not self.connected:
             raise ConnectionError("the client has gone")
 
     def unsent(self) -> int:
-        """Return how many bytes wait to be fetched."""
         return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
     def abort(self) -> None:
-        """Close it at once, whatever it has not sent or fetched yet."""
+        """Close the connection at once, without waiting for what is still to be received or fetched."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -87,7 +85,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP at all, in the way of all errors."""
+        """Answer data that is not HTTP, in the same form as all errors."""
         if isinstance(exc, ConnectionError) or request.writer.output_size > 0:
             raise ConnectionError("the client has gone, or has a part of the answer already") from exc
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -102,26 +100,25 @@ class Connection(web.RequestHandler):
 
 
 def _read_in_pieces(transport: asyncio.BaseTransport) -> None:
-    """Have at most ``MOST_READ`` bytes read at a time.
+    """Have the transport read at most ``MOST_READ`` bytes at a time.
 
-    asyncio has no public way to say so: ``max_size`` is an attribute of the transports that its selector event loop
+    asyncio has no public way to set this: ``max_size`` is an attribute of the transports that its selector event loop
     makes for sockets (``_SelectorTransport``), in CPython 3.11 to 3.14.
     """
     transport.max_size = MOST_READ  # type: ignore[attr-defined] # see above
 
 
 class _TurnedAway(asyncio.Protocol):
-    """A connection for which there is no room."""
+    """A connection for which there is no room: it gets an error and is closed."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say so, and close."""
         if isinstance(transport, asyncio.WriteTransport):
             transport.write(_TURN_AWAY)
         transport.close()
 
 
 class Connections:
-    """All of them. The event loop's."""
+    """All open connections, with their limits. Used on the event loop only."""
 
     def __init__(self, figures: ApiState, now: Callable[[], float], *, limit: int = MOST_CONNECTIONS) -> None:
         self.figures = figures
@@ -129,11 +126,9 @@ class Connections:
         self._limit = limit
         self._open: dict[Connection, None] = {}
         self._receiving: dict[Connection, None] = {}  # in the order in which they began
-        self.some = asyncio.Event()  # set while there are any: without them nobody has to wake up
+        self.some = asyncio.Event()  # set while a connection is open: without any, nobody has to wake up
 
     def factory(self, manager: web.Server, **options: Any) -> Callable[[], asyncio.Protocol]:
-        """Return what makes the protocol of a new connection."""
-
         def make() -> asyncio.Protocol:
             if len(self._open) >= self._limit and self._longest_idle() is None:
                 self.figures.turned_away += 1
@@ -143,7 +138,7 @@ class Connections:
         return make
 
     def add(self, connection: Connection) -> None:
-        """Count a connection in, and make room for it: many may have been accepted before the first is counted."""
+        """Count a new connection and make room for it: many may have been accepted before the first is counted."""
         while len(self._open) >= self._limit and (idle := self._longest_idle()) is not None:
             self._close(idle)
         self._open[connection] = None
@@ -151,7 +146,6 @@ class Connections:
         self.figures.connections = len(self._open)
 
     def discard(self, connection: Connection) -> None:
-        """Count a connection out."""
         self._open.pop(connection, None)
         self._receiving.pop(connection, None)
         if not self._open:
@@ -159,7 +153,7 @@ class Connections:
         self.figures.connections = len(self._open)
 
     def receive(self, connection: Connection) -> None:
-        """Note that the body of a request is still to come; the sender may be turned away for others meanwhile."""
+        """Note that the body of a request is still to come; meanwhile the connection may be closed to make room."""
         if len(self._receiving) >= MOST_RECEIVING:
             self._close(next(iter(self._receiving)))
         self._receiving[connection] = None
@@ -167,12 +161,12 @@ class Connections:
         connection.busy = False
 
     def received(self, connection: Connection) -> None:
-        """Note that it has come."""
+        """Note that the body has come."""
         self._receiving.pop(connection, None)
         connection.busy = True
 
     def relieve(self) -> None:
-        """Before another large answer is sent: close those who don't fetch theirs, while too much waits."""
+        """Close connections that don't fetch their answers, while too much waits; called before a large answer."""
         waiting = sorted((c for c in self._open if c.unsent()), key=lambda connection: connection.since)
         unsent = sum(connection.unsent() for connection in waiting)
         for connection in waiting:
@@ -182,7 +176,7 @@ class Connections:
             self._close(connection)
 
     def look_after(self) -> None:
-        """Close those who have not fetched their answers in time; to be called every second or so."""
+        """Close connections that have not fetched their answers in time; called every second or so."""
         now = self._now()
         for connection in list(self._open):
             if not connection.writing_paused:
@@ -193,7 +187,7 @@ class Connections:
                 self._close(connection)
 
     def _longest_idle(self) -> Connection | None:
-        """Return the connection that has been waited for longest; None where all are being worked for."""
+        """Return the idle connection that the daemon has waited for longest; None if all are busy."""
         idle = (connection for connection in self._open if not connection.busy)
         return min(idle, key=lambda connection: connection.since, default=None)
 

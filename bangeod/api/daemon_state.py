@@ -1,7 +1,7 @@
-"""How the daemon stands: the one description, of which status line, screen, JSON, metrics and health are views.
+"""The state of the daemon: one description; status line, screen, JSON, metrics and health are views of it.
 
-``Standing`` is its core, at hand at any time; ``State`` is all of it, and its fields are those of the JSON document.
-Times are seconds since the epoch, durations and ages seconds, sizes bytes.
+``Standing`` is the core, available at any time; ``State`` is everything, with the fields of the JSON document. Times
+are seconds since the epoch, durations and ages seconds, sizes bytes.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ class Timestamp(float):
 
 
 class Failure(NamedTuple):
-    """What a job fails on, and since when."""
+    """Why a job fails, and since when."""
 
     since: float  # seconds since the epoch
     problem: str
-    condition: str | None = None  # the problem in two words, where these say it all
+    condition: str | None = None  # the problem in two words, if two words are enough
     of_database: bool = False  # whether the problem is that the database can't be used
-    planned: bool = True  # whether the job is on the schedule: how one that is not went is old news
+    planned: bool = True  # whether the job is on the schedule: the failure of one that is not is old news
 
 
 class Standing(NamedTuple):
-    """The core. To make it takes no I/O and no walk over entries: the status line does every few seconds."""
+    """The core of the state, made without I/O or a walk over entries: the status line needs it every few seconds."""
 
     now: float  # seconds since the epoch
     planned: int  # jobs on the schedule
@@ -38,7 +38,7 @@ class Standing(NamedTuple):
     last_flush: float | None = None  # seconds since the epoch; of the last that succeeded
     failures: Mapping[JobId, Failure] = {}  # by job, in the order of their ids
     config_refused: bool = False
-    database: str | None = None  # what is wrong with it, also where no job has met that yet
+    database: str | None = None  # what is wrong with it, even if no job has run into that yet
     api: str | None = None  # why its socket is not open although it should be
 
 
@@ -88,7 +88,7 @@ class MmdbState(msgspec.Struct, kw_only=True):
     build_time: Timestamp | None = None
     age: float | None = None
     records: int | None = None
-    good_for: str | None = None  # of which IP versions it knows countries, and of which autonomous systems
+    good_for: str | None = None  # the IP versions for which it has countries, and autonomous systems
     lookup_errors: int = 0
     problem: str | None = None
 
@@ -101,7 +101,7 @@ class IpApiState(msgspec.Struct, kw_only=True):
     remaining: int | None = None  # of this minute's; null where that is not known
     paused_until: Timestamp | None = None
     reason: str | None = None  # of the pause
-    refused: bool = False  # banned, or with a key that is no good; until it answers again
+    refused: bool = False  # banned, or the key is not valid; until it answers again
 
 
 class SourcesState(msgspec.Struct, kw_only=True):
@@ -128,7 +128,7 @@ class ConfigState(msgspec.Struct, kw_only=True):
     """The config."""
 
     path: str
-    refused: bool  # the file has changed, and what is in it now is no good
+    refused: bool  # the file has changed, and its new content is not valid
 
 
 class ApiState(msgspec.Struct, kw_only=True):

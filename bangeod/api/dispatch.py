@@ -1,6 +1,6 @@
-"""From a request to its handler, and from whatever that raises to an answer: around every request, and nothing more.
+"""Dispatch of requests: from a request to its handler, and from an exception to the error answer.
 
-aiohttp's own router and middlewares would take a third of the time that a cached address takes altogether.
+aiohttp's own router and middlewares would take a third of the whole time that a cached address takes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[web.BaseRequest, str], Awaitable[web.Response]]  # the text is that of the path's parameter
+Handler = Callable[[web.BaseRequest, str], Awaitable[web.Response]]  # the text is the path's parameter
 
 
 class _Pattern(NamedTuple):
-    """Paths with a parameter: what comes before and after it."""
+    """A path with a parameter: the text before and after it."""
 
     before: str
     after: str
@@ -30,7 +30,7 @@ class _Pattern(NamedTuple):
 
 
 class Dispatcher:
-    """What aiohttp calls with each request."""
+    """The callable that aiohttp calls with each request."""
 
     def __init__(self, routes: Mapping[Route, Handler], figures: ApiState) -> None:
         self._figures = figures
@@ -48,7 +48,7 @@ class Dispatcher:
             self._plain[route.path] = handlers
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; its sender never sees a traceback."""
+        """Answer a request; the client never sees a traceback."""
         self._figures.requests += 1
         connection = cast("Connection", request.protocol)
         connection.busy = True
@@ -59,11 +59,11 @@ class Dispatcher:
             if "Expect" in request.headers:
                 await _meet_expectation(request)
             return await handler(request, argument)
-        except ConnectionError as error:  # the client has gone: nobody to tell
-            # aiohttp keeps this error beside what has come of a body: with the frames, in a circle that stays for long.
+        except ConnectionError as error:  # the client has gone: nobody to answer
+            # aiohttp keeps this error with the received part of a body: the frames would stay in a cycle for long.
             error.__traceback__ = None
             raise ConnectionError("the client has gone") from None
-        except Exception as error:  # noqa: BLE001 - whatever it is, it has an answer
+        except Exception as error:  # noqa: BLE001 - each exception gets an answer
             return self._answer_to(error, request)
         finally:
             connection.rest()
@@ -86,19 +86,19 @@ class Dispatcher:
     def _answer_to(self, error: Exception, request: web.BaseRequest) -> web.Response:
         self._figures.errors += 1
         status, problem = problem_of(error)
-        if status == 500:  # noqa: PLR2004 - a fault of ours, not of the request
+        if status == 500:  # noqa: PLR2004 - our bug, not the client's fault
             log.error("request_failed", method=request.method, path=request.path[:200], exc_info=error)
         return error_response(status, problem, error.allowed if isinstance(error, MethodError) else ())
 
 
 def _check_version(request: web.BaseRequest) -> None:
-    """Refuse HTTP/0.9, which aiohttp takes, and answers with a header that its clients would not understand."""
+    """Refuse HTTP/0.9: aiohttp accepts it, but answers with a header that such a client would not understand."""
     if request.version < HttpVersion10:
         raise RequestError(400, "bad_request", "this is not HTTP/1.1, which is spoken here, nor 1.0")
 
 
 async def _meet_expectation(request: web.BaseRequest) -> None:
-    """Have a client that waits for it go on and send the body; refuse whatever else it expects."""
+    """Tell a client that waits for it to go on and send the body; refuse any other expectation."""
     if request.headers["Expect"].lower() != "100-continue":
         raise RequestError(417, "expectation_failed", "only 100-continue can be expected")
     if request.version == HttpVersion11:

@@ -1,4 +1,4 @@
-"""Writing entries as JSON, fast: what the addresses of one place have in common is written once and kept."""
+"""Fast JSON for entries: the part that all addresses of one place have in common is written once and kept."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,7 +9,7 @@ from bangeod.api.messages import entry_of, traced
 from bangeod.cooperative import yielding
 from bangeod.model import Answer, Geo, Origin
 
-AT_ONCE: Final = 500  # answers between two turns of the event loop
+AT_ONCE: Final = 500  # answers written before other tasks get a turn
 MOST_KEPT: Final = 100_000  # places
 _MEMORY: Final = Origin.MEMORY
 _HEAD: Final = '{"ip":"'
@@ -18,23 +18,23 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class EntryWriter:
-    """Writes answers, and counts them by source; most are from memory, and of known places. The event loop's."""
+    """Writes answers as JSON and counts them by source; fast for known places. Used on the event loop only."""
 
     def __init__(self, lookups: dict[str, int]) -> None:
         self._lookups = lookups
         self._tails: dict[Geo, str] = {}
 
     async def batch(self, answers: Sequence[Answer], *, origin: bool) -> bytes:
-        """Write the answer to a batch, a part at a time: all of it would stop the event loop for too long."""
+        """Write the answer to a batch in parts: writing it in one go would stop the event loop for too long."""
         write = self._traced if origin else self.part
         parts = [write(some) async for some in yielding(answers, AT_ONCE)]
         return b'{"entries":[%s]}' % b",".join(parts)
 
     def part(self, answers: Sequence[Answer]) -> bytes:
-        """Write answers as entries, with commas between them."""
+        """Write answers as entries, separated by commas."""
         tails, written, others = self._tails, [], 0
         for answer in answers:
-            if answer.origin is _MEMORY:  # so its text is an address, in which nothing is to be escaped
+            if answer.origin is _MEMORY:  # so its text is an address and needs no escaping
                 geo = answer.geo
                 written.append(_HEAD + answer.ip + (tails.get(geo) or self._tail(geo, answer)))
             else:
@@ -45,7 +45,7 @@ class EntryWriter:
         return ",".join(written).encode()
 
     def _tail(self, geo: Geo, answer: Answer) -> str:
-        """Return what follows the address in the entries of a place, and keep it."""
+        """Return the JSON after the address, the same for all entries of a place, and keep it."""
         if len(self._tails) >= MOST_KEPT:
             self._tails.clear()
         tail = _encode(entry_of(answer)).decode()[len(_HEAD) + len(answer.ip) :]

@@ -33,7 +33,7 @@ from bangeod.clock import to_text
 from bangeod.jobs.job import JobId
 from bangeod.model import Status
 
-BODY_SECONDS: Final = 10.0  # for a body to come
+BODY_SECONDS: Final = 10.0  # until a body must have come
 
 _UNRESOLVED: Final = Status.UNRESOLVED
 _encode: Final = msgspec.json.Encoder().encode
@@ -133,7 +133,7 @@ class Handlers:
         return await self._received(request)
 
     async def _received(self, request: web.BaseRequest) -> bytes:
-        if request.content.is_eof():  # it came with the header, as small ones do
+        if request.content.is_eof():  # it came with the header, as small bodies do
             return await received(request.content)
         connection = _connection(request)
         self._connections.receive(connection)

@@ -1,6 +1,6 @@
-"""What goes over the socket: the requests and answers of the API, from which the OpenAPI document is made too.
+"""The bodies of the API's requests and answers; the OpenAPI document is made from them too.
 
-Times are text as the database has them (``2026-11-22T00:00:00Z``), durations seconds, sizes bytes.
+Times are text as in the database (``2026-11-22T00:00:00Z``), durations seconds, sizes bytes.
 """
 
 from enum import StrEnum
@@ -94,13 +94,11 @@ class Health(msgspec.Struct):
 
 
 def entry_of(answer: Answer) -> Entry:
-    """Return an answer of the cache as an entry."""
     geo = answer.geo
     return Entry(answer.ip, answer.status, geo.country_code, geo.country_name, geo.asn, geo.org)
 
 
 def traced(answer: Answer) -> TracedEntry:
-    """Return an answer of the cache as an entry that says where it comes from."""
     geo = answer.geo
     return TracedEntry(
         answer.ip, answer.status, geo.country_code, geo.country_name, geo.asn, geo.org, origin=answer.origin
@@ -108,7 +106,7 @@ def traced(answer: Answer) -> TracedEntry:
 
 
 def report_of(report: Report, started_at: str) -> JobReport:
-    """Return a job's report as the API tells it; ``started_at`` is the text of its time."""
+    """Return a job's report as the API sends it; ``started_at`` is its start as text."""
     return JobReport(
         report.job_id,
         report.correlation_id,
@@ -121,7 +119,7 @@ def report_of(report: Report, started_at: str) -> JobReport:
     )
 
 
-MOST_EXPLAINED: Final = 100  # addresses of one request; each may bring whole records of several files
+MOST_EXPLAINED: Final = 100  # addresses of one request; the answer for each may hold whole records of several files
 
 
 class ExplainRequest(msgspec.Struct):
@@ -146,8 +144,8 @@ class MmdbRecord(msgspec.Struct, kw_only=True):
     status: str  # loaded, kept, missing, refused, pending
     database_type: str | None = None
     build_time: str | None = None
-    network: str | None = None  # which the record is for; also where there is no record for it
-    asked: str | None = None  # the address that was looked up: the IPv4 address that another carries
+    network: str | None = None  # the network of the record; also set if there is no record for it
+    asked: str | None = None  # the address that was looked up: the IPv4 address that the other one carries
     record: Any = None  # octets in hexadecimal, large numbers as text
 
 
@@ -165,7 +163,7 @@ class Explanation(msgspec.Struct, kw_only=True):
 
     ip: str
     status: Status
-    address: str | None = None  # in its canonical form; null where it is none
+    address: str | None = None  # in its canonical form; null if it is not an address
     sources: list[Said] = []
     answer: Place
     origin: Origin | None = None
@@ -179,7 +177,7 @@ class ExplainAnswer(msgspec.Struct):
 
 
 def place_of(geo: Geo | None) -> Place | None:
-    """Return a place as it goes over the socket: None where nothing is known."""
+    """Return a place as the API sends it; None if nothing is known."""
     return None if geo is None or geo == Geo() else Place(*(_text(value) for value in geo))
 
 

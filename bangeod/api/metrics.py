@@ -1,4 +1,4 @@
-"""The figures for Prometheus, made from the state when they are asked for (text exposition format 0.0.4)."""
+"""The metrics for Prometheus, made from the state at each scrape (text exposition format 0.0.4)."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ Read = Callable[[JobState], float | None]
 
 
 def _epoch(time: Timestamp | None) -> int | None:
-    """Return a time in whole seconds, as the JSON has it."""
+    """Return a time in whole seconds, as in the JSON."""
     return None if time is None else int(time)
 
 
@@ -44,24 +44,23 @@ _OF_JOBS: Final[tuple[tuple[type[Metric], str, str, Read], ...]] = (
 
 
 def render(state: State) -> bytes:
-    """Write the figures of a state, and of this process."""
+    """Write the metrics of a state, and of this process."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Snapshot(state))
     return generate_latest(registry)
 
 
 class _Snapshot(Collector):
-    """The state as metrics."""
+    """A Prometheus collector for one state."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def describe(self) -> Iterable[Metric]:
-        """Say nothing in advance: the registry is made for one scrape."""
+        """Describe nothing in advance: the registry is made for one scrape."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Hand out every metric."""
         state = self._state
         info = GaugeMetricFamily("bangeod_info", "Version of bangeod.", labels=["version"])
         info.add_metric([state.version], 1)
@@ -80,7 +79,7 @@ class _Snapshot(Collector):
 
 def _jobs(jobs: Iterable[JobState]) -> Iterator[Metric]:
     for family, name, text, read in _OF_JOBS:
-        # Not "job": Prometheus gives that label to all that it scrapes.
+        # Not "job": Prometheus sets that label on everything it scrapes.
         metric = family(f"bangeod_{name}", text, labels=["job_id"])  # type: ignore[call-arg]
         for job in jobs:
             value = read(job)
@@ -141,13 +140,13 @@ def _rest(state: State) -> Iterator[Metric]:
 
 
 def _process(state: State) -> Iterator[Metric]:
-    """Say what prometheus_client would, which says nothing where /proc/stat is hidden, as by the unit's ProcSubset=."""
+    """Yield the process metrics of prometheus_client, which has none where the unit's ProcSubset= hides /proc/stat."""
     start = _epoch(state.started)
     yield GaugeMetricFamily("process_start_time_seconds", "Start of the process.", value=start)
     yield CounterMetricFamily("process_cpu_seconds", "CPU time of the process.", value=time.process_time())
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        files = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - and the one that lists them
+        files = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - without the descriptor that lists them
     except (OSError, ValueError):
         return
     memory = pages * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the table of routes and the types of their bodies (spec.openapis.org, 3.1)."""
+"""The OpenAPI document, made from the table of routes and the types of the bodies (spec.openapis.org, 3.1)."""
 
 from http import HTTPStatus
 from typing import Any
@@ -13,12 +13,11 @@ from bangeod.jobs.job import JobId
 
 Object = dict[str, Any]
 
-# What is no HTTP, a method or an expectation that can't be met, our own fault, and no room for one more connection.
+# Not HTTP, a method that is not allowed, an expectation that can't be met, our own bug, no room for a connection.
 _ALWAYS = (400, 405, 417, 500, 503)
 
 
 def document(version: str) -> Object:
-    """Describe the API."""
     types: list[type] = [ErrorAnswer]
     for route in ROUTES:
         types += [found for found in (route.answer, route.request) if isinstance(found, type)]

@@ -1,6 +1,6 @@
-"""Lookups that ask sources: answered within the time that their senders wait, and gone on with where it is too short.
+"""Lookups that ask sources: answered in time with what is known by then, and finished in the background.
 
-What ip-api is asked costs quota: an answer that comes too late for one who asked is in memory for the next.
+Asking ip-api costs quota: an answer that comes too late for one client is in memory for the next.
 """
 
 import asyncio
@@ -16,31 +16,31 @@ from bangeod.model import Answer, Status
 
 log = structlog.get_logger(__name__)
 
-LOOKUP_SECONDS: Final = 30.0  # for a lookup that asks sources; what is known by then is the answer
-MOST_LEFT: Final = 20_000  # addresses that are looked up though nobody waits for them any more
-_EACH: Final = 100  # what a lookup weighs in that beside its addresses
+LOOKUP_SECONDS: Final = 30.0  # for a lookup that asks sources; it is answered with what is known by then
+MOST_LEFT: Final = 20_000  # weight of the lookups that go on although nobody waits for them any more
+_EACH: Final = 100  # weight of a lookup itself; each of its addresses adds 1
 
 _UNRESOLVED: Final = Status.UNRESOLVED
 
 
 class PendingLookups:
-    """The lookups that ask sources now. The event loop's."""
+    """The lookups that are asking sources now. Used on the event loop only."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._running: dict[asyncio.Task[list[Answer]], int] = {}  # what each weighs once nobody waits for it; else 0
+        self._running: dict[asyncio.Task[list[Answer]], int] = {}  # its weight once nobody waits for it, else 0
 
     async def cached(self, ips: Sequence[str]) -> list[Answer]:
-        """Say of each address what memory knows."""
+        """Return what memory knows of each address."""
         answers: list[Answer] = []
         async for some in yielding(ips, AT_ONCE):
             answers += self._backend.cache.lookup_cached_only(some)
         return answers
 
     async def completed(self, answers: list[Answer], until: float) -> list[Answer]:
-        """Fill in, of what memory said, what it does not know; return the same list.
+        """Fill in what memory did not know, and return the same list.
 
-        What is not known at ``until`` (the loop's time) is looked up all the same.
+        Addresses that are not known at ``until`` (the loop's time) are still looked up, in the background.
         """
         places = [place for place, answer in enumerate(answers) if answer.status is _UNRESOLVED]
         unknown = [answers[place].ip for place in places]
@@ -51,7 +51,7 @@ class PendingLookups:
         return answers
 
     def _worth_asking(self, ips: Sequence[str]) -> bool:
-        # Many are not looked at here: with IPv6 that would hold up the event loop, and a lookup lets others have turns.
+        # Many are not checked here: with IPv6 that would hold up the event loop; a lookup gives other tasks turns.
         return len(ips) > AT_ONCE or self._backend.cache.worth_asking(ips)
 
     async def _asked(self, ips: Sequence[str], until: float) -> list[Answer]:
@@ -73,7 +73,7 @@ class PendingLookups:
             return await self.cached(ips)
 
     def _leave(self, looking: asyncio.Task[list[Answer]], weight: int) -> None:
-        """Have a lookup go on for nobody; above the most it ends, and a job looks up its addresses later."""
+        """Let a lookup go on for nobody; above MOST_LEFT it is cancelled, and a job looks up its addresses later."""
         if sum(self._running.values()) + weight > MOST_LEFT:
             looking.cancel()
         else:
@@ -85,7 +85,7 @@ class PendingLookups:
             log.error("lookup_failed", exc_info=error)
 
     async def close(self) -> None:
-        """End all of them."""
+        """Cancel all of them."""
         for looking in list(self._running):
             looking.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""From whatever goes wrong in a request to the status and the JSON that its sender gets: in one place, for all."""
+"""The HTTP status and the JSON body for each error, in one place for all requests."""
 
 from collections.abc import Collection
 from typing import Final
@@ -24,7 +24,7 @@ _KNOWN: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
 
 
 class RequestError(BangeodError):
-    """A request that can't be answered as it is."""
+    """A request that can't be answered as it was sent."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         self.status = status
@@ -33,7 +33,7 @@ class RequestError(BangeodError):
 
 
 class MethodError(RequestError):
-    """A method by which a path can't be asked."""
+    """A request with a method that its path does not allow."""
 
     def __init__(self, method: str, allowed: Collection[str]) -> None:
         self.allowed = allowed
@@ -41,7 +41,7 @@ class MethodError(RequestError):
 
 
 def problem_of(error: Exception) -> tuple[int, Problem]:
-    """Say which status and which problem an exception is; 500 for what nobody expected."""
+    """Return the status and the problem for an exception; 500 for an unexpected one."""
     if isinstance(error, RequestError):
         return error.status, Problem(error.code, str(error))
     for kind, status, code, what in _KNOWN:
@@ -51,6 +51,6 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
 
 
 def error_response(status: int, problem: Problem, allowed: Collection[str] = ()) -> web.Response:
-    """Return the answer that tells a problem, and which methods are allowed where that is it."""
+    """Return the answer for a problem; ``allowed`` are the methods to name in it, for a method that is not allowed."""
     headers = {**JSON, "Allow": ", ".join(sorted(allowed))} if allowed else JSON
     return web.Response(status=status, body=msgspec.json.encode(ErrorAnswer(problem)), headers=headers)

@@ -1,4 +1,4 @@
-"""The body of a request while it comes: never more of it than there may be, and nothing of it left behind."""
+"""Receiving the body of a request: never more than the limit, and nothing of it kept after an error."""
 
 from typing import Final
 
@@ -6,18 +6,18 @@ from aiohttp import StreamReader
 
 from bangeod.api.problems import RequestError
 
-LARGEST_BODY: Final = 1 << 20  # bytes; 10,000 of the longest addresses are half of it
+LARGEST_BODY: Final = 1 << 20  # bytes; 10,000 of the longest addresses take half of it
 
 
 def too_large() -> RequestError:
-    """Return what a body gets that is larger."""
+    """Return the error for a body that is too large."""
     return RequestError(413, "too_large", f"a body of at most {LARGEST_BODY} bytes is taken")
 
 
 async def received(content: StreamReader) -> bytes:
-    """Return the body once all of it has come. Raises RequestError, ConnectionError.
+    """Return the body when it has come completely. Raises RequestError, ConnectionError.
 
-    aiohttp's own ``read`` would have each connection buffer twice the largest body before it may be slowed down.
+    aiohttp's own ``read`` lets each connection buffer twice the largest body before it slows the sender down.
     """
     body, chunk = bytearray(), b""
     try:
@@ -27,6 +27,6 @@ async def received(content: StreamReader) -> bytes:
                 raise too_large()
         return bytes(body)
     finally:
-        # Whatever is raised has hold of this frame, and may be in a circle that is not cleared away for long.
+        # An exception refers to this frame, and may be in a reference cycle that is not collected for long.
         body.clear()
         chunk = b""

@@ -26,12 +26,12 @@ class Route(NamedTuple):
     path: str
     handler: str
     summary: str
-    answer: Any  # the type of the body, where that is JSON
+    answer: Any  # the type of the body, if that is JSON
     request: type | None = None
     body_needed: bool = False
-    parameter: str | None = None  # in the path: what it is
-    waits: bool = False  # its query may say for how long its sender waits
-    errors: Sequence[int] = ()  # besides those that anything may end with
+    parameter: str | None = None  # the name of the parameter in the path
+    waits: bool = False  # its query may say how long the client waits
+    errors: Sequence[int] = ()  # in addition to those that any request may end with
     answer_type: str = JSON
 
 

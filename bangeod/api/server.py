@@ -1,4 +1,4 @@
-"""The server: the routes on a socket, for as long as it is open."""
+"""The HTTP server of the API: it serves the routes on the socket while it is open."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from bangeod.api.handlers import Handlers
 from bangeod.api.unix_socket import AT_ONCE, BACKLOG, BoundSocket, bind
 
 LOOK_AFTER_EVERY: Final = 1.0  # seconds
-LINGER: Final = 2.0  # seconds for which the rest of a refused body is read, so that its sender sees the answer
+LINGER: Final = 2.0  # seconds for which the rest of a refused body is read, so that the client sees the answer
 
 _OPTIONS: Final[Mapping[str, Any]] = {
     "access_log": None,
     "keepalive_timeout": HEADER_SECONDS,
     "lingering_time": LINGER,
-    "auto_decompress": False,  # a body could grow past any limit
+    "auto_decompress": False,  # a decompressed body could be larger than any limit
 }
 
 
 class ApiServer:
-    """Serves a backend. ``grace`` is how many seconds running requests get at the end. The event loop's."""
+    """Serves a backend. ``grace`` is how many seconds running requests get at the end. Used on the event loop only."""
 
     def __init__(self, backend: Backend, *, grace: float) -> None:
         self.figures = ApiState()
@@ -53,13 +53,13 @@ class ApiServer:
         self._handlers = Handlers(self._backend, self.figures, connections)
         self._manager = web.Server(Dispatcher(self._handlers.by_route, self.figures))
         factory = connections.factory(self._manager, loop=loop, **_OPTIONS)
-        # asyncio takes one number for both, and accepts so many at once.
+        # asyncio takes one number for the backlog and for how many connections it accepts at once.
         self._listener = await loop.create_server(factory, sock=self._bound.socket, backlog=AT_ONCE)
         self._bound.socket.listen(BACKLOG)
         self._caretaker = loop.create_task(_look_after(connections), name="api")
 
     def stop_listening(self) -> None:
-        """Take no more connections, and take the socket's file away."""
+        """Take no more connections, and remove the socket's file."""
         bound, self._bound = self._bound, None
         if bound is not None:
             bound.remove()
@@ -70,12 +70,12 @@ class ApiServer:
             bound.socket.close()
 
     async def close(self) -> None:
-        """Take no more requests, give those that are being worked on some time, and let go of everything."""
+        """Take no more requests, give running ones up to ``grace`` seconds, and close all connections."""
         self.stop_listening()
         if self._caretaker is not None:
             self._caretaker.cancel()
         if self._manager is not None:
-            await asyncio.sleep(0)  # requests that have come are begun, before idle connections are closed
+            await asyncio.sleep(0)  # requests that have come are started before idle connections are closed
             self._manager.pre_shutdown()
             await self._manager.shutdown(self._grace)
         if self._handlers is not None:
@@ -84,7 +84,6 @@ class ApiServer:
 
     @property
     def is_open(self) -> bool:
-        """Say whether it listens."""
         return self._listener is not None
 
 

@@ -1,4 +1,4 @@
-"""What several views of the state tell people, worded once for health, the status line and the screen."""
+"""Phrases about the state that several views share: health, the status line and the screen."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,9 +9,9 @@ CONFIG_REFUSED: Final = "the changed config was refused, the old one is in force
 
 
 def trouble(standing: Standing) -> str | None:
-    """Say what keeps the daemon from its work: a database that can't be used, or that was not read yet.
+    """Return what keeps the daemon from its work: a database that can't be used, or that was not read yet.
 
-    That it can be read does not mean that it can be written: what jobs fail on counts as well, until they succeed.
+    A database that can be read may still not be writable: so failures of jobs count as well, until the jobs succeed.
     """
     met_by_jobs = (failure.problem for failure in standing.failures.values() if failure.of_database and failure.planned)
     problem = standing.database or next(met_by_jobs, None)
@@ -19,17 +19,16 @@ def trouble(standing: Standing) -> str | None:
 
 
 def unusable_database(problem: str) -> str:
-    """Say that the database is what is wrong."""
     return f"the database can't be used: {problem}"
 
 
 def failing(jobs: Sequence[str], since: str, problem: str) -> str:
-    """Say which jobs fail on a problem; ``since`` is a time as the view writes it."""
+    """Say which jobs fail on a problem; ``since`` is a time in the format of the view."""
     return f"{', '.join(jobs)} {'fails' if len(jobs) == 1 else 'fail'} since {since}: {problem}"
 
 
 def ago(seconds: float) -> str:
-    """Give a span of time the unit that a person would use."""
+    """Write a time span in the unit that a person would use."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds // size:.0f} {unit}"

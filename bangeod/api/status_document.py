@@ -1,6 +1,6 @@
-"""The state as JSON: the document that ``/v1/status`` answers and ``bangeod status`` reads; a time is text in it.
+"""The JSON document of the state, which ``/v1/status`` sends and ``bangeod status`` reads.
 
-The text is that of the database (``2026-11-22T00:00:00Z``), without the fraction of a second.
+Times in it are text as in the database (``2026-11-22T00:00:00Z``), without the fraction of a second.
 """
 
 from datetime import datetime
@@ -13,14 +13,14 @@ from bangeod.clock import to_text
 
 
 def schema(kind: type) -> dict[str, Any]:
-    """Return the JSON schema of a time, which is the one type here that msgspec does not know."""
+    """Return the JSON schema of a time, the only type here that msgspec does not know."""
     if kind is not Timestamp:
         raise NotImplementedError
     return {"type": "string"}
 
 
 def read(document: object) -> State:
-    """Return the state that a document, decoded, describes. Raises msgspec.ValidationError."""
+    """Return the state from a decoded document. Raises msgspec.ValidationError."""
     return msgspec.convert(document, State, dec_hook=_from_text)
 
 
@@ -34,7 +34,7 @@ def _from_text(kind: type, value: object) -> Timestamp:
     if kind is not Timestamp:
         raise NotImplementedError
     if not isinstance(value, str):
-        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # as msgspec says it of others
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # msgspec's own words for other types
     return Timestamp(datetime.fromisoformat(value).timestamp())
 
 

@@ -1,4 +1,4 @@
-"""The socket's place in the file system: bound so that it is never open with another mode, removed only while ours."""
+"""The socket file of the API: it is never open with another mode, and is removed only while it is ours."""
 
 import contextlib
 import os
@@ -12,29 +12,29 @@ from typing import Final, NamedTuple
 from bangeod.errors import SocketError
 from bangeod.os_errors import reason
 
-BACKLOG: Final = 1024  # connections that wait to be accepted; who comes when it is full is turned away at once
-AT_ONCE: Final = 32  # that are accepted between two turns of the event loop: each is an open file until it is counted
+BACKLOG: Final = 1024  # connections that wait to be accepted; further ones are refused at once
+AT_ONCE: Final = 32  # connections accepted in one turn of the event loop: each is an open file until it is counted
 _NEW_DIRECTORY: Final = 0o750
 
 
 class BoundSocket(NamedTuple):
-    """A listening socket, and which file it is."""
+    """A listening socket and the identity of its file."""
 
     socket: socket.socket
     path: Path
     identity: tuple[int, int]  # device and inode
 
     def remove(self) -> None:
-        """Take the file away, unless another one is in its place by now."""
+        """Remove the file, unless another file has taken its place."""
         with contextlib.suppress(OSError):
             if _identity(self.path.lstat()) == self.identity:
                 self.path.unlink()
 
 
 def bind(path: Path, mode: int) -> BoundSocket:
-    """Listen at ``path``, open to whom ``mode`` lets in; its group is this process's.
+    """Listen at ``path``, with the permissions in ``mode``; the group of the file is this process's.
 
-    The directory is made where it is missing. A socket on which nobody listens is replaced. Raises SocketError.
+    The directory is made if it is missing. A socket on which nobody listens is replaced. Raises SocketError.
     """
     _make_room(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -52,9 +52,9 @@ def bind(path: Path, mode: int) -> BoundSocket:
 
 
 def _place(listening: socket.socket, directory: int, name: str, mode: int) -> tuple[int, int]:
-    """Bind under a name of the moment, and give it its own when everything is as it has to be."""
+    """Bind under a temporary name, and rename the file when mode and group are right."""
     moment = f".bangeod-{secrets.token_hex(4)}"
-    os.fchmod(listening.fileno(), 0)  # Linux makes the file with the mode that the socket has: nobody's until chmod
+    os.fchmod(listening.fileno(), 0)  # Linux gives the file the mode of the socket: nobody may open it until chmod
     listening.bind(f"/proc/self/fd/{directory}/{moment}")  # the path itself may be as long as a socket's can be
     try:
         made = os.stat(moment, dir_fd=directory, follow_symlinks=False)
@@ -71,7 +71,7 @@ def _place(listening: socket.socket, directory: int, name: str, mode: int) -> tu
 
 
 def _make_room(path: Path) -> None:
-    """Make sure that nothing of somebody else's is at the path: it would be replaced."""
+    """Raise SocketError if something at the path belongs to somebody else: it would be replaced."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def _make_room(path: Path) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             return  # left by a process that was killed
         except BlockingIOError:
-            pass  # somebody listens, and has more to do than they can
+            pass  # a process listens, and is overloaded
         except OSError as error:
             raise _unusable(path, error) from error
     raise SocketError(str(path), "another program listens there", "stop it, or set [api] socket to another path")

@@ -1,4 +1,4 @@
-"""``bangeod check``: all that can be wrong around a daemon, found at once and without touching any of it."""
+"""``bangeod check``: finds everything that may be wrong with a daemon's surroundings at once, and changes nothing."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ __all__ = ["Finding", "Level", "checkup"]
 
 
 def checkup(settings: Settings, config: Path, who: Identity, now: float, service: Unit | None = None) -> list[Finding]:
-    """Look at everything for the user, and as the user; where ``service`` is given, also at what that lets it do.
+    """Run all checks for the user ``who``, with its rights; with ``service``, also what the unit lets the service do.
 
     ``now`` is in epoch seconds. Changes nothing.
     """
@@ -39,7 +39,7 @@ def checkup(settings: Settings, config: Path, who: Identity, now: float, service
 
 
 def _look(settings: Settings, survey: Survey, who: Identity, now: float) -> Iterator[Finding]:
-    """Go through it all, as the user."""
+    """Run the checks; this process has the user's rights."""
     closed = paths.closed(survey)
     state = process.state(settings)
     may_read = survey.database not in closed
@@ -71,7 +71,7 @@ def _introduce(who: Identity) -> Finding:
 def _guarded(subject: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
         return list(look())
-    except Exception as error:  # noqa: BLE001 - one part that fails must not hide what the others find
+    except Exception as error:  # noqa: BLE001 - a check that fails must not hide what the others find
         return [_own_fault(subject, error)]
 
 

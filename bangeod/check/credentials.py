@@ -1,7 +1,7 @@
-"""The credentials that systemd is to give the services: whether it finds each where the unit says that it is.
+"""The services' systemd credentials: whether systemd finds each one where the unit says it is.
 
-Where it doesn't, the service does not start, and systemd names neither the credential nor the file: all it says is
-"Failed to set up credentials: Protocol error", at each try (252 and 257).
+If it does not, the service does not start, and systemd names neither the credential nor the file. All it says, at each
+try, is "Failed to set up credentials: Protocol error" (252 and 257).
 """
 
 import os
@@ -22,8 +22,8 @@ TRY_SECONDS: Final = 10.0  # a TPM is slow
 
 _ENCRYPTED: Final = {"LoadCredential": False, "LoadCredentialEncrypted": True}
 _FALLBACKS: Final = ("SetCredential", "SetCredentialEncrypted")
-# Where a credential is looked for that is named and not given by its path: what the system was given, and the stores
-# (systemd.exec(5)). A store of encrypted ones is looked at for those alone.
+# Where systemd looks for a credential that is given by name, not by path: what the system was given, and the stores
+# (systemd.exec(5)). Stores of encrypted credentials are used only for encrypted ones.
 _GIVEN: Final = "run/credentials/@system"
 _GIVEN_ENCRYPTED: Final = "run/credentials/@encrypted"
 _STORE: Final = "credstore"
@@ -32,17 +32,17 @@ _BASES: Final = ("etc", "run", "usr/local/lib", "usr/lib")
 
 
 class Credential(NamedTuple):
-    """One that a unit loads: under which name, from where, and in which file that stands."""
+    """A credential that a unit loads: its name, its source, and the unit file that names it."""
 
     id: str
     source: str
     file: Path
     is_encrypted: bool
-    has_fallback: bool  # what it is where there is no such file
+    has_fallback: bool  # whether the unit also sets a value for it, used if there is no file
 
 
 def declared(settings: Iterable[Setting], unit: str) -> list[Credential]:
-    """Return what the unit loads; a later assignment of the same name counts, and an empty one takes back all."""
+    """Return the credentials that the unit loads; the last assignment of a name counts, an empty one clears all."""
     loaded: dict[str, Credential] = {}
     fallbacks: set[str] = set()
     for setting in settings:
@@ -54,20 +54,20 @@ def declared(settings: Iterable[Setting], unit: str) -> list[Credential]:
                 continue
             name, _, source = setting.value.partition(":")
             source_of = unit_files.expanded(source or name, unit)
-            if source_of is not None:  # else it can't be told which file it is
+            if source_of is not None:  # else the file is not known
                 loaded[name] = Credential(name, source_of, setting.file, _ENCRYPTED[setting.name], has_fallback=False)
     return [each._replace(has_fallback=each.id in fallbacks) for each in loaded.values()]
 
 
 def examine() -> Iterator[Finding]:
-    """Look at the credentials of the units in force. Only root may."""
+    """Check the credentials of the units in force. Only root may."""
     for unit in UNITS:
         files = unit_files.files_of(systemctl.show(unit, ("FragmentPath", "DropInPaths")))
         yield from judge(declared(unit_files.settings(files), unit), unit)
 
 
 def judge(credentials: Sequence[Credential], unit: str, root: Path = Path("/")) -> Iterator[Finding]:
-    """Say which of them systemd does not find; paths of stores lie below ``root``."""
+    """Yield findings for credentials that systemd does not find; paths of stores lie below ``root``."""
     for credential in credentials:
         if credential.source.startswith("/"):
             yield from _judge_path(credential, Path(credential.source), unit)
@@ -97,7 +97,7 @@ def _judge_path(credential: Credential, path: Path, unit: str) -> Iterator[Findi
         yield _unusable(credential, path, unit, problem, _writing(credential, path))
     elif stat.S_ISREG(status.st_mode):
         yield from _judge_file(credential, path, unit, status.st_size)
-    # A socket is asked for it at the start, of a directory each file is one, and /dev/null is one of nothing.
+    # systemd asks a socket at the start, loads each file of a directory, and takes /dev/null as empty.
 
 
 def _judge_file(credential: Credential, path: Path, unit: str, size: int) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _judge_file(credential: Credential, path: Path, unit: str, size: int) -> Ite
 
 
 def _undecipherable(credential: Credential, path: Path) -> str | None:
-    """Return why systemd can't decrypt it; None where it can, or where that can't be tried. The text goes nowhere."""
+    """Return why systemd can't decrypt it; None if it can, or if that can't be tried. The plain text is discarded."""
     try:
         tried = subprocess.run(  # noqa: S603 - arguments, no shell
             ["systemd-creds", "decrypt", f"--name={credential.id}", "--", str(path), "-"],  # noqa: S607
@@ -160,7 +160,7 @@ def _stands(credential: Credential) -> str:
 
 
 def _writing(credential: Credential, path: Path) -> str:
-    """Return the command that puts the key there; it is typed, so that no shell remembers it."""
+    """Return the command that stores the key; the key is typed in, so that no shell history has it."""
     take_out = f"or take that line out of {credential.file}, and: systemctl daemon-reload"
     if credential.is_encrypted:
         return f"systemd-creds encrypt --name={credential.id} - {quoted(path)}   # asks for the key; {take_out}"

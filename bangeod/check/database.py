@@ -1,4 +1,4 @@
-"""The database: whether SQLite can work with it, whether its tables fit, and the clock that its rows age by."""
+"""Checks of the database: whether SQLite can use it, whether its tables fit, and the clock that rows age by."""
 
 import os
 import shlex
@@ -27,7 +27,7 @@ EARLIEST: Final = 1_704_067_200  # 2024-01-01: the machine's clock can't be righ
 
 
 def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Finding]:
-    """Look at the file at the path, and at what is in it where it may be read."""
+    """Check the file at the path, and its content if it may be read."""
     path = settings.database.path
     yield library(engine.__name__, engine.sqlite_version, is_safe=IS_SAFE)
     yield from clock(now)
@@ -35,7 +35,7 @@ def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Findi
     if problem:
         yield problem
         return
-    if not (may_read and os.access(path, os.R_OK, effective_ids=True)):  # a link may lie in a closed directory
+    if not (may_read and os.access(path, os.R_OK, effective_ids=True)):  # a link may point into a closed directory
         yield warning(DATABASE, path, "was not looked into, as it may not be read", "mend its permissions, check again")
         return
     yield from _other_names(path)
@@ -48,7 +48,6 @@ def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Findi
 
 
 def library(module: str, version: str, *, is_safe: bool) -> Finding:
-    """Judge the SQLite that is in use."""
     name = module.partition(".")[0]
     if is_safe:
         return ok("sqlite", name, f"SQLite {version}")
@@ -62,14 +61,14 @@ def library(module: str, version: str, *, is_safe: bool) -> Finding:
 
 
 def clock(now: float) -> Iterator[Finding]:
-    """Judge the machine's clock, by which rows and sessions expire."""
+    """Check the machine's clock, by which rows and sessions expire."""
     if now < EARLIEST:
         problem = f"the machine's clock says {to_text(max(now, 0))}, so nothing expires and new rows look old"
         yield fault("clock", "", problem, "timedatectl set-ntp true   # or set the clock by hand")
 
 
 def contents(path: Path, look: Look, now: float, retention_days: int) -> Iterator[Finding]:
-    """Judge what was seen in the database."""
+    """Check what was seen in the database."""
     if look.journal_mode != WAL:
         yield warning(
             DATABASE,
@@ -133,7 +132,7 @@ def _fit(path: Path, table: Table, look: Look) -> Iterator[Finding]:
 
 
 def _refusals(path: Path, table: Table, look: Look) -> Iterator[Finding]:
-    """Judge what the table would refuse of what bangeod writes, as it was tried on an empty copy."""
+    """Report rows of bangeod's that the table would refuse, as tried on an empty copy."""
     if table.not_filled:
         problem = (
             f"table geo_cache takes no new row: {faults.unfilled(table.not_filled)}, and bangeod does not know what "
@@ -145,7 +144,7 @@ def _refusals(path: Path, table: Table, look: Look) -> Iterator[Finding]:
         by_problem.setdefault((refusal.problem, refusal.by_trigger), []).append(refusal.what)
     for (refused, by_trigger), what in by_problem.items():
         problem = f"table geo_cache refuses {', and '.join(what)}: {refused}"
-        if by_trigger:  # it may decide by what is in other tables, which were empty
+        if by_trigger:  # its decision may depend on other tables, which were empty
             yield warning(SCHEMA, path, f"a trigger of {problem}", "see whether that trigger lets bangeod's rows pass")
         else:
             advice = "change that constraint in the web app's schema: such rows are not stored as long as it is there"
@@ -175,9 +174,10 @@ def _rows(count: int) -> str:
 
 
 def _readable(path: Path, seen: Times, *, ages: bool) -> Iterator[Finding]:
-    """Judge the values that say how old rows are: a row whose time can't be read stays for ever.
+    """Check the times that rows age by: a row whose time can't be read stays for ever.
 
-    Where ``ages`` is not so, they don't say that; but the web app can't compare what bangeod writes with any of them.
+    If ``ages`` is false, rows don't age by them; but the web app can't compare such times with those that bangeod
+    writes.
     """
     if not seen.unreadable:
         return
@@ -225,13 +225,13 @@ def _ages(path: Path, look: Look, now: float, retention_days: int) -> Iterator[F
 
 
 def _wrong_file(path: Path) -> Finding | None:
-    """Say what stat() says already: SQLite's own message would be about something else."""
+    """Report what stat() shows already: SQLite's own message would be misleading."""
     if faults.is_missing(path):
         error = faults.missing(path)
         return fault(DATABASE, path, error.problem, error.advice)
     try:
-        status = path.stat()  # not is_file() and the like: from Python 3.14 on they hide what is closed
-    except OSError:  # a directory on the way is closed, and judged elsewhere
+        status = path.stat()  # not is_file() and the like: from Python 3.14 on they hide that a directory is closed
+    except OSError:  # a directory on the way is closed: another check reports it
         return None
     if stat.S_ISDIR(status.st_mode):
         return fault(DATABASE, path, "is a directory", "set [database] path to the database file itself")
@@ -244,7 +244,7 @@ def _wrong_file(path: Path) -> Finding | None:
 
 
 def _other_names(path: Path) -> Iterator[Finding]:
-    """Warn of hard links. SQLite can't tell that two names are of one file, so each gets a log of its own."""
+    """Warn of hard links. SQLite can't tell that two names are the same file, so each gets a WAL of its own."""
     names = path.stat().st_nlink
     if names > 1:
         yield warning(

@@ -1,4 +1,4 @@
-"""What ``bangeod check`` says of one thing it looked at."""
+"""The findings of ``bangeod check``: one for each thing it looked at."""
 
 import shlex
 from enum import StrEnum
@@ -8,15 +8,15 @@ import msgspec
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     OK = "ok"
-    WARNING = "warning"  # the daemon works with it, but not as one would wish
-    FAULT = "fault"  # something does not work until it is mended
+    WARNING = "warning"  # the daemon works, but not as well as it should
+    FAULT = "fault"  # something does not work until this is mended
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One line of the report. ``where`` is a path or a key; ``mend`` is empty where nothing is wrong."""
+    """One line of the report. ``where`` is a path or a key; ``mend`` is empty if nothing is wrong."""
 
     level: Level
     subject: str
@@ -26,20 +26,18 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(subject: str, where: object, text: str) -> Finding:
-    """Say that a thing was looked at and is as it should be."""
+    """Report that a thing was looked at and is as it should be."""
     return Finding(Level.OK, subject, str(where), text)
 
 
 def warning(subject: str, where: object, problem: str, mend: str) -> Finding:
-    """Say what is not as one would wish."""
     return Finding(Level.WARNING, subject, str(where), problem, mend)
 
 
 def fault(subject: str, where: object, problem: str, mend: str) -> Finding:
-    """Say what does not work."""
     return Finding(Level.FAULT, subject, str(where), problem, mend)
 
 
 def quoted(path: Path) -> str:
-    """Write a path so that it can be pasted into a shell."""
+    """Quote a path for pasting into a shell."""
     return shlex.quote(str(path))

@@ -1,4 +1,4 @@
-"""Where countries come from: the geo databases, the embedded default, ip-api; and who is banned, from fail2ban."""
+"""Checks of the sources: the geo databases, the embedded default, ip-api, and fail2ban's bans."""
 
 import asyncio
 import os
@@ -25,11 +25,11 @@ MMDB: Final = "mmdb"
 IP_API: Final = "ip-api"
 FETCH: Final = "bangeod geodb update"
 TIMER: Final = "systemctl enable --now bangeod-geodb-update.timer"
-MAX_AGE: Final = 60  # days; the free ones come out monthly
+MAX_AGE: Final = 60  # days; the free databases are published monthly
 
 
 def program(who: Identity) -> Finding | None:
-    """Say where this Python is out of the user's reach: the geo databases are read by a process of its own."""
+    """Report if the user can't run this Python: geo databases are read in a separate process."""
     package = Path(bangeod.__file__).parent
     if os.access(sys.executable, os.X_OK) and os.access(package, os.R_OK | os.X_OK):
         return None
@@ -42,7 +42,7 @@ def program(who: Identity) -> Finding | None:
 
 
 def mmdbs(settings: Settings, who: Identity, closed: Collection[Path], now: float) -> Iterator[Finding]:
-    """Open every geo database as the daemon would, but for those in ``closed``, which may not be read."""
+    """Open every geo database as the daemon would, except those in ``closed``, which the user may not read."""
     listed = bool(settings.geo.mmdb)
     paths = [path for path in _followed(settings) if path not in closed]
     unable = program(who)
@@ -58,7 +58,7 @@ def mmdbs(settings: Settings, who: Identity, closed: Collection[Path], now: floa
 
 
 def _left_out(coverage: Coverage, settings: Settings) -> Iterator[Finding]:
-    """Say of which addresses the geo databases in use have no countries, where ip-api doesn't make up for that."""
+    """Report for which addresses the geo databases in use have no countries, if ip-api doesn't fill the gap."""
     missing = [version for version in (IPV4, IPV6) if version not in coverage.countries]
     if not missing or settings.geo.ip_api.enabled:
         return
@@ -74,7 +74,7 @@ def _left_out(coverage: Coverage, settings: Settings) -> Iterator[Finding]:
 
 
 def _followed(settings: Settings) -> Sequence[Path]:
-    """Return the geo databases that the daemon follows: of those that can be fetched none, until one was."""
+    """Return the geo databases that the daemon follows; those that ``geodb update`` fetches only once one is there."""
     paths = mmdb_paths(settings)
     return paths if settings.geo.mmdb or any(os.path.exists(path) for path in paths) else []  # noqa: PTH110  False, not an error, where a directory is closed
 
@@ -106,7 +106,7 @@ def _of_file(state: FileState, now: float, *, listed: bool) -> Finding:
 
 
 def fallback(settings: Settings) -> Iterator[Finding]:
-    """Say what answers where no geo database does."""
+    """Report what answers if no geo database does."""
     geo = settings.geo
     if geo.ip_api.enabled or _followed(settings):
         return
@@ -123,7 +123,7 @@ def fallback(settings: Settings) -> Iterator[Finding]:
 
 
 def ip_api(settings: Settings, paused_until: float | None, now: float) -> Iterator[Finding]:
-    """Say what asking ip-api means, and whether it is asked at the moment."""
+    """Report what asking ip-api means, and whether it is asked at the moment."""
     wanted = settings.geo.ip_api
     if not wanted.enabled:
         return
@@ -147,7 +147,7 @@ def ip_api(settings: Settings, paused_until: float | None, now: float) -> Iterat
 
 
 def fail2ban(settings: Settings, closed: Collection[Path], now: float) -> Iterator[Finding]:
-    """Read who is banned, as the jobs do; not where the file is in ``closed``, which may not be read."""
+    """Read who is banned, as the jobs do; not if the file is in ``closed``, which the user may not read."""
     path = settings.fail2ban.database
     if path is None or path in closed:
         return
@@ -161,7 +161,7 @@ def fail2ban(settings: Settings, closed: Collection[Path], now: float) -> Iterat
 
 
 def _of_bans(found: Reading) -> str:
-    """Count who is banned, as the jobs take it: bans of jails that are gone count no more."""
+    """Say how many are banned as the jobs count them: without bans of jails that are gone."""
     count = _counted(len(found.banned.addresses), "address", "addresses")
     if found.banned.networks:
         count += f" and {_counted(len(found.banned.networks), 'network', 'networks')}"

@@ -1,4 +1,4 @@
-"""Users of this machine: the one that is judged for, and how to be that one for a while."""
+"""Users of this machine: whom ``bangeod check`` judges for, and running code with the rights of another user."""
 
 import contextlib
 import grp
@@ -13,26 +13,26 @@ SERVICE_USER = "bangeod"
 
 
 class Identity(NamedTuple):
-    """A user, as the kernel sees what it starts."""
+    """A user, as the kernel sees its processes."""
 
     name: str
     uid: int
     gid: int
-    groups: frozenset[int]  # the one of ``gid`` among them
+    groups: frozenset[int]  # includes ``gid``
 
 
 class LookFailedError(BangeodError):
-    """The child process that looked as another user did not come to an end."""
+    """The child process that ran as another user did not finish its work."""
 
 
 def current() -> Identity:
-    """Return the user that this process has the rights of."""
+    """Return the user whose rights this process has."""
     uid, gid = os.geteuid(), os.getegid()
     return Identity(user_name(uid), uid, gid, frozenset({gid, *os.getgroups()}))
 
 
 def of_user(uid: int) -> Identity | None:
-    """Return a user of this machine with all its groups; None where there is no such user."""
+    """Return a user of this machine with all its groups; None if there is no such user."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -41,10 +41,10 @@ def of_user(uid: int) -> Identity | None:
 
 
 def choose(wanted: str | None, service: Identity | None = None) -> Identity:
-    """Settle on the user to judge for: the one that is asked for, else for root the service's, else this one.
+    """Choose the user to judge for: the one asked for, else for root the service's, else the current one.
 
-    ``service`` is whom the service runs as, where systemd knows that. Raises UsageError where there is no such user, or
-    where only root could find out.
+    ``service`` is the service's user, if systemd knows it. Raises UsageError if there is no such user, or if only root
+    can check for it.
     """
     this = current()
     if wanted is None:
@@ -67,7 +67,7 @@ def choose(wanted: str | None, service: Identity | None = None) -> Identity:
 
 
 def user_name(uid: int) -> str:
-    """Name a user; one without a name by its number."""
+    """Return the name of a user; its number if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -75,7 +75,7 @@ def user_name(uid: int) -> str:
 
 
 def group_name(gid: int) -> str:
-    """Name a group; one without a name by its number."""
+    """Return the name of a group; its number if it has no name."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -83,10 +83,10 @@ def group_name(gid: int) -> str:
 
 
 def run_as(who: Identity, work: Callable[[], bytes]) -> bytes:
-    """Do ``work`` with the rights of a user and return what it returns. Raises LookFailedError.
+    """Run ``work`` with the rights of a user and return its result. Raises LookFailedError.
 
-    For another user than this one a child process gives up root for good. It is forked and starts no program:
-    that user may be unable to read the Python that runs here.
+    For another user, a child process gives up root for good. It is forked and starts no program: that user may be
+    unable to read the Python that runs here.
     """
     if who.uid == os.geteuid():
         return work()
@@ -105,7 +105,7 @@ def run_as(who: Identity, work: Callable[[], bytes]) -> bytes:
 
 
 def _be_the_child(who: Identity, work: Callable[[], bytes], reading: int, writing: int) -> NoReturn:
-    """Work and end, whatever happens: nothing of the parent's may run a second time here."""
+    """Do the work and end the process, whatever happens: no code of the parent may run a second time here."""
     status = 1
     try:
         os.close(reading)
@@ -114,7 +114,7 @@ def _be_the_child(who: Identity, work: Callable[[], bytes], reading: int, writin
         os.setresuid(who.uid, who.uid, who.uid)
         try:
             result, status = work(), 0
-        except Exception as error:  # noqa: BLE001 - the parent says it
+        except Exception as error:  # noqa: BLE001 - the parent reports it
             result = f"{type(error).__name__}: {error}".encode()
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(result)

@@ -1,4 +1,4 @@
-"""Which paths bangeod works with, what it needs to do with each, and what the machine says of them."""
+"""The paths that bangeod works with, the access it needs to each, and the access that it has."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,22 +19,22 @@ WORK = Access.READ | Access.WRITE
 WORK_IN = WORK | Access.SEARCH
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
-# What systemd makes for the service when it starts it (StateDirectory=, RuntimeDirectory=).
+# Directories that systemd makes when it starts the service (StateDirectory=, RuntimeDirectory=).
 MADE_AT_START = frozenset({Path("/var/lib/bangeod"), Path("/run/bangeod")})
 
 
 class Survey(NamedTuple):
-    """The places, in order, and what stat() said of each; None where nothing is there or can be seen."""
+    """The places, in order, with the result of stat() for each; None if nothing is there or it can't be seen."""
 
-    database: Path  # where it really is: SQLite and the lock go by what a link leads to
+    database: Path  # the real path: SQLite and the lock follow links
     places: Sequence[Need]
     facts: Mapping[Path, PathFacts | None]
-    others: Sequence[Identity]  # the web app's user, as far as the owners of its files show it
-    secret: Path | None  # the config, where it holds a key
+    others: Sequence[Identity]  # the web app's user, if the owners of its files show it
+    secret: Path | None  # the config, if it holds a key
 
 
 def survey(settings: Settings, config: Path) -> Survey:
-    """Look at everything with the rights of this process, by stat() alone."""
+    """Look at all places with the rights of this process, by stat() alone."""
     database = symlinks.real(settings.database.path)
     places = list(_places(settings, config, database))
     facts = {place.path: _look(place.path) for place in places}
@@ -45,7 +45,7 @@ def survey(settings: Settings, config: Path) -> Survey:
 
 
 def truths(found: Survey) -> dict[Path, Access]:
-    """Ask the kernel what this process may do with each place that is there."""
+    """Ask the kernel what this process may do with each place that exists."""
     bits = (Access.READ, Access.WRITE, Access.SEARCH)
     return {
         path: Access(sum(bit for bit in bits if os.access(path, bit, effective_ids=True)))
@@ -55,7 +55,7 @@ def truths(found: Survey) -> dict[Path, Access]:
 
 
 def examine(found: Survey, settings: Settings, who: Identity) -> Iterator[Finding]:
-    """Judge all places for the user, as whom this runs; the database's for the web app's user as well."""
+    """Check all places for the user that this process runs as; the database's also for the web app's user."""
     there = _there(found)
     wrong = permissions.judge(there, truths(found), who)
     wrong += _missing_directories(found, settings, who)
@@ -66,12 +66,12 @@ def examine(found: Survey, settings: Settings, who: Identity) -> Iterator[Findin
 
 
 def closed(found: Survey) -> frozenset[Path]:
-    """Return the places that are there and that this process may not read."""
+    """Return the places that exist and that this process may not read."""
     return frozenset(path for path, access in truths(found).items() if not access & Access.READ)
 
 
 def _places(settings: Settings, config: Path, database: Path) -> Iterator[Need]:
-    """Name each path once: the directories on the way, then what is to be worked with."""
+    """Yield each path once: the directories on the way, then the files and directories to work with."""
     named: dict[Path, Need] = {}
     for place in _work_places(settings, config, database):
         first = named.setdefault(place.path, place)
@@ -135,7 +135,7 @@ def _missing_directories(found: Survey, settings: Settings, who: Identity) -> It
 
 
 def _examine_sharing(found: Survey, there: Mapping[Path, tuple[Need, PathFacts]], who: Identity) -> Iterator[Finding]:
-    """Judge for the web app's user too; by mode bits alone, so a warning."""
+    """Check for the web app's user too; only by mode bits, so findings are warnings."""
     other = next((user for user in found.others if user.uid != who.uid), None)
     directory = there.get(found.database.parent)
     if other is None or directory is None:

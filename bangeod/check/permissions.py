@@ -1,8 +1,8 @@
-"""Who may do what with a file, and the command that mends it: pure judgement over what stat() has said.
+"""Who may do what with a file, and the command that mends it: judged only by the results of stat().
 
-The kernel's answer is the truth, where it could be asked; mode bits only explain it, since they say nothing of
-access lists and read-only mounts. Where a directory above is closed, the kernel says no to all that lies
-below; there the mode bits speak alone, so that everything that has to be mended is named at once.
+Where the kernel could be asked, its answer decides; mode bits only explain it, since they don't show access lists and
+read-only mounts. Below a closed directory the kernel always says no; there the mode bits decide alone, so that
+everything to mend is named at once.
 """
 
 import stat
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from bangeod.check.finding import Finding, Level, quoted, warning
 from bangeod.check.identity import Identity, group_name, user_name
 
-# Who is in one of these could do far more than share a file, so nobody is told to join them.
+# Members of these groups can do far more than share a file, so nobody is told to join them.
 POWERFUL_GROUPS = frozenset({"root", "adm", "disk", "docker", "kmem", "lxd", "shadow", "sudo", "wheel"})
 
 SUBJECT = "permissions"
 
 
 class Access(IntFlag):
-    """Numbered as access(2) and each third of a mode have it."""
+    """Kinds of access, numbered as in access(2) and in each third of a mode."""
 
     SEARCH = 1
     WRITE = 2
@@ -29,35 +29,34 @@ class Access(IntFlag):
 
     @property
     def letters(self) -> str:
-        """Return them as chmod and setfacl take them."""
+        """The letters that chmod and setfacl take."""
         return "".join(letter for bit, letter in ((4, "r"), (2, "w"), (1, "x")) if self & bit)
 
 
 class Remedy(Enum):
     """How access to a file is best given."""
 
-    SHARE = "share"  # by its group: two users work with it
-    PUBLISH = "publish"  # to all: there is no secret in it
-    OWN = "own"  # by owning it: nobody else has to do with it
-    GRANT = "grant"  # to this one user, by an access list: it is somebody else's
+    SHARE = "share"  # through its group: two users work with it
+    PUBLISH = "publish"  # to everybody: there is no secret in it
+    OWN = "own"  # by owning it: nobody else uses it
+    GRANT = "grant"  # to this one user, through an access list: it belongs to somebody else
 
 
 class PathFacts(NamedTuple):
-    """What stat() says of a path, and statvfs() of its file system."""
+    """The results of stat() for a path, and of statvfs() for its file system."""
 
     uid: int
     gid: int
-    mode: int  # with the type of the file
+    mode: int  # includes the type of the file
     read_only: bool = False
 
     @property
     def is_directory(self) -> bool:
-        """Say whether it is one."""
         return stat.S_ISDIR(self.mode)
 
 
 class Need(NamedTuple):
-    """A path, what it is for, and what has to be possible with it."""
+    """A path, its purpose, and the access that is needed."""
 
     path: Path
     what: str
@@ -66,7 +65,7 @@ class Need(NamedTuple):
 
 
 class Names(NamedTuple):
-    """How numbers are named."""
+    """How to write the names of users and groups."""
 
     of_user: Callable[[int], str] = user_name
     of_group: Callable[[int], str] = group_name
@@ -76,7 +75,7 @@ NAMES = Names()
 
 
 def granted(facts: PathFacts, who: Identity) -> Access:
-    """Return what the mode bits allow: of owner, group and others, exactly one third counts (path_resolution(7))."""
+    """Return what the mode bits allow: exactly one of owner, group and others counts (path_resolution(7))."""
     if who.uid == 0:
         may_search = facts.is_directory or facts.mode & 0o111
         return Access.READ | Access.WRITE | (Access.SEARCH if may_search else Access(0))
@@ -91,7 +90,7 @@ def judge(
     level: Level = Level.FAULT,
     names: Names = NAMES,
 ) -> list[Finding]:
-    """Find every place where the user lacks what is needed. Without truths, mode bits decide."""
+    """Find every place where the user lacks needed access. Without ``truths``, mode bits decide."""
     closed = {path for path, (place, facts) in places.items() if _lacks(place, facts, truths, who, frozenset())}
     findings = []
     for path, (place, facts) in places.items():
@@ -105,7 +104,7 @@ def judge(
 def judge_sharing(
     directory: Need, facts: PathFacts, who: Identity, other: Identity, *, names: Names = NAMES
 ) -> Finding | None:
-    """Say what happens to the files that SQLite makes in a directory of two users: without setgid they part."""
+    """Warn if two users can't share the files that SQLite makes in a directory: it must be setgid for that."""
     everyone_is_root = 0 in (who.uid, other.uid)
     group_stays = facts.mode & stat.S_ISGID or {who.gid, other.gid} == {facts.gid}
     if everyone_is_root or group_stays or not facts.is_directory:
@@ -121,7 +120,7 @@ def judge_sharing(
 
 
 def judge_secret(place: Need, facts: PathFacts) -> list[Finding]:
-    """Say whether a file with a key in it is open to everybody."""
+    """Report a file with a key in it that everybody can read."""
     if not facts.mode & stat.S_IROTH:
         return []
     mend = f"chmod o-rwx {quoted(place.path)}   # the service's user then needs it to be of its group"
@@ -168,7 +167,7 @@ def _mend(place: Need, facts: PathFacts, who: Identity, lacking: Access, names: 
 
 
 def _let_in(place: Need, facts: PathFacts, who: Identity, names: Names) -> str:
-    """Open a place to a user who is neither its owner nor in its group."""
+    """Return the command that gives access to a user who is neither the owner nor in the group."""
     path = quoted(place.path)
     group = names.of_group(facts.gid)
     not_by_group = place.needs & ~Access(facts.mode >> 3 & 7)

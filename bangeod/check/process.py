@@ -1,4 +1,4 @@
-"""What a running daemon leaves to be seen: its lock, its socket, its state file."""
+"""The traces of a running daemon: its lock, its socket, its state file."""
 
 import errno
 import fcntl
@@ -23,21 +23,21 @@ CONNECT_SECONDS: Final = 2.0
 
 
 class StateFile(NamedTuple):
-    """What the state file says, as far as it matters here."""
+    """The part of the state file that matters here."""
 
     finding: Finding | None
     paused_until: float | None = None  # epoch seconds
 
 
 def lock(database: Path) -> Finding | None:
-    """Say whether a bangeod serves the database now. Makes no lock file, and keeps no lock."""
+    """Report whether a bangeod serves the database now. Makes no lock file, and does not keep the lock."""
     path = Path(f"{database}{SUFFIX}")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return ok("lock", path, "no bangeod has served this database yet")
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.ENOTDIR):  # judged by its permissions, and by the database
+        if error.errno in (errno.EACCES, errno.ENOTDIR):  # reported by the checks of permissions and of the database
             return None
         return fault("lock", path, f"is no lock file ({error.strerror})", f"move {quoted(path)} away")
     try:
@@ -52,7 +52,7 @@ def lock(database: Path) -> Finding | None:
 
 
 def api_socket(settings: Settings) -> Finding | None:
-    """Say whether a daemon answers at the socket."""
+    """Report whether a daemon answers at the socket."""
     path = settings.api.socket
     if not settings.api.enabled:
         return ok("socket", path, "the local API is off")
@@ -60,7 +60,7 @@ def api_socket(settings: Settings) -> Finding | None:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return ok("socket", path, "nothing is there")
-    except OSError:  # its directory is judged by its permissions
+    except OSError:  # reported by the check of its directory's permissions
         return None
     if not stat.S_ISSOCK(mode):
         return fault("socket", path, "something that is no socket is there", f"move {quoted(path)} away")
@@ -91,7 +91,7 @@ def state(settings: Settings) -> StateFile:
         paused = None if until is None else epoch(until)
     except FileNotFoundError:
         return StateFile(ok("state", path, "not there yet: the cleanups are due shortly after the start"))
-    except OSError:  # judged by its permissions
+    except OSError:  # reported by the check of permissions
         return StateFile(None)
     except (ValueError, RecursionError) as error:
         problem = f"can't be understood ({error}): the daemon keeps it as {STATE_FILE}.bad and starts afresh"

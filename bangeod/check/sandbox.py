@@ -1,8 +1,9 @@
-"""The service's sandbox: whether what the unit asks for is in force. systemd leaves out some of it without a word.
+"""The service's sandbox: whether what the unit asks for is in force. systemd skips some of it silently.
 
-A container or kernel without network namespaces makes ``PrivateNetwork=`` nothing, below level warning. Of a service
-that runs, its own state says what is in force; for one that does not, it is tried whether such a namespace can be made.
-And what the service may write is settled at its start: a ``ReadWritePaths=`` that was not there then stays read-only.
+In a container or on a kernel without network namespaces ``PrivateNetwork=`` has no effect, and systemd logs that below
+level warning. For a running service, its own state shows what is in force; for a stopped one, the check tries to make
+such a namespace. What the service may write is fixed at its start: if a directory of ``ReadWritePaths=`` did not exist
+then, it stays read-only.
 """
 
 import re
@@ -20,7 +21,7 @@ TRY_SECONDS: Final = 5.0
 
 
 class Option(NamedTuple):
-    """One that takes a namespace: its name under /proc/PID/ns, how ``unshare`` calls it, and what is so without it."""
+    """A setting that needs a namespace: name in /proc/PID/ns, switches of ``unshare``, what happens without it."""
 
     name: str
     namespace: str
@@ -38,7 +39,7 @@ _OPTIONS: Final = (
 )
 _OFF: Final = ("", "no")
 _SYSTEM: Final = Path("/usr")
-_ESCAPED: Final = re.compile(r"\\(040|011|012|134)")  # what mountinfo writes so: space, tab, newline, backslash
+_ESCAPED: Final = re.compile(r"\\(040|011|012|134)")  # escapes in mountinfo: space, tab, newline, backslash
 _PROPERTIES: Final = (
     "MainPID",
     "ProtectSystem",
@@ -51,19 +52,19 @@ _PROPERTIES: Final = (
 class Process(NamedTuple):
     """What the kernel says of a running service, as far as it can be read."""
 
-    own: Mapping[str, bool]  # by namespace: whether it is another one than that of systemd
+    own: Mapping[str, bool]  # by namespace: whether it differs from systemd's
     status: Mapping[str, str]  # of /proc/PID/status
     mountinfo: str  # of /proc/PID/mountinfo
 
     def is_read_only(self, path: Path) -> bool | None:
-        """Say whether it can't write to the file system there; None where that can't be told."""
+        """Return whether the process sees the file system at a path as read-only; None if unknown."""
         return _read_only(self.mountinfo, path)
 
 
 def examine(writable: Path | None) -> Iterator[Finding]:
-    """Look at the unit in force, and at the service where it runs. Only root may.
+    """Check the unit in force, and the service if it runs. Only root may.
 
-    ``writable`` is the database's directory, where the unit lets that be written.
+    ``writable`` is the database's directory, if the unit lets the service write there.
     """
     shown = systemctl.show(UNIT, _PROPERTIES)
     pid = shown.get("MainPID", "0")
@@ -78,14 +79,14 @@ def examine(writable: Path | None) -> Iterator[Finding]:
 
 
 def judge_writing(directory: Path, process: Process, own: Process) -> Iterator[Finding]:
-    """Say where the service can't write, what the unit lets be written and this process can."""
+    """Report if the service can't write to a directory although the unit allows it and this process can."""
     if process.is_read_only(directory) and not own.is_read_only(directory):
         problem = f"the service can't write in {directory}, which was not there, or another one, when it started"
         yield fault(SUBJECT, UNIT, problem, "systemctl restart bangeod")
 
 
 def judge_running(shown: Mapping[str, str], process: Process) -> Iterator[Finding]:
-    """Say what the unit asks for and the running service does not have."""
+    """Report what the unit asks for and the running service does not have."""
     for option in _asked(shown):
         if process.own.get(option.namespace) is False:
             yield _off(option.name, shown, option.without)
@@ -98,7 +99,7 @@ def judge_running(shown: Mapping[str, str], process: Process) -> Iterator[Findin
 
 
 def judge_stopped(shown: Mapping[str, str], possible: Callable[[Option], bool | None]) -> Iterator[Finding]:
-    """Say what the service will not have when it starts; ``possible`` may answer None where it can't tell."""
+    """Report what the service will not have when it starts; ``possible`` returns None if it can't tell."""
     for option in _asked(shown):
         if possible(option) is False:
             yield _off(option.name, shown, option.without.replace("the service", "when it runs, the service"))
@@ -118,12 +119,12 @@ def _off(name: str, shown: Mapping[str, str], without: str, value: str | None = 
 
 
 def look(pid: str, proc: Path = Path("/proc")) -> Process | None:
-    """Return what the kernel says of a process; None where it is gone, or nobody may look."""
+    """Return what the kernel says of a process; None if it is gone, or nobody may look."""
     own = {}
     for option in _OPTIONS:
         try:
             theirs, ours = ((proc / each / "ns" / option.namespace).readlink() for each in (pid, "1"))
-        except FileNotFoundError:  # the kernel has none of that kind, or the process has ended
+        except FileNotFoundError:  # the kernel has no such namespace, or the process has ended
             if (proc / pid / "ns").exists():
                 own[option.namespace] = False
         except OSError:
@@ -139,7 +140,7 @@ def look(pid: str, proc: Path = Path("/proc")) -> Process | None:
 
 
 def _read_only(mountinfo: str, path: Path) -> bool | None:
-    """Say whether the file system at a path is mounted read-only there; None where that can't be told (proc(5))."""
+    """Return whether the file system at a path is mounted read-only; None if unknown (proc(5))."""
     longest, found = -1, None
     for line in mountinfo.splitlines():
         fields = line.split()
@@ -152,7 +153,7 @@ def _read_only(mountinfo: str, path: Path) -> bool | None:
 
 
 def can_be_made(option: Option) -> bool | None:
-    """Try to make such a namespace, in a process of its own; None where there is no program that can."""
+    """Try to make such a namespace, in a separate process; None if there is no program for that."""
     try:
         tried = subprocess.run(  # noqa: S603 - no input in it
             ["unshare", *option.switches, "true"],  # noqa: S607 - wherever the distribution has it
@@ -163,4 +164,4 @@ def can_be_made(option: Option) -> bool | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return tried.returncode == 0 if tried.returncode < 126 else None  # noqa: PLR2004 - above: it has not run
+    return tried.returncode == 0 if tried.returncode < 126 else None  # noqa: PLR2004 - from 126 on it has not run

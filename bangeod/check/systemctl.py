@@ -1,4 +1,4 @@
-"""What systemd says of a unit, as ``systemctl show`` prints it."""
+"""Reading the properties of a unit from ``systemctl show``."""
 
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ SYSTEMD_RUNS: Final = Path("/run/systemd/system")  # sd_booted(3)
 
 
 def show(unit: str, properties: Iterable[str]) -> Mapping[str, str]:
-    """Return these properties of the unit in force; empty where there is no such unit, or no systemd."""
+    """Return these properties of the unit in force; empty if there is no such unit, or no systemd."""
     if not SYSTEMD_RUNS.is_dir():
         return {}
     command = ["systemctl", "show", f"--property={','.join(('LoadState', *properties))}", unit]
@@ -22,6 +22,6 @@ def show(unit: str, properties: Iterable[str]) -> Mapping[str, str]:
 
 
 def understood(told: str) -> Mapping[str, str]:
-    """Understand what it prints; empty where it knows of no such unit."""
+    """Parse the output; empty if systemd has no such unit."""
     shown = dict(line.partition("=")[::2] for line in told.splitlines())
     return shown if shown.get("LoadState") == "loaded" else {}

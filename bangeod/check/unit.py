@@ -1,4 +1,4 @@
-"""What systemd's unit lets the service do: who it is, where it may write, what it can see, whether it has a network.
+"""Checks of the systemd unit: the service's user, where it may write, what it can see, whether it has a network.
 
 The unit may have drop-ins, so systemd itself is asked.
 """
@@ -23,7 +23,7 @@ NAME: Final = "bangeod.service"
 SUBJECT: Final = "unit"
 DROP_INS: Final = f"/etc/systemd/system/{NAME}.d"
 
-# Property, and below which directory its relative paths lie (systemd.exec(5)).
+# Property, and the directory to which its paths are relative (systemd.exec(5)).
 _DIRECTORIES: Final = {"StateDirectory": "/var/lib", "RuntimeDirectory": "/run", "CacheDirectory": "/var/cache"}
 _PROPERTIES: Final = (
     *("NeedDaemonReload", "User", "Group", "SupplementaryGroups", *_DIRECTORIES),
@@ -37,27 +37,27 @@ _ANYWHERE: Final = frozenset({"::/0", "0.0.0.0/0"})
 
 
 class Unit(NamedTuple):
-    """The unit as systemd has it in force, as far as it is of interest here."""
+    """The unit in force in systemd, as far as it matters here."""
 
     user: str
-    group: str  # empty: the user's own
+    group: str  # empty: the user's own group
     supplementary: Sequence[str]
-    writable: Sequence[Path] | None  # None where it may write wherever its user may
+    writable: Sequence[Path] | None  # None: it may write wherever its user may
     hidden: Sequence[Path]
-    shown: Sequence[Path]  # what of the hidden can be seen all the same
+    shown: Sequence[Path]  # paths that can be seen although they are below hidden ones
     has_network: bool
     is_outdated: bool
 
     def may_write(self, path: Path) -> bool:
-        """Say whether its file system can be written there."""
+        """Return whether the file system at a path is writable for it."""
         return self.writable is None or _lies_in(path, self.writable)
 
     def sees(self, path: Path) -> bool:
-        """Say whether it sees there what everybody sees."""
+        """Return whether it sees at a path what everybody sees."""
         return not _lies_in(path, self.hidden) or _lies_in(path, self.shown)
 
     def identity(self) -> Identity | None:
-        """Return the user that the service runs as, with all its groups; None where it is not there yet."""
+        """Return the service's user, with all its groups; None if that user does not exist yet."""
         with contextlib.suppress(KeyError):
             user = pwd.getpwuid(_uid(self.user or "root"))
             gid = _group(self.group) if self.group else user.pw_gid
@@ -67,12 +67,12 @@ class Unit(NamedTuple):
 
 
 def ask() -> Unit | None:
-    """Return the unit in force; None where there is none, or no systemd."""
+    """Return the unit in force; None if there is none, or no systemd."""
     return _unit(systemctl.show(NAME, _PROPERTIES))
 
 
 def read(told: str) -> Unit | None:
-    """Understand what ``systemctl show`` prints; None where it knows of no such unit."""
+    """Parse the output of ``systemctl show``; None if systemd has no such unit."""
     return _unit(systemctl.understood(told))
 
 
@@ -96,7 +96,7 @@ def _unit(shown: Mapping[str, str]) -> Unit | None:
 
 
 def judge(unit: Unit, settings: Settings, web_users: Sequence[Identity] = ()) -> list[Finding]:
-    """Say what of the config the unit does not let the service do, and which of the web app's users can't ask it."""
+    """Report what the config needs and the unit forbids, and which of the web app's users can't ask the daemon."""
     wrong = [
         *_outdated(unit),
         *_nobody(unit),
@@ -109,7 +109,7 @@ def judge(unit: Unit, settings: Settings, web_users: Sequence[Identity] = ()) ->
 
 
 def _nobody(unit: Unit) -> Iterator[Finding]:
-    """Name the users and groups that there are not: the service does not start then."""
+    """Report users and groups that don't exist: the service does not start without them."""
     named = [("user", unit.user, _uid)]
     named += [("group", group, _group) for group in dict.fromkeys((unit.group, *unit.supplementary))]
     for what, name, number in named:
@@ -174,21 +174,21 @@ def _offline(unit: Unit, settings: Settings) -> Iterator[Finding]:
 
 
 def _letting_write(what: str, path: Path) -> str:
-    """Return the command that lets the service write there; what lies below /run is gone at the next boot."""
+    """Return the command that lets the service write there; a path below /run is gone at the next boot."""
     if path.is_relative_to(_RUN) and path != _RUN:
         return _drop_in(what, "RuntimeDirectory=", _as_setting(path.relative_to(_RUN)))
     return _drop_in(what, "ReadWritePaths=", _as_setting(path, prefix="-"))
 
 
 def _drop_in(name: str, setting: str, value: str) -> str:
-    """Return the command that makes a drop-in of one setting."""
+    """Return the command that makes a drop-in with one setting."""
     line = shlex.quote(f"{setting}{value}")
     file = quoted(Path(DROP_INS, f"{name}.conf"))
     return f"printf '[Service]\\n%s\\n' {line} | install -D -m 644 /dev/stdin {file} && systemctl daemon-reload"
 
 
 def _as_setting(path: Path, prefix: str = "") -> str:
-    """Write a path as a unit's file takes it: with % doubled, and in quotes where need be (systemd.syntax(7))."""
+    """Write a path for a unit file: with % doubled, and in quotes if necessary (systemd.syntax(7))."""
     text = prefix + str(path).replace("%", "%%")
     if not any(character.isspace() or character in "\"'\\" for character in text):
         return text
@@ -198,7 +198,7 @@ def _as_setting(path: Path, prefix: str = "") -> str:
 def _writable(shown: Mapping[str, str]) -> list[Path]:
     own = [Path(base, name) for key, base in _DIRECTORIES.items() for name in _words(shown, key)]
     listed = [Path(word.lstrip("-+")) for word in _words(shown, "ReadWritePaths")]
-    return [symlinks.real(path) for path in (*own, *listed, *_bound(shown, "BindPaths"))]  # as systemd follows links
+    return [symlinks.real(path) for path in (*own, *listed, *_bound(shown, "BindPaths"))]  # systemd follows links, too
 
 
 def _has_network(shown: Mapping[str, str]) -> bool:
@@ -211,7 +211,7 @@ def _has_network(shown: Mapping[str, str]) -> bool:
 
 
 def _bound(shown: Mapping[str, str], name: str) -> list[Path]:
-    """Return where bind mounts lie; systemctl shows each as SOURCE:DESTINATION:OPTIONS."""
+    """Return the targets of bind mounts; systemctl shows each as SOURCE:DESTINATION:OPTIONS."""
     return [Path(word.split(":")[1]) for word in _words(shown, name) if ":" in word]
 
 
@@ -220,7 +220,7 @@ def _words(shown: Mapping[str, str], name: str) -> list[str]:
 
 
 def _passed(path: Path) -> Iterator[Path]:
-    """Name a path, the links on its way, and where they lead."""
+    """Yield a path, the links on its way, and their targets."""
     way = symlinks.route(path)
     yield from (path, *way.links, way.end)
 

@@ -1,4 +1,4 @@
-"""The files of a unit, as systemd reads them: which settings stand where (systemd.syntax(7), systemd.unit(5))."""
+"""Parsing of a unit's files: the settings in them, as systemd reads them (systemd.syntax(7), systemd.unit(5))."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ _SPECIFIER: Final = re.compile("%(.)", re.DOTALL)
 
 
 class Setting(NamedTuple):
-    """One assignment in a unit's file."""
+    """An assignment in a unit's file."""
 
     file: Path
     name: str
@@ -20,12 +20,12 @@ class Setting(NamedTuple):
 
 
 def files_of(shown: Mapping[str, str]) -> list[Path]:
-    """Return the unit's own file and its drop-ins, in the order in which they count."""
+    """Return the unit's own file and its drop-ins, later ones taking precedence."""
     return [Path(path) for path in (shown.get("FragmentPath", ""), *shlex.split(shown.get("DropInPaths", ""))) if path]
 
 
 def settings(files: Iterable[Path], section: str = SERVICE) -> Iterator[Setting]:
-    """Yield the assignments of a section; what can't be read is left out."""
+    """Yield the assignments in a section; files that can't be read are skipped."""
     for file in files:
         try:
             text = file.read_text(errors="replace")
@@ -41,10 +41,10 @@ def settings(files: Iterable[Path], section: str = SERVICE) -> Iterator[Setting]
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield lines without comments, those that end in a backslash with what follows."""
+    """Yield lines without comments; a line that ends in a backslash is joined with the next."""
     begun = ""
     for line in map(str.strip, text.splitlines()):
-        if line.startswith(("#", ";")):  # one amid a line that goes on is left out, too
+        if line.startswith(("#", ";")):  # also skipped inside a continued line
             continue
         if line.endswith("\\"):
             begun += f"{line[:-1]} "
@@ -56,7 +56,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def expanded(value: str, unit: str) -> str | None:
-    """Put in what %n and the like stand for in a unit of the system; None where one is not known here."""
+    """Replace %n and other specifiers of a system unit; None if one is not known here."""
     name = unit.rpartition(".")[0]
     known = {"%": "%", "n": unit, "N": name, "p": name, "t": "/run", "S": "/var/lib", "C": "/var/cache"}
     known |= {"E": "/etc", "L": "/var/log", "h": "/root"}

@@ -1,4 +1,4 @@
-"""The command line: one group, whose commands are imported when they are called."""
+"""The command line: one group of commands; the module of a command is imported when the command is called."""
 
 import gc
 import importlib
@@ -12,7 +12,7 @@ import click
 from bangeod import __version__
 from bangeod.errors import BangeodError, OutputError
 
-# Each command is the object of that name in the module of that name here. The line of help stands here too,
+# Each command is the object of that name in the module of that name here. Its line of help is here too,
 # so that ``bangeod --help`` imports none of them.
 COMMANDS = {
     "init": "Make a config and an empty database, to try bangeod or to use it without BanGUI.",
@@ -25,25 +25,24 @@ COMMANDS = {
     "config": "Show the settings in force.",
 }
 
-INTERRUPTED = 130  # what a shell reports of a command that SIGINT ended
+INTERRUPTED = 130  # the status that a shell reports for a command that SIGINT ended
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and maps what goes wrong in it to an exit status."""
+    """A group that imports a command when it is called, and maps its errors to an exit status."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table, which is the order in which one meets them."""
+        """Return the names in the order of the table, which is the order in which a user needs them."""
         return [*self._lazy, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command."""
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
-        gc.disable()  # all that is imported stays: to look through it again and again takes a twentieth of the time
+        gc.disable()  # imported modules stay: scanning them again and again takes a twentieth of the time
         try:
             command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
         finally:
@@ -51,13 +50,13 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table."""
+        """List the commands from the table, without importing them."""
         names = self.list_commands(ctx)
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._lazy.get(name, "")) for name in names])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line; texts of help and completion that can't be written are an error, too."""
+        """Run the command line; help or completion texts that can't be written are an error, too."""
         try:
             return super().main(*args, **kwargs)
         except OutputError as error:
@@ -65,7 +64,7 @@ class LazyGroup(click.Group):
             sys.exit(error.exit_status)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it raises on purpose becomes one message and its exit status."""
+        """Run the command; an error raised on purpose becomes one message and its exit status."""
         try:
             return super().invoke(ctx)
         except BangeodError as error:
@@ -80,12 +79,12 @@ def _tell(error: BangeodError) -> None:
 
 
 def _for_stderr(text: str) -> str:
-    """Mark each line as an error where the journal reads standard error, so that ``journalctl -p err`` has it."""
-    from bangeod.service.log.journal import is_journal  # noqa: PLC0415 - next to never needed
+    """Mark each line as an error if the journal reads standard error, so that ``journalctl -p err`` shows it."""
+    from bangeod.service.log.journal import is_journal  # noqa: PLC0415 - hardly ever needed
 
     try:
         journal = is_journal(sys.stderr.fileno(), os.environ)
-    except (OSError, ValueError):  # closed, or no file at all
+    except (OSError, ValueError):  # closed, or not a file
         journal = False
     if not journal:
         return text

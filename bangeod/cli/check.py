@@ -1,4 +1,4 @@
-"""``bangeod check``: what is wrong with config, database, permissions and geo databases, and what mends it."""
+"""``bangeod check``: reports what is wrong with config, database, permissions and geo databases, and how to mend it."""
 
 import os
 import time
@@ -33,11 +33,11 @@ def check(config: str | None, as_json: bool, user: str | None) -> None:
     status is 0 where nothing is at fault (warnings aside), 1 where something is, and 78 where the
     config is bad.
     """
-    # Whoever names a user, or isn't root, asks for a user and not for the service.
+    # With --user, or without root, the question is about a user and not about the service.
     service = unit.ask() if user is None and current().uid == 0 else None
     who = choose(user, service.identity() if service else None)
     file = Path(find_file(config, os.environ)).absolute()
-    setup.configure("critical", "console", environ=os.environ)  # what the sources log is among the findings
+    setup.configure("critical", "console", environ=os.environ)  # the findings contain what the sources log
     status = 0
     try:
         settings = load(file, os.environ)
@@ -74,5 +74,5 @@ def _count(number: int, what: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Show a text without anything that could move the cursor of a terminal."""
+    """Replace everything in a text that could move the cursor of a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

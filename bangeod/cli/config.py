@@ -1,4 +1,4 @@
-"""``bangeod config``: what the config comes to."""
+"""``bangeod config``: shows the settings in force."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""The way from a command to the running daemon: its socket, where one is to be used and somebody answers there."""
+"""How commands reach the running daemon: through its socket, if that is enabled and a daemon answers."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -9,13 +9,13 @@ from bangeod.errors import NoDaemonError, SilentDaemonError
 
 T = TypeVar("T")
 
-PATIENCE: Final = 35.0  # seconds; nearly as long as a lookup may ask sources
+PATIENCE: Final = 35.0  # seconds; a lookup may ask sources for nearly as long
 
 
 def through_daemon(settings: Settings, ask: Callable[[GeoClient], T]) -> T | None:
-    """Have the running daemon do something; None where there is none.
+    """Let the running daemon do something; None if no daemon runs.
 
-    Raises RefusedError where it refuses, and SilentDaemonError where it is there and does not answer.
+    Raises RefusedError if it refuses, and SilentDaemonError if it runs but does not answer.
     """
     if not settings.api.enabled:
         return None
@@ -28,6 +28,6 @@ def through_daemon(settings: Settings, ask: Callable[[GeoClient], T]) -> T | Non
 
 
 def from_daemon(settings: Settings, ask: Callable[[GeoClient], T]) -> T:
-    """Have the running daemon do something. Raises NoDaemonError, RefusedError."""
+    """Let the running daemon do something. Raises NoDaemonError, RefusedError."""
     with GeoClient(str(settings.api.socket), timeout=PATIENCE, strict=True) as client:
         return ask(client)

@@ -1,4 +1,4 @@
-"""`bangeod lookup --explain`: what each source says of addresses, asked of the daemon where there is one."""
+"""`bangeod lookup --explain`: what each source knows of addresses, from the daemon if one runs."""
 
 from collections.abc import Sequence
 
@@ -40,14 +40,14 @@ async def _by_itself(components: Components, ips: Sequence[str]) -> list[Explana
 
 
 def _model(explanation: Explanation, said: Said) -> explain_screen.Model | None:
-    """Return the record of one of MaxMind's files as geoip2's model; None where it is none.
+    """Return a record of a MaxMind file as geoip2's model; None for other records.
 
-    Here and not in the daemon, which would keep geoip2 in memory for good.
+    Done here and not in the daemon, which would keep geoip2 in memory for good.
     """
     file = said.file
     if file is None or file.record is None or file.database_type is None or file.network is None:
         return None
-    from bangeod.geo.sources.mmdb import maxmind_models  # noqa: PLC0415 - it takes longer to import than all else
+    from bangeod.geo.sources.mmdb import maxmind_models  # noqa: PLC0415 - its import takes longer than all others
 
     asked = file.asked or explanation.address or explanation.ip
     typed = maxmind_models.typed(file.database_type, asked, int(file.network.partition("/")[2]), file.record)

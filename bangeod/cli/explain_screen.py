@@ -1,4 +1,4 @@
-"""What `bangeod lookup --explain` shows a person: lines for each address, within 80 columns where that can be."""
+"""The text of `bangeod lookup --explain`: lines for each address, within 80 columns where possible."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,17 +12,17 @@ from bangeod.cli.tables import printable
 from bangeod.model import Origin
 
 _WIDTH: Final = 80  # columns of a terminal
-_INDENT: Final = " " * 10  # as wide as the names of the sources, and two blanks
+_INDENT: Final = " " * 10  # the width of the sources' names, and two blanks
 _FIELDS: Final = ("country_code", "country_name", "asn", "org")
-_OTHER_LANGUAGES: Final = "names"  # in MaxMind's records: what is called so in all languages, where "name" is English
+_OTHER_LANGUAGES: Final = "names"  # in MaxMind's records: the names in all languages; "name" is the English one
 
 
-Model = Mapping[str, Any]  # a record typed: ``name`` of geoip2's class, and ``fields``
+Model = Mapping[str, Any]  # a typed record: ``name`` of geoip2's class, and ``fields``
 ModelOf = Callable[[Explanation, Said], Model | None]
 
 
 def as_json(explanations: Sequence[Explanation], model_of: ModelOf) -> str:
-    """Return everything, with the records of MaxMind's files typed beside them as they are."""
+    """Return everything as JSON; records of MaxMind's files also in typed form."""
     built = msgspec.to_builtins(list(explanations))
     for explanation, document in zip(explanations, built, strict=True):
         for said, shown in zip(explanation.sources, document["sources"], strict=True):
@@ -32,7 +32,7 @@ def as_json(explanations: Sequence[Explanation], model_of: ModelOf) -> str:
 
 
 def as_text(explanations: Sequence[Explanation], model_of: ModelOf) -> str:
-    """Return a block for each address, and an empty line between two."""
+    """Return a block of lines for each address, separated by empty lines."""
     return "\n\n".join("\n".join(_block(explanation, model_of)) for explanation in explanations)
 
 
@@ -101,7 +101,7 @@ def _record(record: object) -> Iterator[str]:
 
 
 def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
-    """Hand out the values in a record, each with its dotted path; of names in several languages the English one."""
+    """Yield the values in a record, each with its dotted path; of names in several languages only the English one."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == _OTHER_LANGUAGES and isinstance(item, dict):
@@ -125,7 +125,7 @@ def _more(text: str) -> Iterator[str]:
 
 
 def _hanging(label: str, text: str, *, deeper: int = 2) -> Iterator[str]:
-    """Wrap a text beside its label; what has no blank to break at, like a path, is not broken."""
+    """Wrap a text beside its label; a part without blanks, like a path, is not broken."""
     first = f"{label:{len(_INDENT)}}"
     yield from textwrap.wrap(
         printable(text),

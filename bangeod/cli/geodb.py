@@ -1,4 +1,4 @@
-"""``bangeod geodb``: geo databases fetched from those who make them."""
+"""``bangeod geodb``: downloads geo databases from their providers."""
 
 import asyncio
 import contextlib
@@ -24,11 +24,11 @@ from bangeod.geo.update.updater import Update, Updater
 from bangeod.service.active_sources import mmdb_paths
 from bangeod.service.log import setup
 
-BASE = ""  # stands for the providers' own addresses
+BASE = ""  # empty: the providers' own addresses
 
 
 class UpdateFailedError(BangeodError):
-    """One or more databases could not be fetched; the others were."""
+    """One or more databases could not be downloaded; the others were."""
 
 
 @click.group()
@@ -53,7 +53,7 @@ def update(config: str | None, force: bool) -> None:
     settings = load(file, os.environ)
     sources = [SOURCES[name] for name in settings.geo.update.source]
     credentials = _credentials(settings, file, sources)
-    setup.configure("critical", "console", environ=os.environ)  # what goes wrong is in the errors
+    setup.configure("critical", "console", environ=os.environ)  # the errors say what goes wrong
     problems = asyncio.run(_update(settings, sources, credentials, force=force))
     _warn_of_disuse(settings, file, sources)
     if problems:
@@ -61,7 +61,7 @@ def update(config: str | None, force: bool) -> None:
 
 
 def _credentials(settings: Settings, file: Path, sources: Sequence[Database]) -> Credentials | None:
-    """Return the account, or say all that is missing of it where it is needed. Raises ConfigError."""
+    """Return the account; None if none is needed. Raises ConfigError with everything that is missing."""
     wanted = settings.geo.update
     needing = next((source for source in sources if source.provider.needs_account), None)
     if needing is None:
@@ -82,7 +82,7 @@ def _credentials(settings: Settings, file: Path, sources: Sequence[Database]) ->
 async def _update(
     settings: Settings, sources: Sequence[Database], credentials: Credentials | None, *, force: bool
 ) -> Sequence[str]:
-    """Update one after the other; returns what went wrong with those that could not be fetched."""
+    """Update one database after the other; returns the problems of those that could not be downloaded."""
     problems = []
     attributions = []
     async with make_client() as client:
@@ -101,7 +101,7 @@ async def _update(
                     outcome = await updater.update(source, bar.show)
                 attributions.append(source.provider.attribution)
                 click.echo(_as_text(outcome))
-            except (UpdateError, OutputError) as error:  # the others are fetched all the same
+            except (UpdateError, OutputError) as error:  # the others are still downloaded
                 problems.append(str(error))
     for attribution in dict.fromkeys(attributions):
         click.echo(attribution)
@@ -127,7 +127,7 @@ def _warn_of_disuse(settings: Settings, file: Path, sources: Sequence[Database])
 
 
 def _service_user() -> Owner | None:
-    """Return whom root makes the state directory for."""
+    """Return the user for whom root makes the state directory."""
     with contextlib.suppress(KeyError):
         entry = pwd.getpwnam(SERVICE_USER)
         return Owner(entry.pw_uid, entry.pw_gid)
@@ -135,7 +135,7 @@ def _service_user() -> Owner | None:
 
 
 class Bar:
-    """A progress bar, on a terminal alone; nothing anywhere else."""
+    """A progress bar on a terminal; on other streams it shows nothing."""
 
     def __init__(self, label: str, stream: TextIO) -> None:
         self._label = label
@@ -150,7 +150,7 @@ class Bar:
         self._shown.close()
 
     def show(self, done: int, total: int | None) -> None:
-        """Show how far it is, in bytes; not where nobody knows how far it goes."""
+        """Show the progress in bytes; nothing if the total is not known."""
         if total is None or not self._stream.isatty():
             return
         if total != self._total:

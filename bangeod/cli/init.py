@@ -1,4 +1,4 @@
-"""``bangeod init``: a config and an empty database in a directory of one's own."""
+"""``bangeod init``: makes a config and an empty database in a new directory."""
 
 import contextlib
 import os
@@ -94,14 +94,14 @@ def _make_directory(directory: Path, undo: contextlib.ExitStack) -> None:
 
 
 def _write_new(file: Path, content: bytes, undo: contextlib.ExitStack) -> None:
-    # Not for all to read: a key may be put into it later.
+    # Not readable for all: a key may be put into it later.
     with open(file, "xb", opener=lambda name, flags: os.open(name, flags, 0o640)) as config:
         undo.callback(file.unlink)
         config.write(content)
 
 
 def _own_command() -> str:
-    """Say how this program was called, so that the next command can be pasted."""
+    """Return how this program was called, for a next command that can be pasted."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m bangeod"

@@ -1,4 +1,4 @@
-"""`bangeod job`: list the jobs, or run one by hand."""
+"""`bangeod job`: lists the jobs, or runs one by hand."""
 
 import sys
 

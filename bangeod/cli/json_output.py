@@ -1,4 +1,4 @@
-"""Results as JSON, for programs."""
+"""Results of commands as JSON."""
 
 import json
 
@@ -8,8 +8,8 @@ import msgspec
 def as_json(result: object) -> str:
     """Return a result as JSON on one line.
 
-    Arguments and paths of the command line may be no UTF-8. Python has lone surrogates for such bytes, which no
-    encoding knows: they come out as question marks, as they do from the client.
+    Arguments and paths of the command line may not be UTF-8. Python decodes such bytes as lone surrogates, which can't
+    be encoded: they become question marks, as they do in the client.
     """
     try:
         return msgspec.json.encode(result).decode()

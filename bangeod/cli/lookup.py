@@ -1,4 +1,4 @@
-"""`bangeod lookup`: say where addresses are, and who says so."""
+"""`bangeod lookup`: where addresses are, and which source says so."""
 
 from typing import Final
 
@@ -42,7 +42,7 @@ def _told(client: GeoClient, ips: tuple[str, ...], *, cached_only: bool) -> list
 
 
 async def _answers(components: Components, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
-    """Look up; what is new (if only when it was asked for) goes to the database at once, and not to a daemon."""
+    """Look up without a daemon; new entries and new times of use are written to the database at once."""
     try:
         await components.store.prepare()
     except StoreError as error:
@@ -56,7 +56,7 @@ async def _answers(components: Components, ips: tuple[str, ...], *, cached_only:
 
 
 def _geo(components: Components, answer: Answer) -> Geo:
-    """Return the place of an answer, its country as its row has it now: only the first write settles a name."""
+    """Return the place of an answer, with the country name from its row: only the first write fixes a name."""
     return components.naming.named(answer.geo) if answer.origin not in _OF_ROWS else answer.geo
 
 

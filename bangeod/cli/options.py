@@ -1,4 +1,4 @@
-"""What commands share: the option that names the config, and the loading of it."""
+"""The option that names the config, for all commands, and the loading of the config."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def config_option(command: F) -> F:
-    """Give a command ``--config FILE``; it arrives as ``config``, None where it is not given."""
+    """Give a command ``--config FILE``; it is passed as ``config``, None if not given."""
     return click.option(
         "--config",
         metavar="FILE",
@@ -21,5 +21,5 @@ def config_option(command: F) -> F:
 
 
 def load_settings(option: str | None) -> Settings:
-    """Load the config that the option, or else the environment, names. Raises ConfigError."""
+    """Load the config that the option or the environment names. Raises ConfigError."""
     return load(find_file(option, os.environ), os.environ)

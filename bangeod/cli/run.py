@@ -1,4 +1,4 @@
-"""`bangeod run`: the daemon, in the foreground."""
+"""`bangeod run`: runs the daemon in the foreground."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``bangeod status``: how the running daemon stands, on one screen."""
+"""``bangeod status``: shows the state of the running daemon on one screen."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ from bangeod.cli.options import config_option, load_settings
 from bangeod.config import Settings
 from bangeod.errors import NoDaemonError, RefusedError
 
-EVERY: Final = 2.0  # seconds between two looks with --watch
+EVERY: Final = 2.0  # seconds between two updates with --watch
 _CLEAR: Final = "\x1b[H\x1b[2J"
 
 
@@ -40,7 +40,7 @@ def status(as_json: bool, watch: bool, config: str | None) -> None:
 
 
 def _watch(settings: Settings, shown: str, *, as_json: bool) -> None:
-    """Show it again and again, through restarts of the daemon too."""
+    """Show the state again and again; restarts of the daemon don't end it."""
     clear = _CLEAR if sys.stdout.isatty() and not as_json else ""
     while True:
         click.echo(f"{clear}{shown}")

@@ -1,4 +1,4 @@
-"""What ``bangeod status`` shows a person: the state of the daemon as lines of text, on one screen."""
+"""The text of ``bangeod status``: the state of the daemon as lines, on one screen."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -13,18 +13,18 @@ from bangeod.jobs.job import Outcome
 NOTHING = "-"
 BAD, BUSY, GOOD = "red", "yellow", "green"
 
-_LEFT_OUT: Final = {"retention_days", "page_size", "free_pages", "pages_given_back"}  # what is no work of the run
+_LEFT_OUT: Final = {"retention_days", "page_size", "free_pages", "pages_given_back"}  # not work of the run
 
 
 class Line(NamedTuple):
-    """A line, and its colour where the terminal has any."""
+    """A line, and its colour on a terminal that has colours."""
 
     text: str
     colour: str | None = None
 
 
 def lines(state: State) -> Iterator[Line]:
-    """Lay out everything: what is wrong first."""
+    """Yield all lines, with what is wrong first."""
     now = state.now
     age = ago(now - state.started)
     yield Line(f"bangeod {state.version}, running for {age} (pid {state.pid})", GOOD if state.healthy else BAD)
@@ -83,7 +83,7 @@ def _next(job: JobState, now: float) -> str:
     return NOTHING if job.next_run is None else f"in {ago(job.next_run - now)}"
 
 
-Fact = tuple[str, str, str | None]  # what it is about, the text, a colour
+Fact = tuple[str, str, str | None]  # the subject, the text, a colour
 
 
 def _cache(state: State) -> Iterator[Fact]:
@@ -152,7 +152,7 @@ def _aligned(facts: Sequence[Fact]) -> Iterator[Line]:
 
 
 def _size(octets: int | None) -> str:
-    """Give a number of bytes the unit that a person would use."""
+    """Write a number of bytes in the unit that a person would use."""
     if octets is None:
         return "?"
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):

@@ -1,7 +1,7 @@
-"""Standard output and standard error as the commands write to them: no failure of either ends in a traceback.
+"""Standard output and standard error of the commands: no failure to write ends in a traceback.
 
-A result that can't be written (a full disk, a closed pipe, no standard output at all) is an error of the command: one
-line and status 1. What can't be said on standard error is lost, and changes nothing.
+If a result can't be written (a full disk, a closed pipe, no standard output at all), the command fails with one line
+and status 1. A message that can't be written to standard error is lost, with no other effect.
 """
 
 import errno
@@ -19,14 +19,14 @@ _STANDARD: Final = (0, 1, 2)  # the descriptors of standard input, output and er
 
 
 def guard() -> None:
-    """Put streams that keep to that in the place of Python's own. To be called once, before anything is written."""
+    """Replace Python's streams by streams that do so. To be called once, before anything is written."""
     _occupy()
     sys.stdout = _guarded(sys.stdout, _Result)
     sys.stderr = _guarded(sys.stderr, _Message)
 
 
 def _occupy() -> None:
-    """Open /dev/null where a standard stream is closed: else the next file would get its number, and its output."""
+    """Open /dev/null for each closed standard stream: else the next file would get its number, and its output."""
     for descriptor in _STANDARD:
         try:
             os.fstat(descriptor)
@@ -35,27 +35,24 @@ def _occupy() -> None:
 
 
 class _Descriptor(io.RawIOBase):
-    """A descriptor to write to, without a limit of time; None: there is none."""
+    """A descriptor to write to, waiting as long as necessary; None: there is none."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
 
     def writable(self) -> bool:
-        """Say that it can be written."""
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor."""
         if self._descriptor is None:
             raise io.UnsupportedOperation("it is closed")
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Say whether it is a terminal."""
         return self._descriptor is not None and os.isatty(self._descriptor)
 
     def write(self, data: Any, /) -> int:
-        """Write some of it; what can't be written is dropped, when ``failed`` does not raise."""
+        """Write some of the data; data that can't be written is dropped unless ``failed`` raises."""
         try:
             return self._write(data)
         except OSError as error:
@@ -63,36 +60,36 @@ class _Descriptor(io.RawIOBase):
             return memoryview(data).nbytes
 
     def _write(self, data: Any) -> int:
-        descriptor = self.fileno() if self._descriptor is not None else -1  # which is EBADF
+        descriptor = self.fileno() if self._descriptor is not None else -1  # -1 causes EBADF
         while True:
             try:
                 return os.write(descriptor, data)
-            except BlockingIOError:  # a terminal or pipe that whoever shares it has set so
+            except BlockingIOError:  # another process has made the shared terminal or pipe non-blocking
                 room = select.poll()
                 room.register(descriptor, select.POLLOUT)
                 room.poll()
 
     def failed(self, error: OSError) -> None:
-        """Take note that something could not be written."""
+        """Handle a failure to write."""
         raise NotImplementedError
 
 
 class _Message(_Descriptor):
-    """Standard error: there is nowhere to say that nothing can be said."""
+    """Standard error: a failure to write can't be reported anywhere."""
 
     def failed(self, error: OSError) -> None:
-        """Go on."""
+        """Ignore it."""
 
 
 class _Result(_Descriptor):
-    """Standard output: the first failure ends the command, and what it left in buffers is dropped."""
+    """Standard output: the first failure ends the command, and what is left in buffers is dropped."""
 
     def __init__(self, descriptor: int | None) -> None:
         super().__init__(descriptor)
         self._has_failed = False
 
     def failed(self, error: OSError) -> None:
-        """Raise, once."""
+        """Raise OutputError, once."""
         if not self._has_failed:
             self._has_failed = True
             raise OutputError("it is closed" if error.errno == errno.EBADF else reason(error))
@@ -102,14 +99,14 @@ class _Result(_Descriptor):
 
 
 def _guarded(stream: TextIO | None, kind: Callable[[int | None], _Descriptor]) -> TextIO:
-    """Return the stream in which ``kind`` writes for ``stream``; Python has None for one that is closed."""
+    """Return a stream that writes with ``kind`` in place of ``stream``, which is None if Python found it closed."""
     if stream is None:
         return _text(kind(None), "utf-8", "replace")
     try:
         descriptor = stream.fileno()
-    except OSError:  # somebody's own, with no descriptor
+    except OSError:  # replaced by somebody, with no descriptor
         return stream
-    # What the terminal has no character for is one that can't be read there, and no reason to fail.
+    # A character that the terminal can't show is replaced: it is no reason to fail.
     lenient = stream.errors not in ("strict", "surrogateescape", None)
     return _text(kind(descriptor), stream.encoding, str(stream.errors) if lenient else "replace")
 

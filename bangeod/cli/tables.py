@@ -1,4 +1,4 @@
-"""Tables for people, in plain text."""
+"""Plain text tables for people."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def _cell(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without anything that could move the cursor of a terminal."""
+    """Replace everything in a text that could move the cursor of a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

@@ -1,4 +1,4 @@
-"""Work that a command does by itself, without a daemon: the components for as long as the command runs."""
+"""Running a command's work without a daemon: with components of its own, for as long as the command runs."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def work(settings: Settings, body: Callable[[Components], Awaitable[T]], *, look_only: bool = False) -> T:
-    """Run ``body`` with components of its own. Warnings go to standard error, results are the caller's to print.
+    """Run ``body`` with its own components. Warnings go to standard error; the caller prints results.
 
     With ``look_only`` nothing in the state directory changes.
     """
@@ -38,21 +38,21 @@ def work(settings: Settings, body: Callable[[Components], Awaitable[T]], *, look
 
 
 def _is_something_left(settings: Settings) -> bool:
-    with suppress(OSError):  # what may not be seen can't be taken up either
+    with suppress(OSError):  # a file that may not be seen can't be taken up either
         return is_there(settings.state.directory / UNWRITTEN_FILE)
     return False
 
 
 @asynccontextmanager
 async def _components(settings: Settings, *, look_only: bool) -> AsyncGenerator[Components, None]:
-    """Make the components, with the lock where it is needed and nobody else has it; else without, and without ip-api.
+    """Make the components, holding the lock if it is needed and free; without it they don't ask ip-api.
 
-    A daemon that is started meanwhile would find it taken, so it is needed only for what two must not do at once: ask
-    ip-api, and write what an earlier daemon has left.
+    A daemon that is started meanwhile would find the lock taken. So it is taken only for what two processes must not do
+    at once: ask ip-api, and write what an earlier daemon has left.
     """
     lock = DatabaseLock(settings.database.path)
     if not look_only and (settings.geo.ip_api.enabled or _is_something_left(settings)):
-        with suppress(AlreadyServedError, StoreError):  # the database itself is what the person hears about
+        with suppress(AlreadyServedError, StoreError):  # problems of the database itself are reported later
             lock.acquire()
     components = Components(SettingsInForce(settings), SystemClock(), lock, look_only=look_only)
     components.read_history()

@@ -1,4 +1,4 @@
-"""The two clients: what is asked and understood by ``protocol``, sent and received by httpx."""
+"""The two clients, synchronous and asyncio: ``protocol`` builds requests and reads answers, httpx transports them."""
 
 import asyncio
 import time
@@ -28,15 +28,15 @@ from bangeod.client.protocol import (
 )
 from bangeod.errors import NoDaemonError, RefusedError
 
-AT_ONCE: Final = 32  # lookups of an asynchronous client; httpcore's pool takes the square of what waits in it
+AT_ONCE: Final = 32  # lookups at a time; the cost of httpcore's pool grows with the square of its waiting requests
 
 
 class GeoClient(Protocol):
     """Asks the daemon at ``socket``; may be shared by threads.
 
-    ``timeout`` is for how many seconds the daemon may be silent. It answers a lookup sooner than that: what no source
-    has told by then is ``unresolved``, and known a little later. With ``strict`` a lookup raises NoDaemonError or
-    RefusedError instead of answering ``unknown``.
+    ``timeout`` is for how many seconds the daemon may be silent. The daemon answers a lookup sooner: addresses that no
+    source has answered by then are ``unresolved``, and known a little later. With ``strict`` a lookup raises
+    NoDaemonError or RefusedError instead of returning ``unknown``.
     """
 
     def __init__(self, socket: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, strict: bool = False) -> None:
@@ -45,24 +45,23 @@ class GeoClient(Protocol):
         self._http = httpx.Client(base_url=BASE, transport=transport, timeout=self.limits, trust_env=False)
 
     def lookup(self, ip: str) -> Entry:
-        """Say where an address is."""
         return self.lookup_batch([ip])[0]
 
     def lookup_batch(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
-        """Say where each address is, in the order asked; with ``origin`` also which source says so."""
+        """Return where each address is, in the order asked; with ``origin`` also which source says so."""
         return self._entries(ips, "resolve", origin=origin)
 
     def lookup_cached_only(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
-        """Say of each address what the daemon's memory knows; asks no source."""
+        """Return what the daemon's memory knows of each address; asks no source."""
         return self._entries(ips, "cached", origin=origin)
 
     def explain(self, ips: Sequence[str]) -> list[dict[str, Any]]:
-        """Return what each source says of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
+        """Return what each source knows of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
         answer = self._ask("POST", EXPLAIN_PATH, content=explain_body(ips))
         return self.read(answer, Explanations).explanations
 
     def status(self) -> dict[str, Any]:
-        """Return how the daemon stands. Raises NoDaemonError, RefusedError."""
+        """Return the state of the daemon. Raises NoDaemonError, RefusedError."""
         return self.read(self._ask("GET", "/v1/status"), dict[str, Any])
 
     def run_job(self, job_id: str, *, dry_run: bool = False, timeout: float = JOB_TIMEOUT) -> dict[str, Any]:
@@ -86,13 +85,13 @@ class GeoClient(Protocol):
         try:
             try:
                 return self._request(method, path, **options)
-            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):  # a restart: a connection was kept
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):  # kept open over a restart
                 return self._request(method, path, **options)
         except (httpx.HTTPError, OSError) as error:
             raise self.translated(error) from error
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Ask; where too many are connecting, wait for that as long as for a connection."""
+        """Send a request; if too many clients are connecting, wait as long as for a connection."""
         limits = options.get("timeout", self.limits)
         given_up = time.monotonic() + limits.connect
         while True:
@@ -104,7 +103,7 @@ class GeoClient(Protocol):
             time.sleep(LOOK_AGAIN)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -126,24 +125,23 @@ class AsyncGeoClient(Protocol):
         self._http = httpx.AsyncClient(base_url=BASE, transport=transport, timeout=self.limits, trust_env=False)
 
     async def lookup(self, ip: str) -> Entry:
-        """Say where an address is."""
         return (await self.lookup_batch([ip]))[0]
 
     async def lookup_batch(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
-        """Say where each address is, in the order asked; with ``origin`` also which source says so."""
+        """Return where each address is, in the order asked; with ``origin`` also which source says so."""
         return await self._entries(ips, "resolve", origin=origin)
 
     async def lookup_cached_only(self, ips: Sequence[str], *, origin: bool = False) -> list[Entry]:
-        """Say of each address what the daemon's memory knows; asks no source."""
+        """Return what the daemon's memory knows of each address; asks no source."""
         return await self._entries(ips, "cached", origin=origin)
 
     async def explain(self, ips: Sequence[str]) -> list[dict[str, Any]]:
-        """Return what each source says of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
+        """Return what each source knows of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
         answer = await self._ask("POST", EXPLAIN_PATH, content=explain_body(ips))
         return self.read(answer, Explanations).explanations
 
     async def status(self) -> dict[str, Any]:
-        """Return how the daemon stands. Raises NoDaemonError, RefusedError."""
+        """Return the state of the daemon. Raises NoDaemonError, RefusedError."""
         return self.read(await self._ask("GET", "/v1/status"), dict[str, Any])
 
     async def run_job(self, job_id: str, *, dry_run: bool = False, timeout: float = JOB_TIMEOUT) -> dict[str, Any]:  # noqa: ASYNC109 - the daemon's silence, not ours
@@ -163,7 +161,7 @@ class AsyncGeoClient(Protocol):
         return entries
 
     async def _ask_in_turn(self, body: bytes) -> httpx.Response:
-        """Look up, some at a time; whoever has waited for as long as the daemon may be silent gives up."""
+        """Look up, a limited number at a time; a lookup that has waited for ``timeout`` gives up."""
         try:
             async with asyncio.timeout(self.timeout):
                 await self._turns.acquire()
@@ -185,7 +183,7 @@ class AsyncGeoClient(Protocol):
             raise self.translated(error) from error
 
     async def aclose(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""Connecting over asyncio: where others crowd at the socket, it is tried again after a pause.
+"""Connecting to the socket with asyncio: if too many others are connecting, it tries again after a pause.
 
-httpx's own way, which is anyio's, tries again at once: a socket that could not be connected counts as writable, so
-that it takes a whole processor for as long as the daemon does not accept.
+httpx's own way, which is anyio's, tries again at once: a socket that could not be connected counts as writable, so it
+keeps a whole processor busy for as long as the daemon does not accept.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ import httpx
 
 from bangeod.client.protocol import LOOK_AGAIN, NO_TLS
 
-_MOST: Final = 100  # connections, those that rest, and for how many seconds: as httpx has it
+_MOST: Final = 100  # connections, idle ones, and the seconds for which they are kept: httpx's own limits
 _KEPT: Final = 20
 _KEPT_SECONDS: Final = 5.0
 
 
 class PatientTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over a Unix socket, with connections of ours."""
+    """httpx's transport over a Unix socket, with connections that are made here."""
 
     def __init__(self, path: str) -> None:
         super().__init__(uds=path, verify=NO_TLS)
@@ -36,7 +36,7 @@ class PatientTransport(httpx.AsyncHTTPTransport):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
-    """What httpcore's pool connects by."""
+    """Makes the connections of httpcore's pool."""
 
     async def connect_unix_socket(
         self,
@@ -53,7 +53,7 @@ async def _connected(path: str) -> httpcore.AsyncNetworkStream:
     end = socket.socket(socket.AF_UNIX)
     try:
         end.setblocking(False)
-        while not _connect(end, path):  # noqa: ASYNC110 - the kernel tells nobody when there is room
+        while not _connect(end, path):  # noqa: ASYNC110 - the kernel does not tell when there is room
             await asyncio.sleep(LOOK_AGAIN)
         return _Stream(*await asyncio.open_unix_connection(sock=end))
     except BaseException:
@@ -62,7 +62,7 @@ async def _connected(path: str) -> httpcore.AsyncNetworkStream:
 
 
 def _connect(end: socket.socket, path: str) -> bool:
-    """Connect; say whether there was room (EAGAIN, connect(2))."""
+    """Connect; return whether there was room (EAGAIN, connect(2))."""
     try:
         end.connect(path)
     except BlockingIOError:
@@ -78,25 +78,24 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._writer = writer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
-        """Return what has come; nothing at the end."""
+        """Return what has come; empty at the end."""
         with _told(httpcore.ReadTimeout, httpcore.ReadError):
             async with asyncio.timeout(timeout):
                 return await self._reader.read(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        """Send."""
         with _told(httpcore.WriteTimeout, httpcore.WriteError):
             async with asyncio.timeout(timeout):
                 self._writer.write(buffer)
                 await self._writer.drain()
 
     async def aclose(self) -> None:
-        """Close at once: what a daemon that hangs has not read yet, it need not read."""
+        """Close at once: a daemon that hangs need not read the rest."""
         self._writer.transport.abort()
         await asyncio.sleep(0)
 
     def get_extra_info(self, info: str) -> Any:
-        """Say of a connection that rests whether the other side has closed it; there is nothing else to know."""
+        """Return whether the other side has closed an idle connection; nothing else is known."""
         if info == "is_readable":
             return self._reader.at_eof() or self._reader.exception() is not None
         return None
@@ -104,7 +103,7 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 @contextmanager
 def _told(late: type[Exception], failed: type[Exception]) -> Generator[None, None, None]:
-    """Raise what goes wrong as httpcore's exceptions."""
+    """Raise errors as httpcore's exceptions."""
     try:
         yield
     except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""What both clients have in common: what is asked, what the answers mean, and when not to ask. No I/O."""
+"""The common part of both clients: building requests, reading answers, and when not to ask. No I/O."""
 
 import logging
 import ssl
@@ -14,33 +14,33 @@ from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
 
 T = TypeVar("T")
 
-log = logging.getLogger("bangeod.client")  # the name that the web app knows
+log = logging.getLogger("bangeod.client")  # a name that the web app relies on
 
 DEFAULT_SOCKET: Final = "/run/bangeod/bangeod.sock"
 MOST_ADDRESSES: Final = 10_000  # of one request
-TIMEOUT: Final = 2.0  # seconds; for a batch it is how long the daemon may stay silent, not how long it takes in all
+TIMEOUT: Final = 2.0  # seconds for which the daemon may be silent; a large batch may take longer in all
 JOB_TIMEOUT: Final = 86_400.0  # seconds; no job may run for longer
 CONNECT: Final = 1.0
-LOOK_AGAIN: Final = 0.01  # seconds until a daemon that is not quick enough to accept all who come is tried again
-_ANSWERED_AFTER: Final = 0.8  # of the time that we wait: the rest is for the way there and back
-_QUIET: Final = 1.0  # seconds for which a daemon that did not answer in time is not asked again
+LOOK_AGAIN: Final = 0.01  # seconds until the next try, if the daemon does not accept connections quickly enough
+_ANSWERED_AFTER: Final = 0.8  # of the time that the client waits: the rest is for the transport
+_QUIET: Final = 1.0  # seconds without requests after the daemon has not answered in time
 EXPLAIN_PATH: Final = "/v1/explain"
 BASE: Final = "http://bangeod"
 NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: httpx's own takes 20 ms to read the authorities
 
 
 class Status(StrEnum):
-    """What became of a lookup."""
+    """The result of a lookup, in a word."""
 
     RESOLVED = "resolved"
-    UNRESOLVED = "unresolved"  # routable, and nobody knows a country
+    UNRESOLVED = "unresolved"  # routable, but no source knows a country
     PRIVATE = "private"  # not globally routable
-    INVALID = "invalid"  # no address at all
-    UNKNOWN = "unknown"  # no daemon has answered: ask again later
+    INVALID = "invalid"  # not an address
+    UNKNOWN = "unknown"  # no daemon answered: ask again later
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """Where an address is, under the text that was asked; None is not known."""
+    """Where an address is, with the text that was asked about; None is not known."""
 
     ip: str
     status: Status
@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
     country_name: str | None = None
     asn: str | None = None
     org: str | None = None
-    origin: str | None = None  # only where it was asked for
+    origin: str | None = None  # only if requested
 
 
 class _Entries(msgspec.Struct):
@@ -56,7 +56,7 @@ class _Entries(msgspec.Struct):
 
 
 class Explanations(msgspec.Struct):
-    """What the daemon's sources say, as JSON has it."""
+    """What the daemon's sources know, as in the JSON."""
 
     explanations: list[dict[str, Any]]
 
@@ -71,34 +71,34 @@ class _Error(msgspec.Struct):
 
 
 class Protocol:
-    """What both clients have in common: what is asked, and what the answers mean. No I/O."""
+    """The common part of both clients: building requests and reading answers. No I/O."""
 
     def __init__(self, socket: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, strict: bool = False) -> None:
         self._socket = socket
         self._strict = strict
         self.limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
-        self._told: str | None = None  # the trouble that was logged last
+        self._told: str | None = None  # the last trouble that was logged
         self.timeout = timeout
         self.lookup_path = f"/v1/lookup?wait={min(timeout, JOB_TIMEOUT) * _ANSWERED_AFTER:.3f}"
         self._quiet_until = float("-inf")  # monotonic
 
     def chunks(self, ips: Sequence[str], mode: str, *, origin: bool) -> Iterator[tuple[Sequence[str], bytes]]:
-        """Cut a batch into what one request may ask, and its body."""
+        """Split a batch into parts that one request may have, each with its body."""
         for start in range(0, len(ips), MOST_ADDRESSES):
             chunk = ips[start : start + MOST_ADDRESSES]
             yield chunk, msgspec.json.encode({"ips": [_clean(ip) for ip in chunk], "mode": mode, "origin": origin})
 
     def check_silence(self) -> None:
-        """Raise SilentDaemonError where the daemon has just been silent: many who wait for it would add up."""
+        """Raise SilentDaemonError if the daemon was silent just now: otherwise many would wait for it at once."""
         if time.monotonic() < self._quiet_until:
             raise self.silent()
 
     def silent(self) -> SilentDaemonError:
-        """Say that the daemon is."""
+        """Return the error for a daemon that does not answer in time."""
         return SilentDaemonError(f"{self._socket}: the daemon does not answer in time: systemctl status bangeod")
 
     def read_entries(self, answer: httpx.Response, asked: Sequence[str]) -> list[Entry]:
-        """Understand the answer to a batch. Raises RefusedError as ``read`` does."""
+        """Read the answer to a batch. Raises RefusedError as ``read`` does."""
         entries = self.read(answer, _Entries).entries
         if len(entries) != len(asked):
             raise RefusedError(f"{self._socket}: {len(entries)} entries came for {len(asked)} addresses")
@@ -106,7 +106,7 @@ class Protocol:
         return entries
 
     def read(self, answer: httpx.Response, kind: type[T]) -> T:
-        """Understand an answer. Raises RefusedError where it is an error, or none of bangeod's."""
+        """Read an answer. Raises RefusedError if it is an error, or not from bangeod."""
         try:
             if answer.status_code == httpx.codes.OK:
                 return msgspec.json.decode(answer.content, type=kind)
@@ -118,7 +118,7 @@ class Protocol:
         raise RefusedError(problem.message, status=answer.status_code, code=problem.code)
 
     def translated(self, error: Exception) -> Exception:
-        """Say what a failed request means."""
+        """Return bangeod's error for a failed request."""
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, PermissionError):
@@ -134,12 +134,12 @@ class Protocol:
         return NoDaemonError(f"{self._socket}: no daemon answers ({said}): systemctl start bangeod")
 
     def unknown(self, asked: Sequence[str], error: Exception) -> list[Entry]:
-        """Answer without a daemon; each trouble is logged once."""
+        """Return entries for a failed lookup; each trouble is logged once."""
         if isinstance(error, SilentDaemonError) and time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + _QUIET
         if self._strict:
             raise error
-        said = str(error)  # the error itself would keep a socket alive in whatever keeps the record
+        said = str(error)  # the error itself would keep a socket alive wherever the record is kept
         if said != self._told:
             self._told = said
             log.warning("addresses stay unknown: %s", said)
@@ -147,7 +147,7 @@ class Protocol:
 
 
 def is_crowded(error: BaseException | None) -> bool:
-    """Say whether a connection failed because so many others wait to be accepted (EAGAIN, connect(2))."""
+    """Return whether a connection failed because too many others wait to be accepted (EAGAIN, connect(2))."""
     while error is not None:
         if isinstance(error, BlockingIOError):
             return True
@@ -156,15 +156,13 @@ def is_crowded(error: BaseException | None) -> bool:
 
 
 def _clean(ip: str) -> str:
-    """Return a text that can be sent: lone surrogates are no Unicode, and no address has any."""
+    """Return a text that can be sent: lone surrogates can't be encoded, and no address has any."""
     return str(ip).encode(errors="replace").decode()
 
 
 def explain_body(ips: Sequence[str]) -> bytes:
-    """Return the body that asks for explanations."""
     return msgspec.json.encode({"ips": [_clean(ip) for ip in ips]})
 
 
 def job_path(job_id: str) -> str:
-    """Return the path at which a job is run."""
     return f"/v1/jobs/{job_id}/run"

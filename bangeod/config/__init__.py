@@ -1,4 +1,4 @@
-"""bangeod.toml: the settings with their defaults, how they are read, and how they are shown."""
+"""The config, bangeod.toml: the settings with their defaults, reading them and writing them."""
 
 from bangeod.config.loading import DEFAULT_FILE, find_file, load
 from bangeod.config.settings import (

@@ -1,4 +1,4 @@
-"""From a file and the environment to the settings, or to everything that is wrong with them."""
+"""Loading the settings from the config file and the environment, or finding everything that is wrong with them."""
 
 import difflib
 import os
@@ -18,9 +18,9 @@ from bangeod.errors import ConfigError, ConfigProblem
 
 DEFAULT_FILE = Path("/etc/bangeod/bangeod.toml")
 
-_LARGEST_FILE = 1024 * 1024  # bytes; a config of every key and plenty of comments has some 5 kB
+_LARGEST_FILE = 1024 * 1024  # bytes; a config with every key and many comments has some 5 kB
 _LARGEST_CREDENTIAL = 4096  # bytes
-_MOST_UNKNOWN_KEYS = 20  # named per table; a file of another program should not fill the log
+_MOST_UNKNOWN_KEYS = 20  # reported per table; a file of another program should not fill the log
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _POSITION = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
@@ -36,14 +36,14 @@ class _MissingError(_UnreadableError):
 
 
 def find_file(option: str | None, environ: Mapping[str, str]) -> Path:
-    """Say which file holds the config: the one of ``--config``, of ``$BANGEOD_CONFIG``, or the usual one."""
+    """Return the config file: the one of ``--config``, of ``$BANGEOD_CONFIG``, or the usual one."""
     if option is not None:
         return Path(option)
     return Path(environ.get("BANGEOD_CONFIG") or DEFAULT_FILE)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """Read the config and what the environment adds to it. Raises ConfigError with all that is wrong."""
+    """Read the config file and the environment. Raises ConfigError with everything that is wrong."""
     findings: list[ConfigProblem] = []
     settings = read_table(Settings(), _parse(path), "", findings)
     refused = {finding.key for finding in findings}
@@ -58,7 +58,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def read_table(default: T, raw: Mapping[str, object], prefix: str, findings: list[ConfigProblem]) -> T:
-    """Lay the keys of a TOML table over the defaults; what doesn't fit is added to the findings."""
+    """Return the defaults overwritten by the keys of a TOML table; problems are added to the findings."""
     known = kinds(type(default))
     changes: dict[str, object] = {}
     for name, kind in known.items():
@@ -81,7 +81,7 @@ def read_table(default: T, raw: Mapping[str, object], prefix: str, findings: lis
 def _unknown(raw: Mapping[str, object], known: list[str], prefix: str) -> Iterator[ConfigProblem]:
     names = [name for name in raw if name not in known]
     for name in names[:_MOST_UNKNOWN_KEYS]:
-        # Its value is not shown: it may be a misspelt key's secret.
+        # Its value is not shown: the key may be misspelt and the value a secret.
         what = "table" if isinstance(raw[name], dict) else "key"
         close = difflib.get_close_matches(name[:60], known, n=1)
         advice = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
@@ -111,7 +111,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _locate(problem: str, content: str) -> str:
-    """Put line and column first; the parser has them last, and none for the end of the document."""
+    """Put line and column first; the parser puts them last, and omits them at the end of the document."""
     if match := _POSITION.search(problem):
         return f"line {match[1]}, column {match[2]}: {problem[: match.start()]}"
     last = content.split("\n")
@@ -119,7 +119,7 @@ def _locate(problem: str, content: str) -> str:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """Read a regular file of limited size; nothing else is waited for or read from."""
+    """Read a regular file of limited size; other kinds of files are not waited for or read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
@@ -155,7 +155,7 @@ def _name_type(mode: int) -> str:
 
 
 def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
-    """Take ip-api's key from the config, else the environment, else systemd; a key has a url of its own."""
+    """Take ip-api's key from the config, else the environment, else systemd; ip-api has another URL for keys."""
     ip_api = settings.geo.ip_api
     key = ip_api.key or _key_from_outside(environ, "ip_api_key", "geo.ip_api.key", findings)
     url = PRO_URL if key and ip_api.url == FREE_URL else ip_api.url
@@ -172,7 +172,7 @@ def _with_license_key(settings: Settings, environ: Mapping[str, str], findings: 
 
 
 def _key_from_outside(environ: Mapping[str, str], name: str, key: str, findings: list[ConfigProblem]) -> Secret:
-    """Take a secret from outside of the config; none where it is no good, which is among the findings of ``key``."""
+    """Return a secret from outside the config; one that is not valid is reported as ``key`` and comes out empty."""
     try:
         return _outside(environ, name)
     except (UnfitValueError, _UnreadableError) as error:
@@ -223,7 +223,7 @@ def _check_ip_api(settings: Settings) -> Iterator[ConfigProblem]:
 
 
 def _with_state(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
-    """Take systemd's state directory where the config has the usual one; of several, the first."""
+    """Use systemd's state directory if the config has the default one; of several, the first."""
     given = next(filter(None, environ.get("STATE_DIRECTORY", "").split(":")), "")
     if not given or settings.state.directory != STATE_DIRECTORY:
         return settings

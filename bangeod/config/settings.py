@@ -1,4 +1,4 @@
-"""The settings: one struct a table of bangeod.toml, with the defaults and the kind of each key."""
+"""The settings: one struct for each table of bangeod.toml, with the default and the kind of each key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +14,8 @@ FREE_URL = "http://ip-api.com/batch"
 PRO_URL = "https://pro.ip-api.com/batch"
 STATE_DIRECTORY = Path("/var/lib/bangeod")
 
-# What a reload can't take up: the cache in memory mirrors one database, and what belongs to it (times of
-# runs, entries not written yet, the time until which ip-api may not be asked) lies in one state directory.
+# Keys that a reload can't change: the cache in memory mirrors one database, and the data that belongs to it (times of
+# runs, entries not written yet, the time until which ip-api may not be asked) is in one state directory.
 RESTART_ONLY = frozenset({"database.path", "state.directory"})
 
 _DAY = float(UNITS["d"])
@@ -24,11 +24,11 @@ _PLENTY = 1_000_000_000  # more entries than memory has room for
 Switch = Annotated[bool, values.flag()]
 Count = Annotated[int, values.whole(1, _PLENTY)]
 CountOrNone = Annotated[int, values.whole(0, _PLENTY)]
-Days = Annotated[int, values.whole(1, 36_500)]  # a century: the earliest cutoff is a date like any other
+Days = Annotated[int, values.whole(1, 36_500)]  # a century: so the earliest cutoff is still an ordinary date
 Interval = Annotated[float, values.duration(0.1, 365 * _DAY)]
 Timeout = Annotated[float, values.duration(0.001, _DAY)]
 RequestTimeout = Annotated[float, values.duration(0.001, 600.0)]
-LockTime = Annotated[float, values.duration(0.001, 1.0)]  # above a second the web app would feel each write
+LockTime = Annotated[float, values.duration(0.001, 1.0)]  # above a second the web app would notice each write
 BusyTimeout = Annotated[float, values.duration(0.0, 600.0)]
 AnyPath = Annotated[Path, values.path()]
 PathOrNone = Annotated[Path | None, values.path_or_none()]
@@ -48,7 +48,7 @@ Format = Annotated[FormatName, values.choice(*get_args(FormatName))]
 
 
 class SettingsTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of bangeod.toml. Fields are keys, or tables within it; durations are seconds."""
+    """A table of bangeod.toml. Fields are keys, or nested tables; durations are seconds."""
 
 
 class DatabaseSettings(SettingsTable, frozen=True, kw_only=True):
@@ -93,13 +93,13 @@ class GeoSettings(SettingsTable, frozen=True, kw_only=True):
 
 
 class Fail2banSettings(SettingsTable, frozen=True, kw_only=True):
-    """fail2ban's own database; None where it is not read."""
+    """fail2ban's own database; None if it is not read."""
 
     database: PathOrNone = None
 
 
 class JobSettings(SettingsTable, frozen=True, kw_only=True):
-    """One job."""
+    """The settings of a job."""
 
     enabled: Switch = True
     interval: Interval
@@ -107,14 +107,14 @@ class JobSettings(SettingsTable, frozen=True, kw_only=True):
 
 
 class CleanupJobSettings(JobSettings, frozen=True, kw_only=True):
-    """The job that deletes addresses not seen for long."""
+    """The settings of the job that deletes addresses that were not seen for long."""
 
     retention_days: Days = 90
-    max_rows: CountOrNone = 0  # 0 is no cap
+    max_rows: CountOrNone = 0  # 0: no cap
 
 
 class JobsSettings(SettingsTable, frozen=True, kw_only=True):
-    """The jobs, in the order of their ids; a field is named as the job's id."""
+    """The jobs, in the order of their ids; each field is named like the job's id."""
 
     geo_cache_flush: JobSettings = JobSettings(interval=60.0, timeout=60.0)
     geo_re_resolve: JobSettings = JobSettings(interval=600.0, timeout=540.0)
@@ -131,19 +131,19 @@ class ApiSettings(SettingsTable, frozen=True, kw_only=True):
 
     @property
     def permissions(self) -> int:
-        """The mode as the number that chmod takes."""
+        """The mode as a number, for chmod."""
         return int(self.mode, 8)
 
 
 class LogSettings(SettingsTable, frozen=True, kw_only=True):
-    """The log."""
+    """Logging."""
 
     level: Level = "info"
     format: Format = "auto"
 
 
 class StateSettings(SettingsTable, frozen=True, kw_only=True):
-    """What bangeod keeps for itself."""
+    """The data that bangeod keeps for itself."""
 
     directory: AnyPath = STATE_DIRECTORY
 
@@ -162,7 +162,7 @@ class Settings(SettingsTable, frozen=True, kw_only=True):
 
 
 def kinds(table: type[SettingsTable]) -> dict[str, ValueKind | None]:
-    """Return the kind of each key of a table, in order; None where the field is a table of its own."""
+    """Return the kind of each key of a table, in order; None if the field is a nested table."""
     hints = get_type_hints(table, include_extras=True)
     return {
         name: next((m for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, ValueKind)), None)
@@ -171,7 +171,7 @@ def kinds(table: type[SettingsTable]) -> dict[str, ValueKind | None]:
 
 
 def leaves(table: SettingsTable, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Walk over all keys, dotted, and their values."""
+    """Yield all keys, dotted, with their values."""
     for name, kind in kinds(type(table)).items():
         value = getattr(table, name)
         if kind is None:
@@ -187,7 +187,7 @@ def differences(old: Settings, new: Settings) -> list[str]:
 
 
 def to_toml(settings: Settings, *, mask: bool = True) -> str:
-    """Write all settings as bangeod.toml holds them, secrets as asterisks unless ``mask`` is off."""
+    """Write all settings as in bangeod.toml, secrets as asterisks unless ``mask`` is off."""
     return tomli_w.dumps(_to_toml_table(settings, mask=mask))
 
 

@@ -1,4 +1,4 @@
-"""The kinds of values that bangeod.toml holds: how each is read, what it expects, how it is written."""
+"""The kinds of values in bangeod.toml: how each is read, described and written."""
 
 import ipaddress
 import json
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 MASK = "********"
-UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds; beside them there is "ms"
-SOCKET_PATH_BYTES = 107  # what sun_path of unix(7) takes, beside its closing NUL
+UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds; "ms" is allowed too
+SOCKET_PATH_BYTES = 107  # the size of sun_path in unix(7), without its closing NUL
 
 _PATH_BYTES = 4095  # PATH_MAX of Linux, without its closing NUL
 _SECRET_CHARACTERS = 512
@@ -23,11 +23,11 @@ _PRINTABLE = re.compile(r"[!-~]*")
 
 
 class UnfitValueError(ValueError):
-    """A value is not of its kind. Where there is a text, it names the part that is at fault."""
+    """A value is not of its kind. A text, if any, names the wrong part."""
 
 
 class Secret:
-    """A text that no repr, log line or error shows; ``reveal()`` gives it out."""
+    """A text that no repr, log line or error shows; ``reveal()`` returns it."""
 
     __slots__ = ("_text",)
 
@@ -35,7 +35,6 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself."""
         return self._text
 
     def __bool__(self) -> bool:
@@ -55,7 +54,7 @@ class Secret:
 
 
 def describe(raw: object) -> str:
-    """Name a TOML value in an error, in at most a line."""
+    """Describe a TOML value for an error, in one line at most."""
     match raw:
         case bool():
             shown = "true" if raw else "false"
@@ -80,15 +79,15 @@ def _as_it_is(value: object) -> object:
 
 
 class ValueKind(NamedTuple):
-    """One kind of value."""
+    """A kind of value: how it is described, read and written."""
 
     expected: str  # what a value of this kind looks like, for people
-    parse: Callable[[Any], object]  # from what TOML holds to what the program uses; ValueError where unfit
+    parse: Callable[[Any], object]  # from the TOML value to the program's; ValueError if not valid
     write: Callable[[Any], object] = _as_it_is  # the way back
-    describe: Callable[[object], str] = describe  # names what was found instead
+    describe: Callable[[object], str] = describe  # describes what was found instead
 
     def read(self, raw: object) -> object:
-        """Turn a value as TOML has it into the one that the program uses, or raise UnfitValueError."""
+        """Convert a TOML value to the program's, or raise UnfitValueError."""
         try:
             return self.parse(raw)
         except ValueError as error:
@@ -97,7 +96,7 @@ class ValueKind(NamedTuple):
 
 
 def flag() -> ValueKind:
-    """Make the kind of a switch: true or false."""
+    """Return the kind of a switch: true or false."""
 
     def parse(raw: object) -> bool:
         if isinstance(raw, bool):
@@ -108,7 +107,7 @@ def flag() -> ValueKind:
 
 
 def whole(minimum: int, maximum: int) -> ValueKind:
-    """Make the kind of a whole number in a range, both ends included. A boolean is none."""
+    """Return the kind of a whole number in a range, both ends included. A boolean is not a number."""
 
     def parse(raw: object) -> int:
         if isinstance(raw, int) and not isinstance(raw, bool) and minimum <= raw <= maximum:
@@ -119,7 +118,7 @@ def whole(minimum: int, maximum: int) -> ValueKind:
 
 
 def duration(minimum: float, maximum: float) -> ValueKind:
-    """Make the kind of a time span, both ends included: seconds in the program, to the microsecond."""
+    """Return the kind of a time span, both ends included: seconds in the program, to the microsecond."""
 
     def parse(raw: object) -> float:
         seconds: float | None = None
@@ -128,7 +127,7 @@ def duration(minimum: float, maximum: float) -> ValueKind:
             seconds = float(amount / 1000 if unit == "ms" else amount * UNITS[unit])
         elif isinstance(raw, int | float) and not isinstance(raw, bool):
             seconds = raw
-        # Compared before it becomes a float: an integer may be too large for one. nan is in no range.
+        # Compared before the conversion to float: an integer may be too large for that. nan is in no range.
         if seconds is not None and minimum <= seconds <= maximum:
             return round(float(seconds), 6)
         raise UnfitValueError
@@ -142,9 +141,9 @@ def duration(minimum: float, maximum: float) -> ValueKind:
 
 
 def duration_text(seconds: float) -> str:
-    """Write a duration so that reading it gives exactly the same: ``60s``, ``10m``, ``24h``, ``10ms``.
+    """Write a duration so that reading it gives exactly the same value: ``60s``, ``10m``, ``24h``, ``10ms``.
 
-    A unit of which there would be less than two is passed over: a day is ``24h``, a minute ``60s``.
+    A unit is used from two of it on: a day is ``24h``, a minute ``60s``.
     """
     exact = Decimal(repr(seconds))
     for unit, size in UNITS.items():
@@ -155,7 +154,7 @@ def duration_text(seconds: float) -> str:
 
 
 def choice(*words: str) -> ValueKind:
-    """Make the kind of one of a few words."""
+    """Return the kind of one of a few words."""
 
     def parse(raw: object) -> str:
         if isinstance(raw, str) and raw in words:
@@ -167,7 +166,7 @@ def choice(*words: str) -> ValueKind:
 
 
 def choices(*words: str) -> ValueKind:
-    """Make the kind of one or several of a few words, a tuple in the program; TOML holds one alone without brackets."""
+    """Return the kind of one or several words of a few; a tuple in the program, a single one is bare in TOML."""
 
     def parse(raw: object) -> tuple[str, ...]:
         chosen = raw if isinstance(raw, list) else [raw]
@@ -187,7 +186,7 @@ def choices(*words: str) -> ValueKind:
 
 
 def text(pattern: str, expected: str) -> ValueKind:
-    """Make the kind of a text that has a form, a regular expression, as a whole."""
+    """Return the kind of a text that matches a regular expression as a whole."""
 
     def parse(raw: object) -> str:
         if isinstance(raw, str) and re.fullmatch(pattern, raw):
@@ -206,12 +205,12 @@ def _parse_path(raw: object, longest: int = _PATH_BYTES) -> Path:
 
 
 def path() -> ValueKind:
-    """Make the kind of an absolute path. A relative one would depend on where the daemon was started."""
+    """Return the kind of an absolute path. A relative one would depend on where the daemon was started."""
     return ValueKind('an absolute path, such as "/var/lib/bangeod"', _parse_path, str)
 
 
 def socket_path() -> ValueKind:
-    """Make the kind of the absolute path of a Unix socket."""
+    """Return the kind of the absolute path of a Unix socket."""
 
     def parse(raw: object) -> Path:
         return _parse_path(raw, SOCKET_PATH_BYTES)
@@ -221,7 +220,7 @@ def socket_path() -> ValueKind:
 
 
 def path_or_none() -> ValueKind:
-    """Make the kind of an absolute path or "", which is None in the program."""
+    """Return the kind of an absolute path or "", which is None in the program."""
 
     def parse(raw: object) -> Path | None:
         return None if raw == "" else _parse_path(raw)
@@ -230,7 +229,7 @@ def path_or_none() -> ValueKind:
 
 
 def paths() -> ValueKind:
-    """Make the kind of an array of absolute paths, a tuple in the program."""
+    """Return the kind of an array of absolute paths, a tuple in the program."""
 
     def parse(raw: object) -> tuple[Path, ...]:
         if not isinstance(raw, list):
@@ -247,9 +246,9 @@ def paths() -> ValueKind:
 
 
 def secret() -> ValueKind:
-    """Make the kind of a key or password. Its errors don't show it.
+    """Return the kind of a key or password. Its errors don't show it.
 
-    The mask that ``bangeod config show`` prints stands for none, as it was never the secret itself.
+    The mask that ``bangeod config show`` prints counts as empty, as it was never the secret itself.
     """
 
     def parse(raw: object) -> Secret:
@@ -265,14 +264,14 @@ def secret() -> ValueKind:
 
 
 def url() -> ValueKind:
-    """Make the kind of a web service's address. What may hold a password has no place in it."""
+    """Return the kind of a web service's address. Parts that may hold a password are not allowed."""
 
     def parse(raw: object) -> str:
         if not isinstance(raw, str) or not _PRINTABLE.fullmatch(raw):
             raise UnfitValueError
         if re.search(r"[?@#]", raw):
             raise UnfitValueError("more than that (not shown: it may hold a key)")
-        parts = urlsplit(raw)  # ValueError for broken brackets, as of .port for one out of range
+        parts = urlsplit(raw)  # ValueError for broken brackets, and from .port if that is out of range
         host = parts.hostname or ""
         if parts.scheme not in ("http", "https") or parts.port == 0 or "\\" in raw:
             raise UnfitValueError
@@ -284,7 +283,7 @@ def url() -> ValueKind:
 
 
 def goes_in_clear(address: str) -> bool:
-    """Say whether what is sent to a URL can be read on the way: plain http, and not to this machine."""
+    """Return whether data sent to a URL can be read on the way: plain http, and not to this machine."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     is_here = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

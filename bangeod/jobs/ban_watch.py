@@ -1,4 +1,4 @@
-"""Who is banned now, as far as the jobs want to know. No answer is never a reason to fail."""
+"""Reading for the jobs who is banned now, from fail2ban's database. A failure to read never makes a job fail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,25 +10,25 @@ from bangeod.jobs.disabled_jails import APART, DisabledJails
 from bangeod.jobs.job import Run
 from bangeod.trouble import Trouble
 
-SHARE: Final = 0.25  # of the time that a run has left: the rest is for the work, which goes on without an answer too
-LOOKS: Final = 4  # at most, until two of them agree on the jails; with their pauses some 6 s
+SHARE: Final = 0.25  # of the time that a run has left; the rest is for the work, which goes on even without an answer
+LOOKS: Final = 4  # at most, until two looks agree on the jails; with the pauses some 6 s
 
 
 class BanSource(Protocol):
-    """fail2ban's own database."""
+    """The reader of fail2ban's database."""
 
     async def banned(self, now: int, within: float) -> Reading:
         """Return who is banned at ``now`` (seconds since the epoch).
 
-        Raises StoreError where that can't be read: StoreLockedError or StoreIncompleteError where it is locked, or
-        can't be read as a whole within so many seconds.
+        Raises StoreError if that can't be read: StoreLockedError if the database is locked, StoreIncompleteError if it
+        can't be read completely ``within`` so many seconds.
         """
 
 
 class BanWatch:
-    """What the jobs ask. One that they share tells a trouble once, and its end.
+    """Reads who is banned, for all jobs: they share it, so that a trouble and its end are logged once.
 
-    ``source`` returns whom to ask now, if anybody. ``sleep`` waits between two looks; it takes seconds.
+    ``source`` returns the reader to use now, or None. ``sleep`` waits between two looks; it takes seconds.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class BanWatch:
         self._unreadable = Trouble("fail2ban_unreadable", "fail2ban_recovered")
 
     async def banned_now(self, run: Run) -> Banned:
-        """Return who is banned; nobody where there is no source, or (with a warning) where it can't be read."""
+        """Return who is banned; nobody if there is no source, or (with a warning) if it can't be read."""
         return (await self.look(run)).banned
 
     async def look(self, run: Run) -> Reading:
-        """Return what fail2ban's database says; nothing where there is no source, or where it can't be read.
+        """Return one reading of fail2ban's database; an empty one if there is no source, or if it can't be read.
 
-        What could not be read because of a lock or for want of time is not ``complete``: there may be bans that
-        nobody knows of, and the next look may find them. A source that can't be read for another reason stays like
-        that until somebody mends it; who waited for that would let the database grow.
+        A reading that a lock or lack of time prevented is not ``complete``: there may be bans that nobody knows of, and
+        the next look may find them. A source that can't be read for another reason stays so until somebody mends it; a
+        job that waited for that would let the database grow.
         """
         source = self._source()
         if source is None:
@@ -62,7 +62,7 @@ class BanWatch:
         return answer
 
     async def look_again(self, jails: DisabledJails, run: Run) -> None:
-        """Have further looks until two agree on which jails are gone, or there is no time for more."""
+        """Look again until two looks agree on which jails are gone, or there is no time for more."""
         for _ in range(LOOKS - 1):
             while (wait := jails.wait(run.clock.monotonic())) > 0 and not jails.settled:
                 if run.time_left() <= wait + APART:
@@ -77,7 +77,7 @@ class BanWatch:
             jails.take(answer, run.clock.monotonic())
 
     async def _ask(self, source: BanSource, run: Run) -> Reading | StoreError:
-        """Read; tell a trouble, and its end."""
+        """Read once; log a trouble, and its end."""
         try:
             reading = await source.banned(int(run.clock.now()), run.time_left() * SHARE)
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""What the cleanups do with a store's deletion: go on while there is time, count, warn."""
+"""Deleting rows for the cleanup jobs: slice by slice while there is time, with figures and warnings."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -15,7 +15,7 @@ ON_REFUSAL: Final = (
 
 
 class DeletionFigures:
-    """The figures of one deletion from ``table`` by the age in ``column``."""
+    """The figures of one deletion from ``table``, by the age in ``column``."""
 
     def __init__(self, table: str, column: str) -> None:
         self._where = {"table": table, "column": column}
@@ -27,7 +27,7 @@ class DeletionFigures:
         self._refusal: Refusal | None = None
 
     def add(self, step: Deleted) -> None:
-        """Take in a slice."""
+        """Add the figures of a slice."""
         self.deleted += len(step.keys)
         self.unreadable += step.unreadable
         self._example = self._example or step.example
@@ -35,15 +35,15 @@ class DeletionFigures:
         self._refusal = self._refusal or step.refusal
 
     def count(self, census: Census) -> None:
-        """Take in what a dry run found."""
+        """Take over the figures that a dry run found."""
         self.matching, self.unreadable, self._example = census
 
     def refused(self) -> dict[str, int]:
-        """Return the figure of the rows that the database did not let go, where there were any."""
+        """Return the number of rows that the database refused to delete, if there are any."""
         return {"refused": self._refused} if self._refused else {}
 
     def warn(self, kept: KeptRows, run: Run, *, complete: bool) -> None:
-        """Say where it is news that rows stay, because their time can't be read or the database does not let them go.
+        """Log, if it is news, that rows stay: their time can't be read, or the database refuses to delete them.
 
         ``complete``: all rows were seen.
         """
@@ -76,7 +76,7 @@ async def carry_out(
     run: Run,
     on_deleted: Callable[[Sequence[str]], None] = lambda _keys: None,
 ) -> bool:
-    """Delete slice by slice while there is time; return whether all was deleted."""
+    """Delete slice by slice while there is time; return whether everything was deleted."""
     async with aclosing(deletion):
         async for step in deletion:
             tally.add(step)

@@ -1,8 +1,8 @@
-"""Whether bans of jails that are disabled still count: what several looks at fail2ban's bans say together.
+"""Whether bans of disabled jails still count, judged from several looks at fail2ban's bans.
 
-When fail2ban starts, its jails are all disabled, and are enabled one by one; when it stops, they are disabled one by
-one. Meanwhile what one look says may be wrong of a jail. So a ban is taken for one of a jail that is gone when two
-looks, some time apart, say so and find the same jails enabled.
+When fail2ban starts, all its jails are disabled, and it enables them one by one; when it stops, it disables them one by
+one. Meanwhile a single look may be wrong about a jail. So a jail counts as gone only when two looks, some time apart,
+say so and find the same jails enabled.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from typing import Final
 
 from bangeod.banned import Banned, Reading
 
-APART: Final = 2.0  # seconds between two looks; fail2ban adds its jails within a second, where it need not ask DNS
+APART: Final = 2.0  # seconds between two looks; fail2ban adds its jails within a second, unless it has to ask DNS
 
 
 class DisabledJails:
-    """What complete readings say together; the first one is there from the start. Times are monotonic."""
+    """What complete readings say together; the constructor takes the first one. Times are monotonic."""
 
     def __init__(self, first: Reading, at: float) -> None:
         self._readings = [first]
@@ -22,26 +22,26 @@ class DisabledJails:
 
     @property
     def settled(self) -> bool:
-        """Say whether no further look is needed: nothing is in doubt, or two looks agree."""
+        """Whether no further look is needed: no ban is in doubt, or the last two looks agree."""
         if len(self._readings) == 1:
             return not self._readings[0].of_gone_jails
         before, last = self._readings[-2:]
         return before.enabled == last.enabled
 
     def wait(self, now: float) -> float:
-        """Return the seconds until a further look says something new."""
+        """Return the seconds until a further look can say something new."""
         return max(0.0, self._at + APART - now)
 
     def take(self, reading: Reading, at: float) -> None:
-        """Take a further look into account; one that comes too early says nothing new."""
+        """Add a further look; one that comes too early is ignored."""
         if self.wait(at) <= 0:
             self._readings.append(reading)
             self._at = at
 
     def keeper(self) -> Callable[[str], bool]:
-        """Return what says of a row's key, by the readings so far, whether the row has to stay.
+        """Return a function that says whether the row with a given key has to stay, by the readings so far.
 
-        It does where it is banned, or where that is in doubt.
+        A row stays if its address is banned, or if that is in doubt.
         """
         sure = [reading.banned for reading in self._readings if reading.banned]
         *earlier, last = self._readings
@@ -50,12 +50,12 @@ class DisabledJails:
         if not earlier or not last.of_gone_jails:
             return _any_of(sure)
         banned, new, old = _any_of(sure), last.of_gone_jails, earlier[-1].of_gone_jails
-        # What only the last look found has been seen once.
+        # A ban that only the last look found in a gone jail has been seen there once: its row stays.
         return lambda key: banned(key) or (new.holds(key) and not old.holds(key))
 
 
 def _any_of(parts: Sequence[Banned]) -> Callable[[str], bool]:
-    """Return what says whether one of them holds a key; to unite them would take long where they are large."""
+    """Return a function that says whether any part holds a key; joining large parts would take long."""
     if not parts:
         return lambda _key: False
     first, *others = parts

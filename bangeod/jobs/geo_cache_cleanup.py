@@ -1,4 +1,4 @@
-"""The job geo_cache_cleanup: entries that nobody has referred to for long go, from the table and from memory."""
+"""The job geo_cache_cleanup: deletes entries that were not used for long, from the table and from memory."""
 
 import asyncio
 import contextlib
@@ -38,12 +38,12 @@ DECLARATION: Final = Declaration(
     scheduled_with=("retention_days",),
 )
 
-SOUGHT: Final = 10_000  # addresses; to look up the rows of more takes longer than what that may save, 2 s
-BANS_UNREAD: Final = "bans_unread"  # why nothing is deleted
+SOUGHT: Final = 10_000  # addresses; looking up the rows of more takes longer than the 2 s that it may save
+BANS_UNREAD: Final = "bans_unread"  # the reason why nothing is deleted
 
 
 class GeoCacheCleanup:
-    """Deletes rows last seen more than ``retention_days`` ago, and what is above ``max_rows`` (0: no cap)."""
+    """Deletes rows last seen more than ``retention_days`` ago, and the rows above ``max_rows`` (0: no cap)."""
 
     id = DECLARATION.id
 
@@ -65,9 +65,9 @@ class GeoCacheCleanup:
         self._kept = kept or KeptRows()
 
     async def run(self, run: Run) -> Result:
-        """Delete what is stale; rows of what is banned now stay, and those of addresses count as seen.
+        """Delete stale rows; rows of what is banned now stay, and banned addresses count as seen now.
 
-        Where a lock or too little time keeps it from knowing all who are banned, nothing is deleted.
+        If a lock or lack of time prevents a complete reading of the bans, nothing is deleted.
         """
         now = int(run.clock.now())
         before = now - self._retention_days * SECONDS_A_DAY
@@ -77,7 +77,7 @@ class GeoCacheCleanup:
             return await self._foretell(reading, before, tally)
         async for ips in yielding(reading.banned.addresses):
             self._cache.see(ips)
-        with contextlib.suppress(StoreRefusedError, SchemaError):  # what can't be written is no reason not to clean up
+        with contextlib.suppress(StoreRefusedError, SchemaError):  # a failed write is no reason not to clean up
             await self._cache.flush_dirty(run.time_left)  # what was looked up since the last flush is no longer stale
         if not reading.complete:
             log.debug("geo_cache_cleanup_skip", reason=BANS_UNREAD)
@@ -101,7 +101,7 @@ class GeoCacheCleanup:
         return Result(figures, finished and not doubted)
 
     async def _foretell(self, reading: Reading, before: int, tally: DeletionFigures) -> Result:
-        """Say what would be deleted, were further looks to agree with this one on which jails are gone."""
+        """Return what would be deleted if further looks agreed with this one on which jails are gone."""
         if not reading.complete:
             return Result(self._figures(skipped=BANS_UNREAD, would_delete=0), finished=False)
         guard = _Guard(reading.banned.holds)
@@ -110,7 +110,7 @@ class GeoCacheCleanup:
         return Result(figures)
 
     async def _hangs_on(self, gone: Banned, before: int) -> bool:
-        """Say whether a row may go or stay by whether these bans count. What is not asked about here stays."""
+        """Return whether deleting a row may depend on whether these bans count. Rows not looked up here stay."""
         if gone.networks or len(gone.addresses) > SOUGHT or (gone and self._max_rows):
             return True
         async for ips in yielding(gone.addresses):
@@ -120,7 +120,7 @@ class GeoCacheCleanup:
         return False
 
     async def _tidy(self, run: Run) -> Mapping[str, int]:
-        """Tidy up in the time that is left. What can't be done now is done after the next run: it is no failure."""
+        """Tidy up in the time that is left. The next run does the rest: it is no failure."""
         try:
             async with asyncio.timeout(run.time_left()):
                 return await self._store.tidy()
@@ -132,14 +132,13 @@ class GeoCacheCleanup:
 
 
 class _Guard:
-    """Keeps rows that have to stay: those that ``protected`` holds, and those whose address can't be read."""
+    """Decides which rows stay: those that ``protected`` holds, and those whose address can't be read."""
 
     def __init__(self, protected: Callable[[str], bool]) -> None:
         self._protected = protected
         self._invalid: set[str] = set()  # a key may be asked about more than once
 
     def keep(self, key: str) -> bool:
-        """Say whether the row of this key stays."""
         if read_address(key)[0] is not AddressKind.INVALID:
             return self._protected(key)
         if not self._protected(key):
@@ -147,17 +146,17 @@ class _Guard:
         return True
 
     def figures(self) -> Mapping[str, int]:
-        """Return how many rows stay because their address can't be read, where there are any."""
+        """Return how many rows stay because their address can't be read, if there are any."""
         return {"invalid": len(self._invalid)} if self._invalid else {}
 
     def warn(self, kept: KeptRows, run: Run, *, complete: bool) -> None:
-        """Say where it is news that there are some; ``complete``: all rows were seen."""
+        """Log, if it is news, that there are rows without a readable address; ``complete``: all rows were seen."""
         kept.tell(
             "invalid_addresses_kept",
             "invalid_addresses_gone",
             run,
             len(self._invalid),
             example=min(self._invalid, default="")[:80],
-            where={"of": "stale rows"},  # geo_re_resolve has others to say this of
+            where={"of": "stale rows"},  # geo_re_resolve logs this of other rows
             complete=complete,
         )

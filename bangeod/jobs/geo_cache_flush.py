@@ -1,4 +1,4 @@
-"""The job geo_cache_flush: newly resolved entries go from the dirty set to the table."""
+"""The job geo_cache_flush: writes newly resolved entries from the dirty set to the table."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ class GeoCacheFlush:
         self._cache = cache
 
     async def run(self, run: Run) -> Result:
-        """Write all there is, or as much as the time allows."""
+        """Write all entries, or as many as the time allows."""
         if run.dry:
             return Result({"would_flush": self._cache.dirty})
         flushed = await self._cache.flush_dirty(run.time_left)

@@ -1,4 +1,4 @@
-"""The job geo_re_resolve: addresses without a country are tried again, and banned ones that have no row yet."""
+"""The job geo_re_resolve: tries addresses without a country again, and banned addresses that have no row yet."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,10 +24,10 @@ DECLARATION: Final = Declaration(
     "tries addresses without a country again",
     make=lambda tools, _table: GeoReResolve(tools.store, tools.cache, tools.bans, kept=tools.kept),
     counts=Counts(written=("resolved",), unreadable=("invalid",)),
-    waits_without_record=True,  # best done after an interval, also where nothing is known of an earlier run
+    waits_without_record=True,  # best done after an interval, even if no earlier run is known
 )
 
-FOR_AN_ANSWER: Final = 2.0  # seconds that must be left of a run when it has waited for ip-api's quota
+FOR_AN_ANSWER: Final = 2.0  # seconds that must be left of a run after it has waited for ip-api's quota
 
 
 @dataclass
@@ -39,13 +39,12 @@ class Progress:
     left_for_ip_api: int = 0
 
     def add(self, retried: int, resolved: int) -> None:
-        """Count a batch in."""
         self.retried += retried
         self.resolved += resolved
 
 
 class GeoReResolve:
-    """Resolves what has no country. ``sleep`` waits for ip-api's quota; it takes seconds."""
+    """Resolves addresses without a country. ``sleep`` waits for ip-api's quota; it takes seconds."""
 
     id = DECLARATION.id
 
@@ -65,7 +64,7 @@ class GeoReResolve:
         self._kept = kept or KeptRows()
 
     async def run(self, run: Run) -> Result:
-        """Try every address that is due; what was found is committed batch by batch."""
+        """Try every address that is due; results are committed batch by batch."""
         candidates = await find_candidates(self._store, self._bans, run)
         if run.dry:
             return await self._foretell(candidates)
@@ -73,13 +72,13 @@ class GeoReResolve:
         self._kept.tell(kept, gone, run, candidates.invalid, example=candidates.example)
         async for rows in yielding(candidates.banned.items()):
             self._cache.take_rows(dict(rows))
-        async for partly in yielding(candidates.partly):  # so that what the rows have is not written to them again
+        async for partly in yielding(candidates.partly):  # so that a value that a row has already is not written again
             self._cache.hold(partly)
         self._cache.clear_neg_cache()
         changes = self._cache.resolver.changes
         recalled, due = await self._sort_out(candidates)
         await self._take_in(candidates, recalled, due)
-        if self._cache.dirty:  # who is banned has been seen; and what memory knew is written
+        if self._cache.dirty:  # writes that banned addresses were seen, and what memory knew
             await self._cache.flush_dirty(run.time_left)
         if not recalled and not due:
             reason = "none_due" if candidates.seen else "no_unresolved_ips"
@@ -89,7 +88,7 @@ class GeoReResolve:
         progress = Progress(len(recalled), len(recalled))
         finished = await self._resolve(candidates, list(due), run, progress)
         if finished:
-            self._cache.resolver.asked_locally(changes)  # a source that came meanwhile is asked by the next run
+            self._cache.resolver.asked_locally(changes)  # the next run asks a source that came meanwhile
         refused = self._refused(candidates)
         progress.resolved -= min(progress.resolved, refused.get("refused", 0))
         log.info("geo_re_resolve_complete", **asdict(progress), **refused)
@@ -97,7 +96,7 @@ class GeoReResolve:
         return Result(figures, finished)
 
     def _refused(self, candidates: Candidates) -> dict[str, int]:
-        """Return how many of the countries that were found the database did not take; nothing where that is none."""
+        """Return how many of the countries found the database refused; empty if none."""
         if not self._cache.refused:
             return {}
         waiting = [entry.ip for entry in self._cache.dirty_entries() if entry.geo.country_code is not None]
@@ -105,9 +104,9 @@ class GeoReResolve:
         return {"refused": refused} if refused else {}
 
     async def _sort_out(self, candidates: Candidates) -> tuple[dict[str, Found], dict[str, None]]:
-        """Return what memory knows, and what is to be asked about: all of it where a local source is new.
+        """Return the answers that memory has, and the addresses to ask sources about: all if a local source is new.
 
-        What memory knows, another row of the address has, or it is not written yet: no source need be asked.
+        Memory knows an address if another row has it, or if its entry is not written yet: no source need be asked.
         """
         resolver = self._cache.resolver
         recalled: dict[str, Found] = {}
@@ -120,7 +119,7 @@ class GeoReResolve:
         return recalled, due
 
     async def _take_in(self, candidates: Candidates, recalled: Mapping[str, Found], due: Mapping[str, None]) -> None:
-        """Let memory's answers be written, and let banned addresses that need not be asked about have a row."""
+        """Have memory's answers written, and rows made for banned addresses that need not be asked about."""
         async for found in yielding(recalled.items()):
             self._cache.adopt(dict(found), candidates.seen)
         async for ips in yielding(candidates.rowless):
@@ -128,7 +127,7 @@ class GeoReResolve:
             self._cache.add_rows(rest, rowless=candidates.rowless)
 
     async def _foretell(self, candidates: Candidates) -> Result:
-        """Say what would be done, as far as that can be known without asking the network."""
+        """Return what would be done, as far as that can be known without the network."""
         recalled, due = await self._sort_out(candidates)
         found = 0
         async for ips in yielding(due):
@@ -144,9 +143,9 @@ class GeoReResolve:
         )
 
     async def _resolve(self, candidates: Candidates, due: Sequence[str], run: Run, progress: Progress) -> bool:
-        """Ask the local sources, then the remote one at its pace; return whether the time sufficed for the former.
+        """Ask the local sources, then the remote one at its pace; return whether there was time for all local ones.
 
-        What is left for the remote one is not unfinished: its quota does not let more through.
+        Addresses left for the remote source don't make the run unfinished: its quota does not allow more.
         """
         resolver = self._cache.resolver
         left: list[str] = []
@@ -160,7 +159,7 @@ class GeoReResolve:
         return True
 
     async def _locally(self, candidates: Candidates, batch: Sequence[str], run: Run, progress: Progress) -> list[str]:
-        """Ask the local sources; return those of which they don't know the country."""
+        """Ask the local sources; return the addresses whose country they don't know."""
         resolver = self._cache.resolver
         found = _resolved(await self._cache.ask_local(batch, candidates.seen))
         missed = [ip for ip in batch if ip not in found]
@@ -173,7 +172,7 @@ class GeoReResolve:
         return missed
 
     async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, progress: Progress) -> int:
-        """Ask the remote source, waiting for its quota while there is time; return how many are left."""
+        """Ask the remote source, waiting for its quota while there is time; return how many addresses are left."""
         resolver = self._cache.resolver
         while ips:
             wait = resolver.remote_wait()
@@ -187,7 +186,7 @@ class GeoReResolve:
                 ips = ips[len(batch) :]
                 progress.add(len(batch), len(_resolved(found)))
                 await self._cache.flush_dirty(run.time_left)
-            elif resolver.remote_wait() <= 0:  # it does not say when to try again
+            elif resolver.remote_wait() <= 0:  # the source does not say when to try again
                 break
         return len(ips)
 
@@ -195,7 +194,7 @@ class GeoReResolve:
         try:
             async with asyncio.timeout(run.time_left()):
                 return await self._cache.ask_remote(batch, candidates.seen)
-        except TimeoutError:  # the run is over; that is no failure of it
+        except TimeoutError:  # the time of the run is over; that is no failure
             return None
 
 

@@ -1,4 +1,4 @@
-"""What a job is: an id, a declaration, a body, and a report of each run."""
+"""The parts of a job: an id, a declaration, a body, and a report of each run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bangeod.clock import Clock
 
-if TYPE_CHECKING:  # `bangeod status` needs the ids, and none of these
+if TYPE_CHECKING:  # `bangeod status` needs the ids, but none of these modules
     from bangeod.geo.cache.cache import GeoCache
     from bangeod.jobs.ban_watch import BanWatch
     from bangeod.jobs.kept_rows import KeptRows
     from bangeod.store.port import Store
 
-# How much of a job's timeout is left for ending cleanly, once its time is up.
+# The share of a job's timeout that is reserved for ending cleanly.
 MARGIN_SHARE = 0.1
 LONGEST_MARGIN = 2.0  # seconds
 
 
-# A line here makes a job known; the registry finds its declaration in the module that is named as its id. The order is
-# that of lists, and of runs that are made up for after a start.
+# Each line registers a job; the registry finds its declaration in the module named like its id. The order is the one
+# of lists, and of runs that are made up for after a start.
 class JobId(StrEnum):
     """The ids of the jobs; stable, they name jobs in the config, the logs and the state file."""
 
@@ -33,26 +33,26 @@ class Outcome(StrEnum):
     """How a run ended."""
 
     DONE = "done"
-    UNFINISHED = "unfinished"  # its time was up; what it did is kept, the rest is taken up soon
+    UNFINISHED = "unfinished"  # its time was up; its work so far is kept, the rest follows soon
     FAILED = "failed"
     TIMED_OUT = "timed_out"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a job body is told of its run."""
+    """What a job body knows of its run."""
 
     clock: Clock
-    deadline: float  # monotonic; the body ends by itself before
+    deadline: float  # monotonic; the body ends by itself before it
     dry: bool = False  # change nothing, report what would be done
 
     def time_left(self) -> float:
-        """Return the seconds until the body has to end; none left is 0 or less."""
+        """Return the seconds until the body has to end; 0 or less if no time is left."""
         return self.deadline - self.clock.monotonic()
 
     @staticmethod
     def within(timeout: float, clock: Clock, *, dry: bool = False) -> "Run":
-        """Begin a run that is cancelled after ``timeout`` seconds: its body has to end a little earlier."""
+        """Begin a run that is cancelled after ``timeout`` seconds; its deadline is a little earlier."""
         margin = min(timeout * MARGIN_SHARE, LONGEST_MARGIN)
         return Run(clock, clock.monotonic() + timeout - margin, dry)
 
@@ -77,28 +77,28 @@ class Report:
     dry: bool = False
     figures: Mapping[str, object] = field(default_factory=dict)
     problem: str | None = None
-    condition: str | None = None  # the problem in two words, where these say it all
+    condition: str | None = None  # the problem in two words, if two words are enough
     of_database: bool = False  # whether the problem is that the database can't be used
 
     @property
     def succeeded(self) -> bool:
-        """Say whether the run did all that was to be done."""
+        """Whether the run did all its work."""
         return self.outcome is Outcome.DONE
 
 
 class Job(Protocol):
-    """A periodic job. Its body may be cancelled at any await, and run again, without harm."""
+    """A periodic job. Its body may be cancelled at any await and run again without harm."""
 
     @property
     def id(self) -> JobId:
-        """Return its stable id."""
+        """Its stable id."""
 
     async def run(self, run: Run) -> Result:
-        """Do the work; raises BangeodError where it can't be done now."""
+        """Do the work; raises BangeodError if that is not possible now."""
 
 
 class Tools(NamedTuple):
-    """What jobs work with; all of them share it."""
+    """The objects that jobs work with; all jobs share them."""
 
     store: "Store"
     cache: "GeoCache"
@@ -107,24 +107,24 @@ class Tools(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Which figures of a job's reports are numbers of rows: the status and the metrics have what they add up to."""
+    """Which figures in a job's reports are numbers of rows: status and metrics show their sums."""
 
     written: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = ()  # rows that a run passes over; those of the last run count
+    unreadable: tuple[str, ...] = ()  # rows that a run passes over; only those of the last run count
 
 
 class Declaration(NamedTuple):
     """All that the rest of bangeod knows of a job; each job's module has one, ``DECLARATION``.
 
-    Whether it runs, how often and for how long is its table in the config, of the same name, and the defaults are there
-    too: commands read the config without importing a job.
+    The table of the same name in the config says whether the job runs, how often and for how long. The defaults are in
+    config/settings.py: commands read the config without importing a job.
     """
 
     id: JobId
-    description: str  # what it does, as `bangeod job list` says it
-    make: Callable[[Tools, Any], Job]  # from its table in the config as well
+    description: str  # what it does, as `bangeod job list` shows it
+    make: Callable[[Tools, Any], Job]  # the second argument is its table in the config
     counts: Counts = Counts()
-    keeps_record: bool = True  # of its last success: a run that was due before a start is made up for after it
-    waits_without_record: bool = False  # runs an interval after the start then, not shortly after it
-    scheduled_with: tuple[str, ...] = ()  # keys of its table that its log line `…_scheduled` has besides the interval
+    keeps_record: bool = True  # of its last success: a run that was missed while the daemon was down is made up for
+    waits_without_record: bool = False  # without a record it runs an interval after the start, not shortly after it
+    scheduled_with: tuple[str, ...] = ()  # keys of its table that its log line `…_scheduled` has, after the interval

@@ -1,4 +1,4 @@
-"""What the jobs say of rows that they have to leave as they are: when it changes, not at each run."""
+"""Logging of rows that the jobs have to leave as they are: when their number changes, not at each run."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from bangeod.trouble import Trouble
 
 
 class KeptRows:
-    """The troubles with rows, each as it was said last. All jobs share one, and those that a reload makes, too.
+    """The troubles with rows, each as it was last logged. All jobs share one instance, also those that a reload makes.
 
-    A job run by hand without the daemon has one of its own, and so says everything.
+    A job run by hand without the daemon has its own, and so logs everything.
     """
 
     def __init__(self) -> None:
@@ -28,10 +28,11 @@ class KeptRows:
         problem: str | None = None,
         advice: str | None = None,
     ) -> None:
-        """Say that so many rows are kept, or that none is any more: ``event`` and ``end`` name that in the log.
+        """Log that ``rows`` rows are kept, or that none is any more: with ``event`` or with ``end`` as the event.
 
-        ``where`` is the table, say: trouble there is another one than elsewhere. A run that is not ``complete`` has not
-        seen all rows, and so can't tell that there are none. Another ``problem`` is news whatever the number of rows.
+        ``where`` is the table, for example: a trouble there is another one than elsewhere. A run that is not
+        ``complete`` has not seen all rows, and so can't tell that none is kept. Another ``problem`` is news whatever
+        the number of rows.
         """
         place = dict(where or {})
         trouble = self._troubles.setdefault((event, *place.values()), Trouble(event, end))

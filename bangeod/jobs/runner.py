@@ -1,4 +1,4 @@
-"""Running a job once: correlation id, timeout, log lines, report. A job that fails never takes the daemon with it."""
+"""Running a job once: correlation id, timeout, log lines, report. A failing job never ends the daemon."""
 
 import asyncio
 import uuid
@@ -27,9 +27,9 @@ class _Attempt(NamedTuple):
 
 
 class Runner:
-    """Runs jobs; remembers of each what was wrong last, to say it once and not with every run.
+    """Runs jobs; remembers the last problem of each, to log it once and not with every run.
 
-    ``ready`` is awaited before each body, within its timeout: it makes sure of the database.
+    ``ready`` is awaited before each body, within its timeout: it makes sure that the database can be used.
     """
 
     def __init__(self, clock: Clock, ready: Callable[[], Awaitable[object]]) -> None:
@@ -40,12 +40,12 @@ class Runner:
         )
 
     async def run(self, job: Job, timeout: float, *, dry: bool = False) -> Report:  # noqa: ASYNC109 - part of the report
-        """Run the job once; only a cancellation from outside gets out of here as an exception."""
+        """Run the job once; raises nothing but a cancellation from outside."""
         correlation_id = str(uuid.uuid4())
         started_at, began = self._clock.now(), self._clock.monotonic()
         with structlog.contextvars.bound_contextvars(job_id=str(job.id), correlation_id=correlation_id):
             attempt = await self._attempt(job, timeout, dry=dry)
-            if not dry:  # a dry run proves nothing
+            if not dry:  # a dry run does not prove that the job works
                 self._tell_recovery(job.id, attempt.outcome)
         return Report(
             job.id,
@@ -73,7 +73,7 @@ class Runner:
             problem = f"timed out after {timeout:g} s"
             self._failing[job.id].tell(problem, event="job_timed_out", exc_info=error, timeout_seconds=timeout)
             return _Attempt(Outcome.TIMED_OUT, problem=problem)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next run starts clean
+        except Exception as error:  # noqa: BLE001 - after any error the next run starts clean
             return self._failed(job.id, error)
         if not result.finished:
             log.info("job_unfinished", **result.figures)

@@ -1,4 +1,4 @@
-"""The job session_cleanup: login sessions whose time has passed go."""
+"""The job session_cleanup: deletes expired login sessions."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ class SessionCleanup:
         self._kept = kept or KeptRows()
 
     async def run(self, run: Run) -> Result:
-        """Delete sessions whose ``expires_at`` is now or earlier; ones that can't be read stay."""
+        """Delete sessions whose ``expires_at`` is now or earlier; sessions whose time can't be read stay."""
         now = int(run.clock.now())
         tally = DeletionFigures("sessions", "expires_at")
         if run.dry:

@@ -1,4 +1,4 @@
-"""The running process: two threads, the components and what wires them, schedule, signals, systemd, start and stop.
+"""The running process: two threads, the components and their wiring, schedule, signals, systemd, start and stop.
 
-``daemon`` is the place to begin. Nothing below (jobs, api, geo, store) imports from here.
+Begin with ``daemon``. Nothing below (jobs, api, geo, store) imports from here.
 """

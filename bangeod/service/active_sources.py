@@ -1,4 +1,4 @@
-"""Which sources are in force: as the settings want them, and followed on disk."""
+"""The sources in use: chosen by the settings, and updated when files on disk change."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,13 @@ log = structlog.get_logger(__name__)
 
 
 def mmdb_paths(settings: Settings) -> Sequence[Path]:
-    """Return the files that are followed: those that the config lists, else those that ``geodb update`` fetches."""
+    """Return the MMDBs to follow: those that the config lists, else those that ``geodb update`` fetches."""
     directory = settings.state.directory
     return settings.geo.mmdb or [directory / file_name(source) for source in settings.geo.update.source]
 
 
 class NewSources(Flag):
-    """What a look at the sources has brought; false where no source is new."""
+    """Which sources are new after a refresh; false if none is."""
 
     NONE = 0
     LOCAL = auto()
@@ -40,9 +40,9 @@ class NewSources(Flag):
 
 
 class EmbeddedWhileAlone:
-    """The embedded default, for as long as nothing better is there: no MMDB in use has countries of IPv4, ip-api off.
+    """The embedded default, used while ip-api is off and no MMDB in use has countries for IPv4.
 
-    Countries of IPv4 are all that it knows. An AS file, or one for IPv6 alone, does not switch it off.
+    It knows only countries of IPv4. An AS file, or a file for IPv6 alone, does not switch it off.
     """
 
     origin = Origin.EMBEDDED
@@ -55,31 +55,31 @@ class EmbeddedWhileAlone:
 
     @property
     def enabled(self) -> bool:
-        """Say whether it may answer: it is on in the config, and ip-api is not."""
+        """Whether it may answer: it is on in the config, and ip-api is not."""
         geo = self._settings.current.geo
         return geo.embedded and not geo.ip_api.enabled
 
     @property
     def in_force(self) -> bool:
-        """Say whether it answers."""
+        """Whether it answers now."""
         return self.enabled and IPV4 not in self._mmdb.coverage.countries
 
     async def prepare(self) -> None:
-        """Read its table where it will be asked: off the event loop, which the first lookup would stop otherwise."""
+        """Read its table, if it will be asked, outside the event loop, which the first lookup would block otherwise."""
         if self.in_force and not self._prepared:
             self._prepared = True
-            with contextlib.suppress(SourceError):  # said by the first lookup, once
+            with contextlib.suppress(SourceError):  # logged by the first lookup, once
                 await asyncio.to_thread(self._source.load)
 
     def find(self, ip: str) -> Geo | None:
-        """Say where an address is; whether it is in force is the caller's to ask, once for many."""
+        """Return the place of an address; the caller checks ``in_force`` first, once for many addresses."""
         return self._source.find(ip)
 
 
 class Sources:
-    """The sources in use, fail2ban's database too. ``refresh`` has them follow the settings and the files.
+    """The sources in use, fail2ban's database too. ``refresh`` updates them to the settings and the files.
 
-    Until the first ``refresh`` no source answers but the embedded one.
+    Until the first ``refresh`` only the embedded source answers.
     """
 
     def __init__(self, settings: SettingsInForce, clock: Clock, history: History) -> None:
@@ -87,27 +87,27 @@ class Sources:
         self._clock = clock
         self._history = history
         self.mmdb = MmdbFiles(())
-        self.mmdb_reloads = 0  # files taken into use, the first ones too
+        self.mmdb_reloads = 0  # files taken into use, including the first ones
         self.embedded = EmbeddedWhileAlone(self.mmdb, settings)
         self.ip_api: IpApi | None = None
         self._ip_api_settings: object = None  # what ``ip_api`` was made from
         self._bans: Fail2banReader | None = None
         self._bans_settings: object = None  # what ``_bans`` was made from
-        self._in_force = (False, False)  # the embedded default, ip-api; at the last refresh
+        self._in_force = (False, False)  # the embedded default and ip-api, at the last refresh
         self._refreshing = asyncio.Lock()
 
     @property
     def local(self) -> Sequence[LocalSource]:
-        """Return the sources on this machine, in the order in which they are asked."""
+        """The sources on this machine, in the order in which they are asked."""
         return (self.mmdb, self.embedded) if self.embedded.in_force else (self.mmdb,)
 
     @property
     def remote(self) -> RemoteSource | None:
-        """Return ip-api, where it is on."""
+        """ip-api, or None if it is off."""
         return self.ip_api
 
     def bans(self) -> Fail2banReader | None:
-        """Return the reader of fail2ban's database; None where the settings name none."""
+        """Return the reader of fail2ban's database; None if the settings name none."""
         path, busy_timeout = self._settings.current.fail2ban.database, self._settings.current.database.busy_timeout
         if self._bans_settings != (path, busy_timeout):
             self._bans_settings = (path, busy_timeout)
@@ -115,7 +115,7 @@ class Sources:
         return self._bans
 
     async def refresh(self) -> NewSources:
-        """Look at the files on disk, put ip-api in force as wanted; return which of the sources are new."""
+        """Look at the files on disk and at the settings of ip-api; return which of the sources are new."""
         async with self._refreshing:
             settings = self._settings.current
             self.mmdb.set_paths(mmdb_paths(settings), expected=bool(settings.geo.mmdb))
@@ -129,12 +129,12 @@ class Sources:
             return local | (NewSources.REMOTE if ip_api else NewSources.NONE)
 
     def builds(self) -> dict[Path, float]:
-        """Return the MMDBs in use, and when each was built, in seconds since the epoch."""
+        """Return the MMDBs in use with their build times, in seconds since the epoch."""
         states = self.mmdb.states()
         return {state.path: within(state.build_epoch) for state in states if state.build_epoch is not None}
 
     async def _renew_ip_api(self) -> None:
-        """Close the client in use before the next is made, so that two never send at once."""
+        """Close the client in use before making the next, so that two never send at the same time."""
         wanted = self._settings.current.geo.ip_api
         if self._ip_api_settings == wanted:
             return
@@ -152,7 +152,7 @@ class Sources:
             )
 
     async def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         self.mmdb.close()
         if self.ip_api is not None:
             await self.ip_api.close()

@@ -1,4 +1,4 @@
-"""What goes on beside the jobs: work for ever, which begins anew after a failure, and work that is done once."""
+"""Background tasks beside the jobs: endless ones, which start again after a failure, and ones that run once."""
 
 import asyncio
 import math
@@ -11,14 +11,14 @@ from bangeod.clock import SECONDS_A_DAY, Clock
 
 log = structlog.get_logger(__name__)
 
-AGAIN_AFTER: Final = 5.0  # seconds from a failure until the work goes on: well within the watchdog's time
+AGAIN_AFTER: Final = 5.0  # seconds from a failure to the next start: well within the watchdog's time
 SAID_EVERY: Final = SECONDS_A_DAY  # seconds until a failure that stays the same is logged again
 
 Work = Callable[[], Awaitable[None]]
 
 
 class Background:
-    """Tasks that no failure ends for good. The event loop's; ``sleep`` takes seconds."""
+    """Tasks that survive failures. Used on the event loop only; ``sleep`` takes seconds."""
 
     def __init__(self, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._clock = clock
@@ -27,15 +27,14 @@ class Background:
         self._said: dict[tuple[str, str], float] = {}  # when a failure was logged last, in seconds that never step
 
     def keep_running(self, work: Work) -> None:
-        """Do work that never ends; where it fails it begins anew, after a pause."""
+        """Run work that never ends; after a failure it starts again, after a pause."""
         self._start(work, self._for_ever(work))
 
     def run_once(self, work: Work) -> None:
-        """Do work that ends by itself; where it fails it is not tried again."""
+        """Run work that ends by itself; after a failure it is not tried again."""
         self._start(work, self._attempt(work))
 
     def cancel(self) -> None:
-        """End all of it."""
         for task in self._tasks:
             task.cancel()
 
@@ -52,11 +51,11 @@ class Background:
     async def _attempt(self, work: Work) -> None:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the rest goes on
+        except Exception as error:  # noqa: BLE001 - after any error the rest goes on
             self._tell(work.__name__, error)
 
     def _tell(self, work: str, error: Exception) -> None:
-        """Log a failure whole; while it stays the same, quietly, and whole again after a while."""
+        """Log a failure with its traceback; while it stays the same, briefly, and again in full after SAID_EVERY."""
         now, failure = self._clock.monotonic(), (work, repr(error))
         due = now - self._said.get(failure, -math.inf) >= SAID_EVERY
         if due:

@@ -1,4 +1,4 @@
-"""What the daemon and the commands share: store, sources and cache, made for the settings in force."""
+"""The components that daemon and commands share: store, sources and cache, made for the settings in force."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,10 @@ from bangeod.store.sqlite.store import SqliteStore
 
 
 class Components:
-    """Each made whole, after those that it stands on; nothing is read yet. Used on one event loop.
+    """Store, sources, cache and what belongs to them; making them reads nothing. Used on one event loop.
 
-    With ``look_only`` the files of the state directory stay as they are, the bad ones too. ``on_full`` is the cache's;
-    ``make_sources`` is for tests with sources of their own.
+    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``on_full`` is passed to the
+    cache; ``make_sources`` lets tests provide their own sources.
     """
 
     def __init__(
@@ -60,21 +60,21 @@ class Components:
 
     @property
     def settings(self) -> Settings:
-        """Return the settings in force."""
+        """The settings in force."""
         return self.in_force.current
 
     def read_history(self) -> None:
-        """Read what is known of earlier runs; before anything else is done with these."""
+        """Read the record of earlier runs; to be called before anything else."""
         self.history.load(look_only=self._look_only)
 
     def apply(self) -> None:
-        """Hand the settings in force to those that can't ask for them: they know no config."""
+        """Pass the settings in force to the components that can't ask for them because they know no config."""
         database, cache = self.settings.database, self.settings.cache
         self.store.limit(busy_timeout=database.busy_timeout, max_lock_time=database.max_lock_time)
         self.cache.limit(max_entries=cache.max_entries, max_dirty=cache.max_dirty)
 
     async def refresh_sources(self) -> bool:
-        """See what sources there are now; return whether one is new, which may be asked about all anew then."""
+        """Update the sources; return whether one is new, so that unresolved addresses may be asked about again."""
         new = await self.sources.refresh()
         if new:
             self.cache.clear_neg_cache()
@@ -82,7 +82,7 @@ class Components:
         return bool(new)
 
     async def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         try:
             await self.sources.close()
         finally:

@@ -1,4 +1,4 @@
-"""What a changed config may change in the running daemon: pure policy."""
+"""What a reload changes in the running daemon: pure policy."""
 
 from typing import NamedTuple
 
@@ -10,16 +10,16 @@ from bangeod.jobs.job import JobId
 
 
 class ConfigChange(NamedTuple):
-    """The way from one config to another."""
+    """The difference between the old and the new config."""
 
-    settings: Settings  # what is in force from now on
+    settings: Settings  # those in force from now on
     taken_up: list[str]  # dotted keys
     held_back: list[str]  # dotted keys that need a restart
     jobs: frozenset[JobId]  # whose schedule has changed
 
 
 def between(old: Settings, wanted: Settings) -> ConfigChange:
-    """Say what to take up; keys of RESTART_ONLY keep their old values."""
+    """Return what changes; keys of RESTART_ONLY keep their old values."""
     changed = differences(old, wanted)
     held_back = [key for key in changed if key in RESTART_ONLY]
     settings = wanted

@@ -1,4 +1,4 @@
-"""The end of a daemon that can't go on: it says why, keeps what is not written, and its process is gone at once."""
+"""Ending a daemon that can't go on: it logs the reason, saves unwritten entries, and ends the process at once."""
 
 import contextlib
 import faulthandler
@@ -15,18 +15,18 @@ from bangeod.service.loop import LoopThread
 
 log = structlog.get_logger(__name__)
 
-STATUS: Final = 1  # systemd restarts the unit on it, as it does not on 0 and 78
-LIMIT: Final = 5.0  # seconds until the process ends whatever still hangs: a disk, a full pipe in the log's place
+STATUS: Final = 1  # systemd restarts the unit after it, unlike after 0 and 78
+LIMIT: Final = 5.0  # seconds until the process ends even if something hangs: a disk, a full pipe for the log
 
 Step = Callable[[], object]
 
 
 class CrashGuard:
-    """Ends the process where the event loop dies, or the ``with`` block, the main thread's work, fails.
+    """Ends the process if the event loop dies, or if the ``with`` block, the main thread's work, fails.
 
-    A BangeodError is left to end it in the usual way, with its own message and status, and Ctrl-C too. ``last_steps``
-    returns what is still to be done, for a reason in words; it and they run on the loop's thread, whose the daemon's
-    state is, and no task runs meanwhile.
+    A BangeodError ends the process in the usual way instead, with its own message and status, and so does Ctrl-C.
+    ``last_steps`` takes the reason in words and returns what is still to be done. It and the steps run on the loop's
+    thread, which owns the daemon's state, while no task runs.
     """
 
     def __init__(self, loop: LoopThread, last_steps: Callable[[str], Iterable[Step]]) -> None:
@@ -44,7 +44,7 @@ class CrashGuard:
             return
         end_within(2 * LIMIT)
         if not isinstance(error, BangeodError | KeyboardInterrupt):
-            self._loop.call_soon(self._end, "crashed", error)  # in vain where it died: then that ends the process
+            self._loop.call_soon(self._end, "crashed", error)  # in vain if the loop died: then its end ends the process
 
     def _loop_ended(self, finished: Future[None]) -> None:
         error = finished.exception()
@@ -56,16 +56,16 @@ class CrashGuard:
 
 
 def end_within(seconds: float) -> None:
-    """End the process, with STATUS, when the time is up. Takes no thread of Python's, nor its lock."""
-    with contextlib.suppress(OSError, RuntimeError):  # no descriptor is left, no thread can be started
-        # What it prints first are stacks: not to standard error, where that could be the very thing that hangs.
+    """End the process, with STATUS, when the time is up. Needs no Python thread and no Python lock."""
+    with contextlib.suppress(OSError, RuntimeError):  # no descriptor is left, or no thread can be started
+        # It prints the stacks first: not to standard error, since that may be what hangs.
         faulthandler.dump_traceback_later(seconds, exit=True, file=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
 
 
 def end(event: str, error: BaseException, last_steps: Iterable[Step]) -> NoReturn:
-    """Log the reason, take the last steps, whatever becomes of any of them, and end the process with STATUS.
+    """Log the reason, run the last steps even if some of them fail, and end the process with STATUS.
 
-    Python's own way out would wait for its threads, and aiosqlite's never ends by itself.
+    A normal exit would wait for the threads, and aiosqlite's never ends by itself.
     """
     try:
         end_within(LIMIT)

@@ -1,4 +1,4 @@
-"""The running process, wired together: two threads, the schedule, signals, systemd, start and stop."""
+"""The daemon: two threads, the schedule, signals, systemd, start and stop, wired together."""
 
 import asyncio
 import contextlib
@@ -45,18 +45,18 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 HEALTH: Final = "health_ping"
-CLOCK_EVERY: Final = 5.0  # seconds between two looks at the clocks
-SOURCES_EVERY: Final = 30.0  # seconds between two looks at the MMDBs on disk
+CLOCK_EVERY: Final = 5.0  # seconds between two checks of the clocks
+SOURCES_EVERY: Final = 30.0  # seconds between two checks of the MMDBs on disk
 GRACE: Final = 5.0  # seconds that running jobs get at the stop
-# Seconds for which a thread may keep Python's lock while another waits. With Python's own 5 ms, whoever asks the event
-# loop waits so long wherever SQLite's thread makes rows of what it has read.
+# Seconds for which a thread may keep Python's lock while another waits. With Python's default of 5 ms, the event loop
+# waits that long whenever SQLite's thread turns what it has read into rows.
 SWITCH_INTERVAL: Final = 0.0005
 
 
 def serve(settings: Settings, config: Path, clock: Clock) -> None:
     """Run the daemon in this thread until SIGTERM or SIGINT.
 
-    Raises AlreadyServedError where another one serves the database.
+    Raises AlreadyServedError if another daemon serves the database.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     lock = DatabaseLock(settings.database.path)
@@ -77,10 +77,10 @@ def serve(settings: Settings, config: Path, clock: Clock) -> None:
 
 
 class Daemon:
-    """Everything of one running daemon, made here. What isn't said to be the main thread's belongs to the loop.
+    """All of one running daemon, created here. Everything belongs to the event loop unless marked as the main thread's.
 
-    The constructor reads and opens nothing. ``watchdog`` is how often systemd's is fed, in seconds; None where nobody
-    waits for that. ``sleep`` and ``make_sources`` are for tests.
+    The constructor reads and opens nothing. ``watchdog`` is the interval of pings to systemd, in seconds; None if
+    systemd expects none. ``sleep`` and ``make_sources`` are for tests.
     """
 
     def __init__(
@@ -117,28 +117,28 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._refused_config = False
         self._starting: asyncio.Task[None] | None = None
-        self._announced = False  # whether systemd knows that it is ready
-        self._owes_reload = False  # asked for before that
+        self._announced = False  # whether systemd was told that the daemon is ready
+        self._owes_reload = False  # a reload was requested before that
         self._stopping = False
 
     # --- the main thread ---
 
     def run(self) -> None:
-        """Start, work until asked to stop, stop. The main thread's."""
+        """Start, work until asked to stop, stop. Runs in the main thread."""
         heed: dict[signal.Signals, Callable[[signal.Signals], None]] = {
             signal.SIGTERM: self._request_stop,
             signal.SIGINT: self._request_stop,
             signal.SIGHUP: self._request_reload,
         }
         with CrashGuard(self._loop, self._last_steps), SignalRelay(self._loop, heed):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came earlier is heeded now
-            with contextlib.suppress(CancelledError):  # asked to stop while starting
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came earlier is handled now
+            with contextlib.suppress(CancelledError):  # asked to stop during the start
                 self._loop.submit(with_more_time(self._notifier, self._start)).result()
                 self._scheduler.run_forever(self._on_started)
             self._loop.submit(with_more_time(self._notifier, self._finish)).result()
 
     def _last_steps(self, reason: str) -> "Sequence[Callable[[], object]]":
-        """Return what is left to do where the daemon can't go on; the loop's."""
+        """Return the steps that are left if the daemon can't go on; runs on the loop."""
         return [
             lambda: self._notifier.status(f"failed: {reason}"),
             self._components.unwritten.keep_at_crash,
@@ -151,7 +151,7 @@ class Daemon:
     # --- the start ---
 
     async def _start(self) -> None:
-        if self._stopping:  # asked to before this had begun
+        if self._stopping:  # asked to stop before this began
             raise asyncio.CancelledError
         self._starting = asyncio.current_task()
         log.info("starting", database=str(self._settings.current.database.path), pid=os.getpid())
@@ -161,13 +161,13 @@ class Daemon:
         await self._components.sources.refresh()
         self._verifier.look()
         await self._open_database()
-        self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves what is planned
+        self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves the planned runs
         self._plan()
         await self._api.apply()
         self._starting = None
 
     async def _open_database(self) -> None:
-        """Open it, and load the cache from it. Where that can't be, each job tries again."""
+        """Open the database and load the cache from it. If that fails, each job tries again."""
         try:
             await self._database.ready()
         except StoreError as error:
@@ -179,7 +179,7 @@ class Daemon:
             self._scheduler.plan(HEALTH, self._ping, interval=self._watchdog, first_run=self._clock.now())
 
     def _flush_soon(self) -> None:
-        """Have the flush run now, if it is planned; what the cache calls where it should not wait."""
+        """Run the flush now, if it is planned; the cache calls this when it should not wait."""
         self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now())
 
     async def _announce(self) -> None:
@@ -193,10 +193,10 @@ class Daemon:
         if self._owes_reload:
             self._request_reload()
 
-    # --- what systemd is told ---
+    # --- notifications to systemd ---
 
     async def _ping(self) -> None:
-        """Prove that both threads live: the scheduler's sent this here."""
+        """Prove that both threads are alive: the scheduler's thread has passed this call to the loop."""
         self._notifier.watchdog()
 
     def _standing(self) -> Standing:
@@ -210,10 +210,10 @@ class Daemon:
     def _tell_status(self) -> None:
         self._notifier.status(self._status())
 
-    # --- what goes on beside the jobs ---
+    # --- background tasks beside the jobs ---
 
     async def _watch_clock(self) -> None:
-        """Plan anew when the wall clock steps: APScheduler waits for times of day."""
+        """Plan the jobs again when the wall clock steps: APScheduler waits for times of day."""
         while True:
             step = self._clocks.observe(self._clock.now(), self._clock.monotonic())
             if step:
@@ -223,13 +223,13 @@ class Daemon:
             await asyncio.sleep(CLOCK_EVERY)
 
     async def _watch_sources(self) -> None:
-        """Take up MMDBs that change on disk, and ask them about what is unresolved."""
+        """Take up MMDBs that change on disk, and ask them about unresolved addresses."""
         while True:
             await asyncio.sleep(SOURCES_EVERY)
             await self._refresh_sources()
 
     async def _refresh_sources(self) -> None:
-        """See what sources there are now; what is unresolved, new ones are asked about at once."""
+        """Update the sources; unresolved addresses are looked up in new ones at once."""
         new = await self._components.refresh_sources()
         self._verifier.look()
         if new:
@@ -244,7 +244,7 @@ class Daemon:
             self._background.run_once(self._reload)
 
     async def _reload(self) -> None:
-        """Take up the config as it is now; one after the other, so that what was read last stays in force."""
+        """Read the config again and take up changes; one reload at a time, so that the last one stays in force."""
         async with self._reloading:
             await self._reload_now()
 
@@ -257,7 +257,7 @@ class Daemon:
             log.error("config_refused", **error.log_fields())  # noqa: TRY400 - the findings say it all
             self._refused_config = True
         finally:
-            if not self._stopping:  # else systemd knows better by now
+            if not self._stopping:  # else systemd was told of the stop by now
                 self._notifier.ready(self._status())
 
     async def _take_up(self, wanted: Settings) -> None:
@@ -282,7 +282,7 @@ class Daemon:
             self._scheduler.shutdown()
 
     async def _finish(self) -> None:
-        """End running jobs, write the dirty set, let go of everything."""
+        """End running jobs, write the dirty set, close everything."""
         self._background.cancel()
         self._api.stop_listening()
         cancelled = await self._scheduler.drain(GRACE)

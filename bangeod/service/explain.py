@@ -1,6 +1,6 @@
-"""Explaining an answer: what each source says of an address, asked one by one, and nothing is changed by it.
+"""Explaining an answer: what each source knows of an address, asked one by one, without changing anything.
 
-No use of the address is noted, no row and no cache entry is made, and ip-api is never asked.
+The use of the address is not noted, no row or cache entry is made, and ip-api is never asked.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from bangeod.geo.sources.mmdb.slot import FileState
 from bangeod.model import UNKNOWN, Geo, Origin, Row, Status, merge
 from bangeod.service.components import Components
 
-NAMED: Final = "country_names"  # decides on a name: that of the country in the table
+NAMED: Final = "country_names"  # what decides on a country's name: its name in the table
 _LONGEST_PROBLEM: Final = 300  # characters
 _ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 
@@ -49,7 +49,7 @@ async def explain(components: Components, ips: Sequence[str]) -> list[Explanatio
 
 
 async def _rows(components: Components, ips: Sequence[str]) -> tuple[Mapping[str, Row], str | None]:
-    """Return the rows, or why the database can't be asked."""
+    """Return the rows, or the reason why the database can't be asked."""
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
             return await components.store.find(ips) if ips else {}, None
@@ -95,10 +95,10 @@ def _answer(held: Geo | None, row: Row | None, found: Found | None) -> tuple[Geo
 
 
 def _decided(geo: Geo, origin: Origin | None, said: Sequence[Said]) -> Iterator[tuple[str, str]]:
-    """Say of each field of the answer which source it is from: the first of those asked that says so."""
+    """Return the source of each field of the answer: the first source asked that has it."""
     if origin in _ROWS:
         asked = [each for each in said if each.source is origin]
-    else:  # the sources come first; memory and row complete what they say
+    else:  # the sources come first; memory and row fill the gaps
         asked = sorted(said, key=lambda each: each.source in _ROWS)
     for field, value in geo._asdict().items():
         key = "country_code" if field == "country_name" else field  # code and name come together
@@ -148,7 +148,7 @@ def _file(state: FileState, source: MmdbSource | None, ip: str, carried: str | N
     asked = carried or ip
     try:
         record, length = source.record(asked)
-    except Exception as error:  # noqa: BLE001 - damaged records raise all sorts
+    except Exception as error:  # noqa: BLE001 - damaged records raise all kinds of errors
         said.note = f"its record can't be read: {type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
         return said
     if length is None:

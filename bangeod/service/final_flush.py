@@ -1,4 +1,4 @@
-"""The last flush: what is still to be written at the stop goes to the database, and what can't be, to a file."""
+"""The last flush: at the stop the dirty set goes to the database; what can't be written goes to a file."""
 
 import asyncio
 from typing import Final
@@ -14,8 +14,8 @@ FINAL_FLUSH: Final = 60.0  # seconds that it may take; the rest is kept in a fil
 
 
 async def flush_finally(components: Components) -> None:
-    """Write the dirty set, while there is time; what is left goes to a file, whatever happens here."""
-    if not components.unwritten.taken_up:  # the start was cut short before there could be anything
+    """Write the dirty set while there is time; the rest goes to a file, even after errors here."""
+    if not components.unwritten.taken_up:  # the start was cut short before any entry could exist
         return
     cache = components.cache
     waiting = cache.dirty

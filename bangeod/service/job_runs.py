@@ -1,4 +1,4 @@
-"""Running a job by its id, as the settings in force want it; its success is noted."""
+"""Running a job by its id with the settings in force, and recording its success."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class JobRuns:
-    """Runs jobs. Each run has a job of its own, so that it goes by the settings of when it began.
+    """Runs jobs. Each run makes a new job, so that it uses the settings of the time when it began.
 
-    ``ready`` is awaited before each body: it makes sure of the database, and raises StoreError.
+    ``ready`` is awaited before each body: it makes sure that the database can be used, and raises StoreError.
     """
 
     def __init__(self, components: Components, ready: Callable[[], Awaitable[object]]) -> None:
@@ -26,7 +26,7 @@ class JobRuns:
         self._tools = Tools(components.store, components.cache, BanWatch(components.sources.bans), KeptRows())
 
     async def run(self, job_id: JobId, *, dry: bool = False) -> Report:
-        """Run a job once, and note its success."""
+        """Run a job once, and record its success."""
         settings: JobSettings = getattr(self._components.settings.jobs, job_id)
         report = await self._runner.run(self._job(job_id), settings.timeout, dry=dry)
         if report.succeeded and not dry:

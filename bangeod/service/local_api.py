@@ -1,4 +1,4 @@
-"""The API in the daemon: opened and closed as the settings want it, with the daemon behind it."""
+"""The API within the daemon: opened and closed by the settings, and its access to the daemon."""
 
 import asyncio
 from collections import deque
@@ -22,12 +22,12 @@ from bangeod.service.state_report import StateReport
 log = structlog.get_logger(__name__)
 
 GRACE: Final = 1.0  # seconds that requests get when the API is closed
-PULSE: Final = 5.0  # seconds between two looks at how late the event loop is; an idle daemon should hardly wake up
-REMEMBERED: Final = 12  # of these
+PULSE: Final = 5.0  # seconds between two measurements of the loop's delay; an idle daemon should hardly wake up
+REMEMBERED: Final = 12  # measurements
 
 
 class LocalApi:
-    """The server and what it asks. Everything belongs to the event loop."""
+    """The API server, and the Backend that it asks. Used on the event loop only."""
 
     def __init__(
         self,
@@ -41,15 +41,15 @@ class LocalApi:
         self._state_report = state_report
         self._standing = standing
         self._server = ApiServer(self, grace=GRACE)
-        self._applied: object = None  # the settings that the socket was opened, or closed, for
+        self._applied: object = None  # the settings by which the socket was opened, or closed
         self._stopping = False
         self._lags: deque[float] = deque(maxlen=REMEMBERED)
-        self.problem: str | None = None  # why it is not open although it should be
+        self.problem: str | None = None  # why the socket is not open although it should be
 
-    # --- what the daemon does with it ---
+    # --- called by the daemon ---
 
     async def apply(self) -> None:
-        """Open, close or move the socket as the settings want it; where it can't be, say so once and go on."""
+        """Open, close or move the socket by the settings; a failure is logged once, and the daemon goes on."""
         wanted = self._components.settings.api
         if wanted == self._applied and (self.problem is None or not wanted.enabled):
             return
@@ -66,7 +66,7 @@ class LocalApi:
             log.info("api_listening", socket=str(wanted.socket), mode=wanted.mode)
 
     def stop_listening(self) -> None:
-        """Take no more connections and start no more jobs; those who wait for a job's end still hear of it."""
+        """Take no more connections and start no more jobs; clients that wait for a job still get its report."""
         self._stopping = True
         self._server.stop_listening()
 
@@ -75,34 +75,29 @@ class LocalApi:
         await self._server.close()
 
     async def measure_lag(self) -> None:
-        """Note for ever how late the event loop is."""
+        """Measure how late the event loop is; never returns."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + PULSE
             await asyncio.sleep(PULSE)
             self._lags.append(max(0.0, loop.time() - due))
 
-    # --- what the server asks ---
+    # --- called by the server ---
 
     @property
     def cache(self) -> GeoCache:
-        """Return the cache."""
         return self._components.cache
 
     def trouble(self) -> str | None:
-        """Say what keeps the daemon from its work; None where all is well."""
         return trouble(self._standing())
 
     async def state(self, api: ApiState) -> State:
-        """Describe how the daemon stands."""
         return await self._state_report.state(self._standing(), api, lag=max(self._lags, default=0.0))
 
     async def explain(self, ips: Sequence[str]) -> list[Explanation]:
-        """Say what each source says of each address."""
         return await explain.explain(self._components, ips)
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
-        """Run a job now and return its report. Raises JobRunningError, StoppingError."""
         if self._stopping:
             raise StoppingError
         return await self._job_schedule.run_by_hand(job_id, dry=dry)

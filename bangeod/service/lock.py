@@ -1,4 +1,4 @@
-"""One daemon a database: an flock on a file beside it."""
+"""The lock for one daemon per database: an flock on a file beside the database."""
 
 import contextlib
 import fcntl
@@ -20,15 +20,15 @@ from bangeod.store import symlinks
 from bangeod.store.sqlite import faults
 
 SUFFIX = ".bangeod-lock"
-MODE = 0o644  # to flock a file one must be able to open it: one made by root is the service's as well
-ATTEMPTS = 10  # while the file is replaced under our hands
+MODE = 0o644  # to flock a file one must be able to open it: the service locks a file made by root, too
+ATTEMPTS = 10  # at locking a file that others keep replacing
 
 
 class DatabaseLock:
     """The right to serve a database, held until ``release`` or the end of the process.
 
-    The file is never removed: whoever waits for it, or has just opened it, would hold a lock that nobody
-    sees. It lies beside the file that links lead to, so that two paths to one database share one lock; the
+    The file is never removed: a process that waits for it, or has just opened it, would hold a lock that nobody else
+    sees. It is beside the real file, with links followed, so that two paths to one database share one lock; the
     database itself is not opened and need not exist.
     """
 
@@ -39,14 +39,13 @@ class DatabaseLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds the lock."""
         return self._descriptor is not None
 
     def acquire(self) -> None:
-        """Take the lock, without waiting. Taking it twice is taking it once, unless a link leads elsewhere by now.
+        """Take the lock, without waiting. Taking it again has no effect, unless a link points elsewhere by now.
 
-        Raises AlreadyServedError where another holds it, a StoreError where the file can't be made; what was held
-        before is held still then.
+        Raises AlreadyServedError if another process holds it, StoreError if the file can't be made; a lock held before
+        is still held then.
         """
         path = self._place()
         if self.held and path == self._path:
@@ -60,9 +59,9 @@ class DatabaseLock:
         raise StoreError(str(self._database), f"its lock file {path} keeps being replaced", "find out what does that")
 
     def release(self) -> None:
-        """Let go of the lock, where it is held."""
+        """Release the lock, if it is held."""
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # closing would do, but for a copy in a child just forked
+            with contextlib.suppress(OSError):  # closing would be enough, but a child just forked may have a copy
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
@@ -83,7 +82,7 @@ class DatabaseLock:
         return symlinks.beside(way.end, SUFFIX)
 
     def _lock(self, path: Path) -> int | None:
-        """Open and lock the file; None where it was replaced in between, so that the lock is worth nothing."""
+        """Open and lock the file; None if the file was replaced in between, so that the lock is worthless."""
         try:
             descriptor = _open(path)
         except OSError as error:
@@ -103,15 +102,15 @@ class DatabaseLock:
 
 
 def _open(path: Path) -> int:
-    # O_NONBLOCK: should somebody have put a named pipe there, opening it must not wait for a writer.
+    # O_NONBLOCK: if the file is a named pipe, opening it must not wait for a writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        # Not with O_CREAT at once: in a sticky directory the kernel then refuses another user's file.
+        # First without O_CREAT: with it, the kernel refuses another user's file in a sticky directory.
         descriptor = os.open(path, flags)
     except FileNotFoundError:
         descriptor = os.open(path, flags | os.O_CREAT, MODE)
-    with contextlib.suppress(OSError):  # another user's; readable, as it seems
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) & MODE != MODE:  # for the umask
+    with contextlib.suppress(OSError):  # another user's file; it is readable, since it was opened
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) & MODE != MODE:  # because of the umask
             os.fchmod(descriptor, MODE)
     return descriptor
 

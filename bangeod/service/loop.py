@@ -1,4 +1,4 @@
-"""An asyncio event loop on a thread of its own."""
+"""The asyncio event loop, on a thread of its own."""
 
 import asyncio
 import threading
@@ -11,15 +11,15 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs one event loop on the thread ``bangeod-loop`` for as long as the ``with`` block lasts.
+    """Runs one event loop on the thread ``bangeod-loop`` for the duration of the ``with`` block.
 
-    Entering waits until the loop runs, and raises here what kept it from starting. Leaving cancels the tasks
-    that are left, waits for them, shuts down async generators and the default executor, and joins the thread;
-    what ended the loop before its time is raised then. An instance is entered once.
+    Entering waits until the loop runs, and raises what kept it from starting. Leaving cancels the remaining tasks,
+    waits for them, shuts down async generators and the default executor, and joins the thread; then it raises the error
+    that ended the loop early, if any. An instance is entered once.
 
-    ``finished`` is done when the loop has ended, with the error where it died of one; its callbacks run on the
-    loop's thread. After a death they do so first of all, before the tasks that are left are cancelled and threads
-    waited for, which may take for ever.
+    ``finished`` is done when the loop has ended, with the error that it died of, if any; its callbacks run on the
+    loop's thread. After a death they run first, before the remaining tasks are cancelled and threads waited for, which
+    may take for ever.
     """
 
     def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
@@ -50,25 +50,24 @@ class LoopThread:
             self.finished.result()
 
     def submit(self, coro: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on the loop; from any thread. A RuntimeError where the loop no longer takes any.
+        """Run a coroutine on the loop; from any thread. Raises RuntimeError if the loop takes no more.
 
-        To wait for the result on the loop's own thread would wait for ever.
+        Never wait for the result on the loop's own thread: it would wait for ever.
         """
         with self._accepts:
             loop = None if self._closing else self._loop
             try:
                 if loop is not None:
                     return asyncio.run_coroutine_threadsafe(coro, loop)
-            except RuntimeError:  # closed: it died
+            except RuntimeError:  # closed: the loop died
                 pass
         coro.close()  # else Python warns that it was never awaited
         raise RuntimeError("the event loop is not running")
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> bool:
-        """Have the loop call ``callback(*args)``; False where it is not running.
+        """Have the loop call ``callback(*args)``; False if it is not running.
 
-        Safe in a signal handler: takes no lock, waits for nothing, and raises nothing where the loop is
-        closed.
+        Safe in a signal handler: takes no lock, waits for nothing, and raises nothing if the loop is closed.
         """
         if self._loop is None:
             return False
@@ -79,8 +78,8 @@ class LoopThread:
         return True
 
     def _close(self) -> None:
-        # Whatever was submitted before this point is a task by the time the loop sees ``_stop``: callbacks
-        # run in the order they came in. So nothing can slip in behind the cancelling of the tasks.
+        # Everything submitted before this point is a task by the time the loop sees ``_stop``: callbacks
+        # run in the order in which they came. So nothing can be added after the tasks are cancelled.
         with self._accepts:
             self._closing = True
         self.call_soon(self._stop.set)
@@ -112,5 +111,5 @@ class LoopThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ready.set_result(None)
-        if not self._closing:  # else the start was interrupted, and nobody could tell this loop yet
+        if not self._closing:  # else the start was interrupted before anybody could stop this loop
             await self._stop.wait()

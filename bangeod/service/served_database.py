@@ -1,4 +1,4 @@
-"""The database that the daemon serves: before each job lock, file and cache are made sure of."""
+"""The database that the daemon serves: before each job, its lock, file and cache are checked."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class ServedDatabase:
-    """The file at ``path`` with its lock, and the cache filled from it. The event loop's."""
+    """The file at ``path`` with its lock, and the cache filled from it. Used on the event loop only."""
 
     def __init__(self, path: Path, lock: DatabaseLock, store: Store, cache: GeoCache) -> None:
         self._path = path
@@ -24,12 +24,12 @@ class ServedDatabase:
         self._cache = cache
         self._served = False  # whether a database has been opened
         self._opening = asyncio.Lock()
-        self._load_problem: str | None = None  # why the cache could not be filled, for as long as it can't
-        self.problem: str | None = None  # what is wrong, as far as this has met it
+        self._load_problem: str | None = None  # why the cache can't be filled; None once it is
+        self.problem: str | None = None  # what is wrong with the database, as far as known here
 
     async def ready(self) -> None:
-        """Make sure of lock, database and cache; raises StoreError. One that was replaced is read anew."""
-        async with self._opening:  # jobs that are due together find a new file together
+        """Make sure of lock, database and cache; raises StoreError. A replaced database is loaded again."""
+        async with self._opening:  # jobs that start together find a new file together
             try:
                 self._lock.acquire()
                 if await self._store.prepare():
@@ -45,7 +45,7 @@ class ServedDatabase:
             self.problem = self._load_problem
 
     async def _load(self) -> None:
-        """Fill the cache. A database that can't be read now is said once, and tried again."""
+        """Fill the cache. A failure to read is logged once, and tried again."""
         try:
             count = await self._cache.load_from_db()
         except StoreError as error:
@@ -54,5 +54,5 @@ class ServedDatabase:
             self._load_problem = error.problem
             return
         self._load_problem = None
-        gc.freeze()  # what was loaded stays; to look through it again and again would stop the event loop each time
+        gc.freeze()  # loaded entries stay; scanning them again and again would stop the event loop each time
         log.info("geo_cache_loaded", rows=count, entries=self._cache.entries)

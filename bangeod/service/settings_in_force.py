@@ -1,4 +1,4 @@
-"""The settings in force: held here alone, asked by everybody, changed by a reload."""
+"""The settings in force: held only here, read by all parts, changed by a reload."""
 
 from typing import TYPE_CHECKING
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 class SettingsInForce:
-    """The one holder. Whoever needs a setting asks for it each time, and so has the one of now. The event loop's."""
+    """The holder of the settings. All parts read a setting each time they need it. Used on the event loop only."""
 
     def __init__(self, settings: Settings) -> None:
         self._current = settings
-        self._carried_out = settings  # what all parts of the daemon are known to go by
-        self._to_plan: frozenset[JobId] = frozenset()  # by changes that failed half-way
+        self._carried_out = settings  # the last settings known to be applied by all parts
+        self._to_plan: frozenset[JobId] = frozenset()  # jobs left over from changes that failed half-way
 
     @property
     def current(self) -> Settings:
-        """Return the settings in force now."""
+        """The settings in force now."""
         return self._current
 
     def change(self, wanted: Settings) -> ConfigChange:
-        """Put in force what of a changed config may change; what is to be done about it is the caller's.
+        """Put in force what a changed config may change; the caller carries out the result.
 
-        What a change before has left undone is part of this one, until ``carried_out``.
+        Work that an earlier change left undone is part of this one, until ``carried_out``.
         """
         change = config_change.between(self._carried_out, wanted)
         self._to_plan |= change.jobs
@@ -34,5 +34,5 @@ class SettingsInForce:
         return change._replace(jobs=self._to_plan)
 
     def carried_out(self) -> None:
-        """Note that all that the last change asked for is done."""
+        """Note that everything that the last change required is done."""
         self._carried_out, self._to_plan = self._current, frozenset()

@@ -1,8 +1,8 @@
-"""Signals, on their way to the event loop without a lock and without the main thread.
+"""Signals, passed to the event loop without a lock and without the main thread.
 
-Python runs a handler in the main thread, between two steps of its bytecode. A signal that comes after the last of them
-and before the thread falls asleep waits until it wakes: here, until the start is over. The byte that
-``signal.set_wakeup_fd`` sends is written at once, whatever the main thread does; the event loop reads it.
+Python runs a handler in the main thread, between two bytecode steps. A signal that comes after the last step, just
+before the thread falls asleep, waits until the thread wakes: here, until the start is over. ``signal.set_wakeup_fd``
+writes a byte at once, whatever the main thread does; the event loop reads it.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from typing import Self
 
 from bangeod.service.loop import LoopThread
 
-MOST_AT_ONCE = 4096  # bytes, one a signal
+MOST_AT_ONCE = 4096  # bytes, one for each signal
 
 
 class SignalRelay:
-    """Calls handlers on the event loop for signals that come while the ``with`` block lasts. The main thread's."""
+    """Calls handlers on the event loop for signals during the ``with`` block. Used in the main thread."""
 
     def __init__(self, loop: LoopThread, handlers: Mapping[signal.Signals, Callable[[signal.Signals], object]]) -> None:
         self._loop = loop
@@ -41,9 +41,9 @@ class SignalRelay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type] # what it was
+            signal.signal(number, handler)  # type: ignore[arg-type] # the earlier handler
         signal.set_wakeup_fd(self._wakeup_before)
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and its reader with it
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and so is its reader
             self._loop.submit(self._stop_listening()).result()
         self._receiving.close()
         self._sending.close()
@@ -57,9 +57,9 @@ class SignalRelay:
     def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):
             for number in self._receiving.recv(MOST_AT_ONCE):
-                if number in self._handlers:  # others may have handlers elsewhere
+                if number in self._handlers:  # other signals may have handlers elsewhere
                     self._handlers[signal.Signals(number)](signal.Signals(number))
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Stand for a handler: without one no byte is sent."""
+    """Do nothing, in place of a handler: without one no byte is sent."""

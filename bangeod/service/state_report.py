@@ -1,4 +1,4 @@
-"""How the daemon stands, gathered from its parts: the core at any time, all of it for whoever asks the API."""
+"""The state of the daemon, gathered from its parts: the core at any time, everything for the API."""
 
 import asyncio
 import os
@@ -29,11 +29,11 @@ from bangeod.service.components import Components
 from bangeod.service.log import setup
 from bangeod.service.schedule.job_schedule import JobSchedule
 
-DATABASE_SECONDS: Final = 1.0  # that the database has to say what it holds; else that is left out
+DATABASE_SECONDS: Final = 1.0  # for the database to report its content; after that it is left out
 
 
 class StateReport:
-    """Looks at the parts of the daemon. The event loop's."""
+    """Gathers the state of the daemon. Used on the event loop only."""
 
     def __init__(self, components: Components, job_schedule: JobSchedule, config: Path) -> None:
         self._components = components
@@ -42,7 +42,7 @@ class StateReport:
         self._started = Timestamp(components.clock.now())
 
     def standing(self, *, config_refused: bool, database: str | None, api: str | None) -> Standing:
-        """Describe the core; what only its caller knows is given: what is wrong with config, database and API."""
+        """Return the core; the caller passes what only it knows: the problems of config, database and API."""
         cache, job_schedule = self._components.cache, self._job_schedule
         disabled = job_schedule.disabled
         return Standing(
@@ -63,7 +63,7 @@ class StateReport:
         return Failure(since, report.problem or "", report.condition, of_database=report.of_database, planned=planned)
 
     async def state(self, standing: Standing, api: ApiState, *, lag: float) -> State:
-        """Describe everything around the core; ``lag`` is the event loop's, in seconds."""
+        """Return the whole state around the core; ``lag`` is the event loop's, in seconds."""
         problem = trouble(standing)
         return State(
             version=__version__,
@@ -130,7 +130,7 @@ class StateReport:
     def _sources(self, now: float) -> SourcesState:
         sources, settings = self._components.sources, self._components.settings
         fail2ban = settings.fail2ban.database
-        # One that may be fetched some day is not missing.
+        # A file that may still be fetched is not missing.
         files = [state for state in sources.mmdb.states() if settings.geo.mmdb or state.status != FileStatus.MISSING]
         return SourcesState(
             mmdb=[_mmdb(state, now) for state in files],

@@ -1,4 +1,4 @@
-"""The one line that `systemctl status` shows: the core of the state, in words."""
+"""The line that `systemctl status` shows: the core of the state, in words."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from bangeod.jobs.job import JobId
 
 
 def line(standing: Standing) -> str:
-    """Write the line: how things are, and what is wrong first, where something is."""
+    """Write the line: the state, with what is wrong first."""
     parts = [f"{standing.planned} jobs", f"{standing.cached:,} cached", f"{standing.dirty:,} to write"]
     if standing.last_flush is not None:
         parts.append(f"last flush {ago(standing.now - standing.last_flush)} ago")

@@ -1,8 +1,7 @@
-"""What systemd is told of the daemon's state: the small protocol of sd_notify(3), without libsystemd.
+"""Notifications to systemd: the protocol of sd_notify(3), without libsystemd.
 
-Nothing here ever fails or hangs its caller: a notification that can't be delivered is counted and forgotten.
-The one exception is READY, which rides along with whatever is sent next, since systemd would otherwise kill a
-daemon that is well.
+Nothing here fails or blocks its caller: a notification that can't be delivered is counted and forgotten. The exception
+is READY, which is added to the next notification, since systemd would otherwise kill a healthy daemon.
 """
 
 import asyncio
@@ -16,17 +15,17 @@ from bangeod.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-SEND_TIMEOUT: Final = 0.25  # seconds; systemd's queue may be full while it is busy, the daemon does not wait on it
-STATUS_LIMIT: Final = 500  # characters; systemd ignores a datagram of more than 4096 bytes altogether
+SEND_TIMEOUT: Final = 0.25  # seconds; systemd's queue may be full while it is busy, and the daemon does not wait for it
+STATUS_LIMIT: Final = 500  # characters; systemd ignores a whole datagram of more than 4096 bytes
 MICROSECONDS: Final = 1_000_000
 MORE_TIME: Final = 10.0  # seconds between two requests
-MOST_TIME: Final = 900.0  # seconds; what takes longer hangs, and systemd may end it
+MOST_TIME: Final = 900.0  # seconds; work that takes longer hangs, and systemd may end it
 
 
 class Notifier:
-    """Sends notifications to ``address``: a socket's path, ``@name`` of an abstract one, or None for nobody.
+    """Sends notifications to ``address``: a socket's path, ``@name`` of an abstract one, or None for no receiver.
 
-    Usable from any thread. ``failures`` counts the notifications that could not be delivered.
+    Usable from any thread. ``failures`` counts notifications that could not be delivered.
     """
 
     def __init__(self, address: str | None, clock: Clock) -> None:
@@ -46,33 +45,32 @@ class Notifier:
 
     @property
     def active(self) -> bool:
-        """Whether there is a service manager to talk to."""
+        """Whether a service manager receives the notifications."""
         return self._address is not None
 
     def ready(self, status: str) -> None:
-        """Say that the start, or a reload, is done."""
+        """Report that the start, or a reload, is done."""
         self._send("READY=1", status=status)
 
     def status(self, status: str) -> None:
-        """Set the line that ``systemctl status`` shows; an unchanged one is not sent again."""
+        """Set the line that ``systemctl status`` shows; an unchanged line is not sent again."""
         if _one_line(status) != self._status:
             self._send(status=status)
 
     def watchdog(self) -> None:
-        """Say that the daemon is alive."""
+        """Report that the daemon is alive."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Say that a reload has begun; ``ready`` ends it. systemd wants both fields in one datagram."""
+        """Report that a reload has begun; ``ready`` ends it. systemd wants both fields in one datagram."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * MICROSECONDS)}")
 
     def stopping(self, status: str) -> None:
-        """Say that the daemon is on its way out."""
         self._owes_ready = False
         self._send("STOPPING=1", status=status)
 
     def extend_timeout(self, seconds: float) -> None:
-        """Ask for ``seconds`` from now until the start or the stop must be done, or extended again."""
+        """Ask systemd to wait ``seconds`` from now, for the end of the start or the stop or for the next request."""
         self._send(f"EXTEND_TIMEOUT_USEC={max(0, int(seconds * MICROSECONDS))}")
 
     def _send(self, *assignments: str, status: str | None = None) -> None:
@@ -93,7 +91,7 @@ class Notifier:
 
 
 def watchdog_interval(environ: Mapping[str, str], pid: int) -> float | None:
-    """Return the seconds between two pings, or None where no watchdog waits for this process.
+    """Return the seconds between two pings, or None if no watchdog waits for this process.
 
     A third of the time limit that systemd gives in $WATCHDOG_USEC: one ping may be lost or late.
     """
@@ -109,7 +107,7 @@ def _is_number(text: str) -> bool:
 
 
 def _socket_address(address: str | None) -> str | None:
-    """Translate systemd's notation of an address to the kernel's; what is neither kind is nobody."""
+    """Translate systemd's form of an address to the kernel's; None for any other form."""
     if not address:
         return None
     if address.startswith("@"):
@@ -121,13 +119,13 @@ def _socket_address(address: str | None) -> str | None:
 
 
 def _one_line(text: str) -> str:
-    """Make one short line of a status that may hold anything: a newline would start another assignment."""
+    """Shorten a status to one line: a newline would start another assignment."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:STATUS_LIMIT]
 
 
 def _deliver(address: str, datagram: str) -> bool:
-    """Send one datagram on a fresh socket, so that a restarted service manager is no special case."""
+    """Send one datagram on a new socket, so that a restarted service manager is no special case."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
             connection.settimeout(SEND_TIMEOUT)
@@ -140,7 +138,7 @@ def _deliver(address: str, datagram: str) -> bool:
 
 
 async def with_more_time(notifier: Notifier, work: Callable[[], Awaitable[None]], *, every: float = MORE_TIME) -> None:
-    """Do the work, in this task, and ask for time for twice ``every`` seconds from now until it is done."""
+    """Do the work, in this task; until it is done, keep asking for time for twice ``every`` seconds from now."""
     asking = asyncio.create_task(_ask(notifier, every), name="ask_for_time")
     try:
         await work()

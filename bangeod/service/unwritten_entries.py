@@ -1,4 +1,4 @@
-"""What one process of bangeod could not write: left in a file at its stop, written by the next one."""
+"""The unwritten file: at its stop, bangeod saves the entries that it could not write; the next start reads them."""
 
 import asyncio
 from pathlib import Path
@@ -15,9 +15,9 @@ UNWRITTEN_FILE: Final = "unwritten.json"  # in the state directory
 
 
 class UnwrittenEntries:
-    """The dirty set, as far as it outlives a process. With ``look_only`` the file stays as it is, a bad one too.
+    """The part of the dirty set that outlives a process. With ``look_only`` the file stays as it is, even a bad one.
 
-    Until the file was taken up it is not touched: nobody else holds what is in it.
+    Until its entries are taken up, the file is not touched: nobody else holds them.
     """
 
     def __init__(self, path: Path, cache: GeoCache, *, look_only: bool = False) -> None:
@@ -29,7 +29,7 @@ class UnwrittenEntries:
         self.taken_up = False
 
     def take_up(self) -> None:
-        """Put what an earlier stop could not write into the dirty set again."""
+        """Put the entries of the file into the dirty set."""
         entries = unwritten_file.load(self._path, look_only=self._look_only)
         self._is_there = bool(entries)
         if entries:
@@ -38,7 +38,7 @@ class UnwrittenEntries:
         self.taken_up = True
 
     def keep(self) -> None:
-        """Put what is still not written into the file; where nothing is left, remove it. Blocks for the disk."""
+        """Save the unwritten entries; if none is left, remove the file. Blocks for the disk."""
         if self._look_only or not self.taken_up:
             return
         entries = self._cache.dirty_entries()
@@ -46,12 +46,12 @@ class UnwrittenEntries:
             log.warning("leftover_kept", entries=len(entries), path=str(self._path))
 
     def keep_at_crash(self) -> None:
-        """Put what is not written into the file. One whose entries are not all here, or may be, is left alone."""
+        """Save the unwritten entries. A file is left alone if its entries are not, or may not be, all in memory."""
         if self.taken_up and self._cache.dirty:
             self.keep()
 
     async def remove_once_written(self) -> None:
-        """Remove the file where nothing waits any more; called after each flush, and so tried again after a failure."""
+        """Remove the file when no entry waits any more; called after each flush, and so tried again after a failure."""
         if self._is_there and not self._cache.dirty:
             gone = await asyncio.to_thread(unwritten_file.discard, self._path, self._stays)
             self._is_there = not gone

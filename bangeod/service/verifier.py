@@ -1,4 +1,4 @@
-"""Having the cache verified whenever an MMDB has changed, also one that changed while the daemon was down."""
+"""Starting the verification of the cache when an MMDB has changed, also while the daemon was down."""
 
 import asyncio
 import time
@@ -10,11 +10,11 @@ from bangeod.service.components import Components
 
 log = structlog.get_logger(__name__)
 
-UNTIL_LOADED: Final = 1.0  # seconds between two looks at whether the cache is loaded
+UNTIL_LOADED: Final = 1.0  # seconds between two checks whether the cache is loaded
 
 
 class Verifier:
-    """Has the cache verified against the MMDBs in use, each time that there are others. The event loop's."""
+    """Has the cache verified against the MMDBs in use, whenever these change. Used on the event loop only."""
 
     def __init__(self, components: Components) -> None:
         self._components = components
@@ -23,7 +23,7 @@ class Verifier:
         self._starting = True
 
     def look(self) -> None:
-        """See whether other MMDBs are in use than before; at the start, than when the cache was last verified."""
+        """Check whether the MMDBs in use have changed; at the start, since the last verification."""
         generation = self._components.sources.mmdb.generation
         starting, self._starting = self._starting, False
         if generation == self._generation or not self._components.sources.mmdb.loaded:
@@ -32,11 +32,11 @@ class Verifier:
         history, builds = self._components.history, self._components.sources.builds()
         if not starting or not (history.is_empty or builds == history.verified()):
             self._wanted.set()
-        elif history.is_empty:  # the very first start: what the web app resolved by then stays as it is
+        elif history.is_empty:  # the very first start: entries that the web app has resolved stay as they are
             history.has_verified(builds)
 
     async def run(self) -> None:
-        """Verify whenever that is wanted, once more where the files change meanwhile."""
+        """Verify whenever that is wanted, and again if the files change meanwhile."""
         while True:
             await self._wanted.wait()
             if self._components.cache.loaded:
@@ -53,7 +53,7 @@ class Verifier:
         log.info("geo_cache_verified", checked=result.checked, changed=result.changed, seconds=seconds)
         if (
             components.cache.loads != loads or not components.cache.loaded
-        ):  # of what was loaded meanwhile, part was passed over
+        ):  # part of the entries loaded meanwhile was passed over
             self._wanted.set()
         if not self._wanted.is_set() and components.sources.builds() == builds:  # files may have gone meanwhile
             components.history.has_verified(builds)

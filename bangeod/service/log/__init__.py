@@ -1,4 +1,4 @@
-"""Logging: what bangeod and its libraries say, on standard error or in systemd's journal.
+"""Logging of bangeod and its libraries, to standard error or systemd's journal.
 
-``setup`` puts it in place. Whoever only logs does so through structlog, and imports nothing from here.
+``setup`` installs it. Modules that only log use structlog and import nothing from here.
 """

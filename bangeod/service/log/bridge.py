@@ -1,4 +1,4 @@
-"""What others have to say, as log entries: libraries, Python's warnings, and exceptions that nobody caught."""
+"""Log entries from others: libraries, Python's warnings, and uncaught exceptions."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-# At INFO and DEBUG these tell what must not be logged: httpx URLs with keys, aiosqlite the parameters.
+# At INFO and DEBUG these log what must stay out of the log: httpx URLs with keys, aiosqlite the parameters.
 _KEPT_QUIET: Final = ("httpx", "httpcore", "aiosqlite", "apscheduler", "asyncio", "aiohttp", "maxminddb")
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")  # of 10, 20 … 50 in the standard library
 
@@ -43,15 +43,15 @@ def _bridge_uncaught(undo: ExitStack) -> None:
 
 
 class Bridge(logging.Handler):
-    """Passes what libraries log through the standard library on to structlog."""
+    """Passes records of the standard library's logging on to structlog."""
 
     def createLock(self) -> None:  # noqa: N802 - the name is logging's
-        """Have no lock: the output has one, and two taken in either order could deadlock."""
+        """Have no lock: the output has one, and two locks taken in either order could deadlock."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> Any:
-        """Pass on what the filters let through, as logging's own does, which from Python 3.13 on insists on a lock."""
-        passed: Any = self.filter(record)  # from 3.12 on also another record, to be taken in place of this one
+        """Pass on records that pass the filters, like logging's own method, which needs a lock from Python 3.13 on."""
+        passed: Any = self.filter(record)  # from 3.12 on this may be another record that replaces this one
         if passed:
             self.emit(passed if isinstance(passed, logging.LogRecord) else record)
         return passed
@@ -60,7 +60,7 @@ class Bridge(logging.Handler):
         """Log the record's text as the event, with the name of its logger."""
         try:
             text = record.getMessage().strip()
-        except Exception:  # noqa: BLE001 - a library's wrong arguments are not worth a traceback
+        except Exception:  # noqa: BLE001 - wrong arguments of a library are not worth a traceback
             text = str(record.msg)
         keys: dict[str, Any] = {"logger": record.name}
         if record.exc_info and record.exc_info[0]:
@@ -83,8 +83,8 @@ def _log_thread_crash(args: threading.ExceptHookArgs) -> None:
 
 
 def _log_ignored(args: "sys.UnraisableHookArgs") -> None:
-    # Raised where Python can only go on: by an object that is thrown away, mostly. What it is is made a text, or
-    # called unprintable, where all values of a log call are. From Python 3.14 on only the message names it.
+    # Raised where Python can only go on, mostly by an object that is being deleted. The object is made a text, or
+    # called unprintable, like all values of a log call. From Python 3.14 on only the message names it.
     where = args.err_msg if args.object is None else args.object
     problem = f"{args.exc_type.__name__}: {args.exc_value}"
     log.error("exception_ignored", where=where, problem=problem, exc_info=args.exc_value)

@@ -1,4 +1,4 @@
-"""Log entries in systemd's journal, over its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+"""Log entries in systemd's journal, by its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
 Each key of an entry is a field: ``journalctl -u bangeod JOB_ID=geo_re_resolve`` finds the lines of a job.
 """
@@ -18,7 +18,7 @@ from bangeod.service.log.output import Output
 
 JOURNAL_SOCKET: Final = "/run/systemd/journal/socket"
 IDENTIFIER: Final = "bangeod"
-NAME_LIMIT: Final = 64  # bytes of a field's name; journald ignores fields with longer ones
+NAME_LIMIT: Final = 64  # bytes of a field's name; journald ignores fields with longer names
 
 # As in syslog(3).
 _PRIORITIES: Final = {"critical": "2", "error": "3", "warning": "4", "info": "6", "debug": "7"}
@@ -29,22 +29,22 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | f
 
 
 class JournalOutput(Output):
-    """Sends each entry as one datagram, and one too large for that in a sealed memfd.
+    """Sends each entry as one datagram; an entry too large for that in a sealed memfd.
 
-    Never waits: with journald stopped a blocking send hangs once the socket's queue is full, so an entry that
-    finds it full is dropped and counted. Where there is no journal at all, the entry goes to ``fallback``.
+    Never waits: while journald is stopped, a blocking send hangs once the socket's queue is full, so an entry that
+    finds the queue full is dropped and counted. If there is no journal at all, the entry goes to ``fallback``.
     """
 
     def __init__(self, fallback: Output, path: str = JOURNAL_SOCKET) -> None:
         super().__init__()
         self._fallback = fallback
         self._path = path
-        # Not connected: each send finds the journal that is there now, also after journald was restarted.
+        # Not connected: each send finds the journal of the moment, also after a restart of journald.
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
 
     def write(self, entry: LogEntry) -> None:
-        """Send one entry; BlockingIOError or ENOBUFS where the queue is full."""
+        """Send one entry; raises BlockingIOError or ENOBUFS if the queue is full."""
         datagram = encode(to_fields(entry))
         try:
             self._send(datagram)
@@ -54,7 +54,6 @@ class JournalOutput(Output):
             self._fallback.write(entry)
 
     def close(self) -> None:
-        """Close the socket."""
         with self._lock:
             self._socket.close()
 
@@ -62,7 +61,7 @@ class JournalOutput(Output):
         try:
             self._socket.sendto(datagram, self._path)
         except OSError as error:
-            # ENOBUFS: no memory in one piece for a datagram this large; a memfd may still do.
+            # ENOBUFS: no contiguous memory for a datagram this large; a memfd may still work.
             if error.errno not in {errno.EMSGSIZE, errno.ENOBUFS}:
                 raise
             self._send_in_memfd(datagram)
@@ -77,7 +76,7 @@ class JournalOutput(Output):
 
 
 def to_fields(entry: LogEntry) -> list[tuple[str, str]]:
-    """Translate an entry to the fields of the journal. journald itself knows the time and the process."""
+    """Return the journal fields of an entry. journald itself adds the time and the process."""
     level = str(entry["level"])
     fields = [
         ("MESSAGE", message(entry)),
@@ -89,7 +88,7 @@ def to_fields(entry: LogEntry) -> list[tuple[str, str]]:
 
 
 def field_name(key: str) -> str:
-    """Make a name that journald accepts: A-Z, 0-9 and _, beginning with a letter, at most 64 characters."""
+    """Return a name that journald accepts: A-Z, 0-9 and _, beginning with a letter, at most 64 characters."""
     name = _NOT_IN_A_NAME.sub("_", key.upper()).lstrip("_")
     if not name or name[0].isdigit() or name in _RESERVED:
         name = f"FIELD_{name}"
@@ -97,7 +96,7 @@ def field_name(key: str) -> str:
 
 
 def encode(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Serialise fields: ``NAME=value``, or name, length in 8 bytes, and value where that has a newline."""
+    """Serialise fields: ``NAME=value``; if the value has a newline: name, length in 8 bytes, and value."""
     return b"".join(_encode(name.encode(), value.encode(errors="backslashreplace")) for name, value in fields)
 
 
@@ -112,7 +111,7 @@ def _text(value: Any) -> str:
 
 
 def is_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
-    """Tell whether the descriptor is connected to the journal: $JOURNAL_STREAM names its device and inode."""
+    """Return whether the descriptor is connected to the journal: $JOURNAL_STREAM has its device and inode."""
     try:
         status = os.fstat(descriptor)
     except OSError:

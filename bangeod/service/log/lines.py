@@ -1,7 +1,7 @@
 """A log entry as text: a line of JSON, a line for a terminal, the message in the journal.
 
-Values come from anywhere (the database holds arbitrary text), so whatever is not printable is escaped: no
-value can end its line, start another, or reach the terminal as a control sequence.
+Values come from anywhere (the database holds arbitrary text), so everything that is not printable is escaped: no value
+can end its line, start another, or reach the terminal as a control sequence.
 """
 
 import json
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-# What was logged, in this order: timestamp, level, event, the keys, exception. Values are those of JSON.
+# In this order: timestamp, level, event, the keys, exception. Values have JSON's types.
 LogEntry = dict[str, Any]
 
-EXPECTED: Final = "exception_is_expected"  # a key of the log call: the traceback is one of an error raised on purpose
+EXPECTED: Final = "exception_is_expected"  # a key of the log call: the traceback is of an error raised on purpose
 
 VALUE_LIMIT: Final = 8 * 1024  # characters of one value
 EXCEPTION_LIMIT: Final = 1024 * 1024  # characters of one traceback
@@ -29,23 +29,23 @@ _SET_APART: Final = {*_LEADING, "exception", EXPECTED}
 
 
 class QuietTraceback(str):
-    """A traceback for machines only: what a person reads has the error's own words, which say what to do."""
+    """A traceback for programs only: people read the error's own text instead, which says what to do."""
 
     __slots__ = ()
 
 
 def to_entry(event: Mapping[str, Any]) -> LogEntry:
-    """Order what a log call gave, and reduce each value to bounded plain data. Never raises."""
+    """Order the keys of a log call, and reduce each value to bounded plain data. Never raises."""
     keys = [*_LEADING, *(key for key in event if key not in _SET_APART)]
     entry = {shorten(key): plain(event.get(key)) for key in keys}
     if "exception" in event:
-        text = _encodable(str(event["exception"])[-EXCEPTION_LIMIT:])  # the end says what happened
+        text = _encodable(str(event["exception"])[-EXCEPTION_LIMIT:])  # its end says what happened
         entry["exception"] = QuietTraceback(text) if event.get(EXPECTED) else text
     return entry
 
 
 def plain(value: Any) -> Any:
-    """Reduce a value to JSON's types. An exception is its text; what can't be rendered says so."""
+    """Reduce a value to JSON's types. An exception becomes its text; a value that can't be rendered says so."""
     try:
         result = _plain(value, DEPTH_LIMIT)
         if isinstance(result, list | dict):
@@ -57,24 +57,24 @@ def plain(value: Any) -> Any:
 
 
 def shorten(text: str) -> str:
-    """Cut a text to the limit of one value, saying how long it was."""
+    """Cut a text to VALUE_LIMIT, and say how long it was."""
     if len(text) > VALUE_LIMIT:
         text = f"{text[:VALUE_LIMIT]}… ({len(text)} characters)"
     return _encodable(text)
 
 
 def json_line(entry: LogEntry) -> str:
-    """Render the entry as one JSON object, newline included."""
+    """Render the entry as one JSON object, with a newline."""
     return escape(json.dumps(entry, ensure_ascii=False)) + "\n"
 
 
 def message(entry: LogEntry) -> str:
-    """Render what a person reads in the journal: ``event key=value …``, a traceback in the lines below."""
+    """Render the journal's message for people: ``event key=value …``, a traceback in the lines below."""
     return "\n".join([" ".join([escape(str(entry["event"])), *_pairs(entry)]), *_traceback(entry)])
 
 
 def console_line(entry: LogEntry, *, colours: bool) -> str:
-    """Render the entry for a terminal, newline included; a traceback follows, indented."""
+    """Render the entry for a terminal, with a newline; a traceback follows, indented."""
     level = str(entry["level"])
     event = escape(str(entry["event"]))
     time = f"{str(entry['timestamp'])[:19]}Z"
@@ -86,7 +86,7 @@ def console_line(entry: LogEntry, *, colours: bool) -> str:
 
 
 def escape(text: str) -> str:
-    """Replace every character that is not printable by its JSON escape; valid JSON stays so."""
+    """Replace every unprintable character by its JSON escape; valid JSON stays valid."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _escape(character) for character in text)
@@ -94,7 +94,7 @@ def escape(text: str) -> str:
 
 def _escape(character: str) -> str:
     escaped = json.dumps(character)[1:-1]  # as \n, \u001b, or a surrogate pair
-    return escaped if escaped != character else f"\\u{ord(character):04x}"  # JSON lets DEL stand
+    return escaped if escaped != character else f"\\u{ord(character):04x}"  # JSON does not escape DEL
 
 
 def _pairs(entry: LogEntry, key_colour: str = "") -> Iterable[str]:
@@ -105,7 +105,7 @@ def _pairs(entry: LogEntry, key_colour: str = "") -> Iterable[str]:
 
 
 def _word(value: Any) -> str:
-    """Leave one plain word bare and put all else as JSON, so that no value passes for another key=value."""
+    """Return a plain word as it is and all else as JSON, so that no value looks like another key=value."""
     if isinstance(value, str) and _BARE.fullmatch(value) and value.isprintable():
         return value
     return escape(json.dumps(value, ensure_ascii=False))
@@ -149,5 +149,5 @@ def _text(value: Any) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Escape lone surrogates: no encoding knows them."""
+    """Escape lone surrogates: no encoding has them."""
     return text.encode(errors="backslashreplace").decode()

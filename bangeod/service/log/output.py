@@ -1,4 +1,4 @@
-"""Where log entries go: what all outputs have in common, and lines on a stream such as standard error."""
+"""The outputs for log entries: their common base, and lines on a stream such as standard error."""
 
 import io
 import os
@@ -13,14 +13,14 @@ from bangeod.service.log.lines import LogEntry
 class Output(ABC):
     """Takes entries from any thread, one at a time, and never raises.
 
-    What could not be written is counted; the count goes before the next entry that gets through.
+    Entries that can't be written are counted; the count is written before the next entry that gets through.
     """
 
     def __init__(self) -> None:
-        # Reentrant: a garbage collection amid a write can log in its turn (a task's error nobody fetched).
+        # Reentrant: a garbage collection during a write may log something itself (a task's error nobody fetched).
         self._lock = threading.RLock()
-        self.dropped = 0  # since the last that got through
-        self.lost = 0  # in all
+        self.dropped = 0  # since the last entry that got through
+        self.lost = 0  # in total
 
     def emit(self, entry: LogEntry) -> None:
         """Write the entry, or count it as dropped."""
@@ -39,20 +39,19 @@ class Output(ABC):
         """Write one entry or raise."""
 
     def close(self) -> None:  # noqa: B027 - most outputs own nothing that needs closing
-        """Free what the output holds."""
+        """Release the resources of the output."""
 
 
 class StreamOutput(Output):
-    """Writes each entry to the stream as ``render`` has it, in one system call where the stream is a file."""
+    """Writes each entry to the stream, rendered by ``render``, in one system call if the stream is a file."""
 
     def __init__(self, stream: TextIO, render: Callable[[LogEntry], str]) -> None:
         super().__init__()
         self._stream = stream
         self._render = render
-        self._torn = False  # the last line was cut off by an error, and its rest is lost
+        self._torn = False  # the last line was cut off by an error; its rest is lost
 
     def write(self, entry: LogEntry) -> None:
-        """Write one entry or raise."""
         text = self._render(entry)
         descriptor = descriptor_of(self._stream)
         if descriptor is None:
@@ -62,7 +61,7 @@ class StreamOutput(Output):
             self._write_bytes(descriptor, text.encode())
 
     def _write_bytes(self, descriptor: int, line: bytes) -> None:
-        # Not through the stream's own buffer: it keeps what a full disk refused, and makes the exit status 120.
+        # Not through the stream's buffer: that keeps what a full disk refused, and makes the exit status 120.
         rest = b"\n" + line if self._torn else line
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -70,7 +69,7 @@ class StreamOutput(Output):
 
 
 def descriptor_of(stream: TextIO) -> int | None:
-    """Return the stream's file descriptor, None where there is none behind it; ValueError if it is closed."""
+    """Return the stream's file descriptor, None if it has none; ValueError if it is closed."""
     try:
         return stream.fileno()
     except (io.UnsupportedOperation, AttributeError):

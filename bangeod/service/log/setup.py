@@ -1,8 +1,8 @@
-"""Logging: structlog for bangeod's own events, and one output for those and for all that libraries say.
+"""Setting up logging: structlog for bangeod's own events, and one output for these and for the libraries'.
 
-Modules log through ``log = structlog.get_logger(__name__)``, at any time; before ``configure`` structlog's
-own settings apply. Loggers are cached, so three things are changed in place and never replaced: the list of
-processors (which ``structlog.testing.capture_logs`` fills anew as well), the class of the loggers, the output.
+Modules log with ``log = structlog.get_logger(__name__)``, at any time; before ``configure`` structlog's own settings
+apply. Loggers are cached, so three things are changed in place and never replaced: the list of processors (which
+``structlog.testing.capture_logs`` refills as well), the class of the loggers, the output.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from bangeod.service.log.output import Output, StreamOutput, descriptor_of
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 FORMATS: Final = ("auto", "journal", "json", "console")
 
-# The class of every logger. set_level gives it another base, and with it all methods at once; those below the
+# The class of every logger. set_level gives it another base, which replaces all methods at once; methods below the
 # level do nothing at all.
 _Logger: Final = type("_Logger", (structlog.make_filtering_bound_logger("debug"),), {})
 
 
 def configure(
     level: str,
-    format: str,  # noqa: A002 - the config's own word
+    format: str,  # noqa: A002 - the word in the config
     *,
     stream: TextIO | None = None,
     environ: Mapping[str, str],
@@ -39,7 +39,7 @@ def configure(
 ) -> None:
     """Log from ``level`` on, in ``format``, to ``stream`` (standard error) or the journal.
 
-    It may be called again, to change any of these.
+    May be called again, to change any of these.
     """
     stream = sys.stderr if stream is None else stream
     set_level(level)
@@ -51,28 +51,28 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Log from ``level`` on, in loggers that are in use already too. Libraries stay at WARNING."""
+    """Log from ``level`` on, also in loggers that are already in use. Libraries stay at WARNING."""
     if level not in LEVELS:
         raise ValueError(f"log level is {level!r}: expected one of {', '.join(LEVELS)}")
     _Logger.__bases__ = (structlog.make_filtering_bound_logger(level),)
 
 
 def lost() -> int:
-    """Return how many log entries the output in use could not take, as a full journal can't."""
+    """Return how many log entries the current output could not write, for example because the journal was full."""
     return _sink.output.lost if _sink.output is not None else 0
 
 
 def reset() -> None:
-    """Undo ``configure``, and leave logging as it was; for tests."""
+    """Undo ``configure``, and leave logging as it was before; for tests."""
     _installed.close()
     if _sink.output is not None:
         _sink.output.close()
         _sink.output = None
-    set_level("debug")  # loggers that are cached meanwhile stay of our class
+    set_level("debug")  # loggers that are cached meanwhile keep our class
 
 
 def choose_format(wanted: str, stream: TextIO | None, environ: Mapping[str, str]) -> str:
-    """Settle on a format for ``auto``: the journal behind the stream, a terminal, or anything else."""
+    """Return the format for ``auto``: for the journal behind the stream, for a terminal, or for anything else."""
     if wanted not in FORMATS:
         raise ValueError(f"log format is {wanted!r}: expected one of {', '.join(FORMATS)}")
     if wanted != "auto":
@@ -86,7 +86,7 @@ def choose_format(wanted: str, stream: TextIO | None, environ: Mapping[str, str]
 
 
 def wants_colours(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
-    """Tell whether the stream is a terminal that shows colours to someone who wants them (no-color.org)."""
+    """Return whether the stream is a terminal that shows colours to a user who wants them (no-color.org)."""
     descriptor = _open_descriptor(stream)
     terminal = descriptor is not None and os.isatty(descriptor)
     return terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
@@ -104,20 +104,20 @@ def _make_output(wanted: str, stream: TextIO | None, environ: Mapping[str, str],
     render = json_line
     if chosen == "console":
         render = partial(console_line, colours=wants_colours(stream, environ))
-    # Python leaves sys.stderr None where the descriptor was closed at the start: nothing to write to.
+    # Python sets sys.stderr to None if the descriptor was closed at the start: there is nothing to write to.
     lines = StreamOutput(stream, render) if stream is not None else _Nowhere()
     return JournalOutput(lines, journal_socket) if chosen == "journal" else lines
 
 
 class _Nowhere(Output):
-    """Takes entries for which there is no place."""
+    """Discards entries, when there is no stream."""
 
     def write(self, entry: dict[str, Any]) -> None:
         """Do nothing."""
 
 
 class _Sink:
-    """The last processor: hands each event to the output of the moment."""
+    """The last processor: passes each event to the current output."""
 
     output: Output | None = None
 
@@ -129,7 +129,7 @@ class _Sink:
 
 
 _sink = _Sink()
-_installed = contextlib.ExitStack()  # what undoes _install
+_installed = contextlib.ExitStack()  # undoes _install
 
 
 def _install() -> None:
@@ -156,7 +156,7 @@ def _add_timestamp(_logger: Any, _name: str, event: MutableMapping[str, Any]) ->
 
 
 def _mark_expected(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Tell an error that was raised on purpose from a fault of the program."""
+    """Mark an error that was raised on purpose, as opposed to a bug."""
     error = event.get("exc_info")
     if error and not isinstance(error, BaseException):
         error = (error if isinstance(error, tuple) else sys.exc_info())[1]

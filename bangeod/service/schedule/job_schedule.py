@@ -1,4 +1,4 @@
-"""The jobs at work in the daemon: planned from the settings, run, tried again, and what became of each."""
+"""The jobs on the schedule: planning them by the settings, running them, retrying them, and their last reports."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class JobSchedule:
-    """Puts the jobs on the schedule and remembers their last reports; ``on_report`` hears of each. The loop's."""
+    """Plans the jobs and remembers their last reports; calls ``on_report`` with each. Used on the event loop only."""
 
     def __init__(
         self, components: Components, job_runs: JobRuns, scheduler: JobScheduler, on_report: Callable[[], None]
@@ -29,16 +29,16 @@ class JobSchedule:
         self._scheduler = scheduler
         self._on_report = on_report
         self.totals = {job_id: Totals(declared.counts) for job_id, declared in registry.DECLARATIONS.items()}
-        self.reports: dict[JobId, Report] = {}  # the last of each job
+        self.reports: dict[JobId, Report] = {}  # the last report of each job
         self.failing_since: dict[JobId, float] = {}  # seconds since the epoch
 
     @property
     def disabled(self) -> Collection[JobId]:
-        """Return the jobs that the settings keep off the schedule."""
+        """The jobs that the settings keep off the schedule."""
         return [job_id for job_id in JobId if not _settings_of(self._components.settings, job_id).enabled]
 
     def plan(self, only: frozenset[JobId] = frozenset(JobId)) -> None:
-        """Plan the jobs by the settings in force; replaces what was planned for them."""
+        """Plan the jobs by the settings in force; this replaces their earlier plans."""
         for place, job_id in enumerate(JobId):
             if job_id in only:
                 self._plan(job_id, place)
@@ -73,7 +73,7 @@ class JobSchedule:
     async def run_by_hand(self, job_id: JobId, *, dry: bool) -> Report:
         """Run a job now and return its report. Raises JobRunningError, StoppingError.
 
-        The run goes on where whoever asked for it no longer waits.
+        The run goes on even if the caller no longer waits.
         """
         task = self._scheduler.run_by_hand(job_id, lambda: self._by_hand(job_id, dry=dry))
         await asyncio.wait({task})
@@ -89,15 +89,15 @@ class JobSchedule:
 
     @property
     def running(self) -> Collection[str]:
-        """Return the ids of the jobs that run now."""
+        """The ids of the jobs that are running."""
         return self._scheduler.running
 
     def next_runs(self) -> Mapping[str, float]:
-        """Return when each job is due next, in seconds since the epoch."""
+        """Return the time of each job's next run, in seconds since the epoch."""
         return self._scheduler.planned()
 
     def _note(self, report: Report) -> None:
-        """Remember a report; what failed or did not finish is tried again soon."""
+        """Remember a report; a job that failed or did not finish is tried again soon."""
         self.totals[report.job_id].add(report)
         self.reports[report.job_id] = report
         if report.problem is None:

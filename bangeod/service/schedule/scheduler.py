@@ -1,4 +1,4 @@
-"""APScheduler in the main thread, and its executor that hands the jobs to the event loop."""
+"""APScheduler in the main thread, with an executor that passes the jobs to the event loop."""
 
 import asyncio
 import contextlib
@@ -22,16 +22,16 @@ T = TypeVar("T")
 Run = Callable[[], Awaitable[object]]
 
 END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # datetime knows no later year
-SHORTEST = 0.001  # of an interval, in seconds: below the clock's resolution a job would be due for ever
+SHORTEST = 0.001  # seconds of an interval: below the clock's resolution a job would be due for ever
 
 log = structlog.get_logger(__name__)
 
 
 class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
-    """Fires every ``interval`` seconds, and once for all that was missed.
+    """Fires every ``interval`` seconds, and once for all missed times together.
 
-    APScheduler's own interval trigger lists each missed time before it coalesces them: on a machine that
-    boots in 1970 and then learns the time, tens of millions.
+    APScheduler's own interval trigger lists every missed time before it joins them: tens of millions on a machine that
+    boots in 1970 and then learns the time.
     """
 
     def __init__(self, interval: float) -> None:
@@ -49,27 +49,27 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
 
 
 class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no types
-    """Runs jobs as tasks of the event loop, one instance of each at a time.
+    """Runs jobs as tasks of the event loop, one run of each job at a time.
 
-    A run that falls due during the job's own run starts when that ends; several that do so are one.
-    Everything but ``submit_job`` and ``shutdown`` happens on the loop, so its state needs no lock.
+    A run that falls due during the job's own run starts when that ends; several such runs become one. Everything except
+    ``submit_job`` and ``shutdown`` runs on the loop, so its state needs no lock.
     """
 
     def __init__(self, loop: LoopThread) -> None:
         super().__init__()
         self._loop = loop
-        self._registry: Any = None  # APScheduler's scheduler, once it is up
+        self._registry: Any = None  # APScheduler's scheduler, once it has started
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._owed: set[str] = set()
         self._closed = False  # set from any thread, never unset
 
     def start(self, scheduler: Any, alias: str) -> None:
-        """Take note of who knows which jobs are registered; the base class has it too, but keeps it to itself."""
+        """Remember the scheduler, which knows the registered jobs; the base class keeps it private."""
         super().start(scheduler, alias)
         self._registry = scheduler
 
     def submit_job(self, job: Any, run_times: object) -> None:  # noqa: ARG002 - the signature is APScheduler's
-        """Hand a due job to the loop. Never raises MaxInstancesReachedError."""
+        """Pass a due job to the loop. Never raises MaxInstancesReachedError."""
         if not self._loop.call_soon(self._due, job.id):
             log.error("job_not_started", job_id=job.id, problem="the event loop is not running")
 
@@ -77,13 +77,13 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
         self.submit_job(job, run_times)  # abstract in the base class, and called by its submit_job only
 
     def shutdown(self, wait: bool = True) -> None:  # noqa: ARG002 - the signature is APScheduler's
-        """Start nothing any more. What runs goes on; ``drain`` waits for it."""
+        """Start no more runs. Current runs go on; ``drain`` waits for them."""
         self._closed = True
 
     async def drain(self, grace: float) -> tuple[str, ...]:
         """Give the running jobs ``grace`` seconds, cancel the rest, and return the ids of those.
 
-        A cancelled job has as long again to roll back.
+        A cancelled job has the same time again to roll back.
         """
         if not self._tasks:
             return ()
@@ -95,7 +95,7 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
         return tuple(sorted(task.get_name() for task in late))
 
     def run_by_hand(self, job_id: str, run: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        """Run a job now, beside its plan. Raises JobRunningError, and StoppingError after ``shutdown``."""
+        """Run a job now, outside its plan. Raises JobRunningError, and StoppingError after ``shutdown``."""
         if self._closed:
             raise StoppingError
         if job_id in self._tasks:
@@ -106,7 +106,7 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
 
     @property
     def running(self) -> Collection[str]:
-        """Return the ids of the jobs that run now."""
+        """The ids of the jobs that are running."""
         return self._tasks.keys()
 
     def _due(self, job_id: str) -> None:
@@ -116,7 +116,7 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
             self._begin(job_id)
 
     def _begin(self, job_id: str) -> None:
-        """Start what is registered under the id now: it may have been replaced or dropped since."""
+        """Start the job that is registered under the id now: it may have been replaced or removed since."""
         job = None if self._closed else self._registry.get_job(job_id)
         if job is None:
             return
@@ -132,12 +132,12 @@ class LoopExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler ships no 
         del self._tasks[job_id]
         owed = job_id in self._owed
         self._owed.discard(job_id)
-        if owed and not task.cancelled():  # only the end of the daemon cancels a task
+        if owed and not task.cancelled():  # a task is cancelled only when the daemon ends
             self._begin(job_id)
 
 
 class JobScheduler:
-    """The schedule of all jobs. Methods may be called from any thread, but those that say otherwise.
+    """The schedule of all jobs. Methods may be called from any thread, unless they say otherwise.
 
     No method may be called from a signal handler: they take locks.
     """
@@ -149,48 +149,48 @@ class JobScheduler:
             executors={"default": self._executor},
             job_defaults={"coalesce": True, "misfire_grace_time": None},
         )
-        # Held by whoever plans, and by run_forever from before APScheduler starts until it is up: what is
-        # planned in the middle of that would be lost, and a shutdown would not be heeded.
+        # Held while planning, and by run_forever while APScheduler starts: a job planned meanwhile would be lost, and
+        # a shutdown would have no effect.
         self._gate = threading.Lock()
         self._up = False
         self._stopped = False
 
     def plan(self, job_id: str, run: Run, *, interval: float, first_run: float) -> None:
-        """Run a job at ``first_run`` (epoch) and then every ``interval`` seconds; replaces one of this id."""
+        """Run a job at ``first_run`` (epoch) and then every ``interval`` seconds; replaces the plan of this id."""
         trigger = Every(interval)
         with self._gate:
             if not self._up:
-                self._remove(job_id)  # APScheduler replaces once it is up, and keeps both until then
+                self._remove(job_id)  # APScheduler replaces a job only after its start, and keeps both until then
             self._scheduler.add_job(
                 run, trigger, id=job_id, name=job_id, next_run_time=_moment(first_run), replace_existing=True
             )
 
     def drop(self, job_id: str) -> None:
-        """Run a job no more. One that is running goes on; an unknown one is no error."""
+        """Remove a job from the schedule. A current run goes on; an unknown id is no error."""
         with self._gate:
             self._remove(job_id)
 
     def next_run(self, job_id: str) -> float | None:
-        """Return when the job is due next (epoch); None where it is not planned."""
+        """Return the time of the job's next run (epoch); None if it is not planned."""
         return self.planned().get(job_id)
 
     def planned(self) -> Mapping[str, float]:
-        """Return when each job is due next (epoch), by id."""
+        """Return the time of each job's next run (epoch), by id."""
         with self._gate:
             return self._times()
 
     def bring_forward(self, job_id: str, at: float) -> None:
-        """Run a job at ``at`` (epoch) where it is planned for later, and every interval from then on."""
+        """Run a job at ``at`` (epoch) if it is planned for later, and every interval from then on."""
         with self._gate:
             planned = self._times().get(job_id)
             if planned is not None and at < planned:
                 self._move(job_id, at)
 
     def clock_stepped(self, step: float, first: str | None = None) -> None:
-        """Plan every job anew after a step of the wall clock by ``step`` seconds, the job ``first`` first.
+        """Plan every job again after a step of the wall clock by ``step`` seconds, the job ``first`` first.
 
-        A step forward moves no plan (after_step), it only makes runs overdue. To put the same times there again would
-        be to run jobs twice: APScheduler's thread may have started them, and planned the next run, meanwhile.
+        A step forward moves no plan (after_step), it only makes runs overdue. Setting the same times again would run
+        jobs twice: APScheduler's thread may have started them, and planned the next run, meanwhile.
         """
         with self._gate:
             if step > 0:
@@ -202,10 +202,10 @@ class JobScheduler:
                 self._move(job_id, policy.after_step(planned[job_id], step))
 
     def run_forever(self, on_started: Callable[[], object]) -> None:
-        """Run in this thread until ``shutdown``; calls ``on_started`` here, and starts jobs when that is done.
+        """Run in this thread until ``shutdown``; first call ``on_started`` here, then start jobs.
 
-        May be called once. Returns at once where ``shutdown`` came first. An error of ``on_started`` ends it
-        and is raised.
+        May be called once. Returns at once if ``shutdown`` came first. An error of ``on_started`` ends it and is
+        raised.
         """
         failures: list[BaseException] = []
 
@@ -232,7 +232,7 @@ class JobScheduler:
             raise failures[0]
 
     def shutdown(self) -> None:
-        """Start no more runs and let ``run_forever`` return, also where it has not been called yet."""
+        """Start no more runs and let ``run_forever`` return, even if it has not been called yet."""
         with self._gate:
             self._executor.shutdown()
             if self._up and not self._stopped:
@@ -245,7 +245,7 @@ class JobScheduler:
 
     @property
     def running(self) -> Collection[str]:
-        """Return the ids of the jobs that run now. On the loop only."""
+        """The ids of the jobs that are running. On the loop only."""
         return self._executor.running
 
     async def drain(self, grace: float) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """When jobs run: pure policy. Times are seconds since the epoch, intervals seconds."""
 
-SOON = 5.0  # how long after the start a run is made up for: READY and the first lookups come before
-SPREAD = 1.0  # between the made-up runs of several jobs, so that they don't all start at once
-RETRY = 300.0  # a run that failed is tried again after this at the latest
-STEP = 2.0  # a smaller difference between the two clocks is slewing by NTP, or a busy machine
+SOON = 5.0  # seconds from the start to the first run that is made up for: READY and the first lookups come before it
+SPREAD = 1.0  # seconds between the made-up runs of several jobs, so that they don't start all at once
+RETRY = 300.0  # seconds after which a failed run is tried again at the latest
+STEP = 2.0  # seconds; a smaller difference between the two clocks comes from slewing by NTP, or from a busy machine
 ON_TIME = 0.1  # a run that starts within this share of its interval is on time
 
 
@@ -15,12 +15,12 @@ def first_run(
     waits_without_record: bool = False,
     place: int = 0,
 ) -> float:
-    """Say when a job first runs after a start at ``now``, or after its interval has changed.
+    """Return when a job first runs after a start at ``now``, or after its interval has changed.
 
-    One interval after its last success; a run that was due in the meantime is made up for shortly after
-    ``now``, but never later than an interval. So is a job without a record (one that ``waits_without_record``
-    waits one interval instead), and a job whose record lies in the future. ``place`` counts the jobs: runs
-    that are made up for start in this order.
+    One interval after its last success. If that time has passed, the job runs shortly after ``now``, but never later
+    than an interval. The same is true for a job without a record (if it ``waits_without_record``, it waits one interval
+    instead), and for a job whose record is in the future. ``place`` counts the jobs: runs that are made up for start in
+    this order.
     """
     if last_success is None and waits_without_record:
         return now + interval
@@ -31,10 +31,10 @@ def first_run(
 
 
 def next_run(planned: float, now: float, *, interval: float) -> float:
-    """Say when the run after the one ``planned`` is due, which starts ``now``; always after ``now``.
+    """Return when the run after the one ``planned`` is due, which starts ``now``; always after ``now``.
 
-    Runs on time keep to the grid, so that they don't drift. After a late one (a suspend, a step of the clock)
-    a whole interval passes, and what was missed in between is not made up for one by one.
+    Runs that are on time keep to the grid, so that they don't drift. After a late run (a suspend, a step of the clock)
+    a whole interval passes, and runs missed in between are not made up for one by one.
     """
     if 0 <= now - planned < interval * ON_TIME:
         return planned + interval
@@ -42,27 +42,27 @@ def next_run(planned: float, now: float, *, interval: float) -> float:
 
 
 def retry_run(now: float, *, interval: float, planned: float) -> float:
-    """Say when to run again after a run that failed or did not finish; never later than ``planned``."""
+    """Return when to run again after a run that failed or did not finish; never later than ``planned``."""
     return min(planned, now + min(interval, RETRY))
 
 
 def after_step(planned: float, step: float) -> float:
-    """Move a planned run after the wall clock has stepped by ``step`` seconds.
+    """Return the new time of a planned run after the wall clock has stepped by ``step`` seconds.
 
-    After a step back the time that remains is kept. After a step forward (a suspend looks the same) the plan
-    stays: what is overdue by it is due at once.
+    After a step back the remaining time is kept. After a step forward (a suspend looks the same) the plan stays: runs
+    that are overdue then are due at once.
     """
     return planned + min(step, 0.0)
 
 
 class ClockWatch:
-    """Notices steps of the wall clock against the monotonic one. One thread's; holds no clock itself."""
+    """Detects steps of the wall clock, compared with the monotonic one. Used by one thread; holds no clock itself."""
 
     def __init__(self) -> None:
         self._offset: float | None = None
 
     def observe(self, wall: float, monotonic: float) -> float:
-        """Return by how many seconds the wall clock has stepped since the last call, 0.0 where it hasn't."""
+        """Return by how many seconds the wall clock has stepped since the last call, 0.0 if it has not."""
         offset = wall - monotonic
         step = 0.0 if self._offset is None else offset - self._offset
         self._offset = offset  # each time, so that slow slewing never adds up to a step

@@ -1,4 +1,4 @@
-"""What the runs of a job add up to since the daemon started."""
+"""The sums over the runs of a job since the daemon started."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from bangeod.jobs.job import Counts, Report
 
 @dataclass(slots=True)
 class Totals:
-    """The sums of one job, whose figures ``counts`` says the meaning of."""
+    """The sums of one job; ``counts`` says which figures of its reports count."""
 
     counts: Counts
     runs: int = 0
@@ -17,10 +17,9 @@ class Totals:
     written: int = 0  # rows
     deleted: int = 0  # rows
     last_success: float | None = None  # seconds since the epoch
-    unreadable: int | None = None  # rows; of the last run that said
+    unreadable: int | None = None  # rows; of the last run that reported it
 
     def add(self, report: Report) -> None:
-        """Count a run in."""
         self.runs += 1
         self.failures += report.problem is not None
         if report.succeeded:

@@ -1,4 +1,4 @@
-"""What bangeod keeps in its state directory: ``state.toml`` (``history``) and ``unwritten.json`` (``unwritten``).
+"""The files in the state directory: ``state.toml`` (``history``) and ``unwritten.json`` (``unwritten_file``).
 
-Nothing here that the web app owns; that is the store's.
+The web app's files are not here but in the store.
 """

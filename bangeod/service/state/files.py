@@ -1,4 +1,4 @@
-"""Small files of the state directory, each on the disk whole or not at all."""
+"""Small files of the state directory, replaced atomically."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from bangeod.atomic_file import AtomicFile
 from bangeod.os_errors import Obstacle, obstacle, reason
 
-MODE: Final = 0o600  # the addresses of visitors are nobody else's business
+MODE: Final = 0o600  # the addresses of visitors are private
 
 _ADVICE: Final = {
     Obstacle.NO_ROOM: "make room on its disk",
@@ -20,13 +20,13 @@ _ADVICE: Final = {
 
 
 class StateDirectory:
-    """The directory of a state file, locked against other bangeods that write there at the same moment."""
+    """The directory of a state file, locked against other bangeods that write there at the same time."""
 
     def __init__(self, descriptor: int) -> None:
         self._directory = descriptor
 
     def replace(self, name: str, content: bytes) -> None:
-        """Put ``content`` in the place of the file ``name``, durably. The old one stays where that fails."""
+        """Replace the file ``name`` with ``content``, durably. If that fails, the old one stays."""
         part = _part(name)
         with contextlib.suppress(FileNotFoundError):  # left behind by a crash
             os.unlink(part, dir_fd=self._directory)
@@ -35,7 +35,7 @@ class StateDirectory:
             file.put_in_place(name)
 
     def remove(self, name: str) -> None:
-        """Remove the file ``name``, durably, where there is one, and what a crash left of the next one."""
+        """Remove the file ``name``, durably, if it exists, and what a crash left of its next version."""
         for each in (name, _part(name)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(each, dir_fd=self._directory)
@@ -47,22 +47,22 @@ def _part(name: str) -> str:
 
 
 def is_there(path: Path) -> bool:
-    """Say whether there is a state file at the path, or what a crash left of it. An OSError where that is hidden."""
+    """Return whether a state file is at the path, or what a crash left of it. Raises OSError if that can't be seen."""
     for each in (path, path.with_name(_part(path.name))):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            each.stat()  # not exists(): from Python 3.14 on that is False where a directory is closed
+            each.stat()  # not exists(): from Python 3.14 on that is False if a directory is closed
             return True
     return False
 
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[StateDirectory]:
-    """Open a state directory to write in it; make it where only it is missing. Raises OSError."""
+    """Open a state directory for writing; make it if only its last part is missing. Raises OSError."""
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o750)
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks: then nobody else can be kept out
+        with contextlib.suppress(OSError):  # a file system without locks: others can't be kept out then
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield StateDirectory(descriptor)
     finally:
@@ -70,20 +70,20 @@ def locked(directory: Path) -> Iterator[StateDirectory]:
 
 
 def advice(error: OSError) -> str:
-    """Say what to do about a file that could not be written."""
+    """Return what to do about a file that could not be written."""
     return _ADVICE.get(obstacle(error), "look at the directory and its disk: dmesg, df, mount")
 
 
 class Unreadable(NamedTuple):
-    """A file that can't be read or understood, as the log has it."""
+    """A file that can't be read or understood, as the log reports it."""
 
     path: str
     problem: str
-    kept_as: str  # a path, or why it is not kept
+    kept_as: str  # a path, or the reason why it is not kept
 
 
 def set_aside(path: Path, error: Exception, *, look_only: bool = False) -> Unreadable:
-    """Keep a file that can't be read as ``<path>.bad``, and say so; with ``look_only`` it is left where it is."""
+    """Keep a file that can't be read as ``<path>.bad``, and log that; with ``look_only`` it stays where it is."""
     return Unreadable(str(path), str(error) or type(error).__name__, str(path) if look_only else _renamed(path))
 
 

@@ -1,4 +1,4 @@
-"""What outlives a restart: when jobs succeeded, until when ip-api waits, MMDBs taken up, names of countries."""
+"""The state that outlives a restart: successes of jobs, ip-api's pause, MMDBs taken up, names of countries."""
 
 import asyncio
 import errno
@@ -21,35 +21,35 @@ from bangeod.trouble import Trouble
 
 STATE_FILE = "state.toml"  # in the state directory
 
-Place = tuple[str, ...]  # of a value in the document: the names of the tables, then the key
+Place = tuple[str, ...]  # the place of a value in the document: the names of the tables, then the key
 Value = float | str  # seconds since the epoch, or a name
 
 PAUSE: Place = ("ip_api", "paused_until")
-MMDB = "mmdb"  # the table of tables of MMDBs
-NAMES = "country_names"  # the table of the names that countries have in the database, by code
+MMDB = "mmdb"  # the table that has a table for each MMDB
+NAMES = "country_names"  # the table of the countries' names in the database, by code
 LATEST = 253_402_214_400.0  # 9999-12-31; TOML knows no later year
 
 
 class JobRecord(msgspec.Struct):
-    """A table ``[jobs.ID]``."""
+    """The record of a job, a table ``[jobs.ID]``."""
 
     last_success: datetime | None = None
 
 
 class MmdbTakenUp(msgspec.Struct):
-    """A table ``[mmdb."PATH"]``."""
+    """The record of an MMDB that was taken up, a table ``[mmdb."PATH"]``."""
 
     verified_build: datetime | None = None
 
 
 class IpApiRecord(msgspec.Struct):
-    """The table ``[ip_api]``."""
+    """The record of ip-api's pause, the table ``[ip_api]``."""
 
     paused_until: datetime | None = None
 
 
 class Document(msgspec.Struct):
-    """What of ``state.toml`` is understood; other tables and keys are kept as they are."""
+    """The part of ``state.toml`` that is read here; other tables and keys are kept as they are."""
 
     jobs: dict[str, JobRecord] = {}
     mmdb: dict[str, MmdbTakenUp] = {}
@@ -60,24 +60,24 @@ class Document(msgspec.Struct):
 class History:
     """``state.toml``, read once and then held in memory; times are seconds since the epoch.
 
-    A bad file or a directory that can't be written is reported, and memory goes on; only ``save_pause`` raises.
-    Other processes may write the file too; a save changes nothing but what was changed here. Reads and changes
-    may come from any thread and don't wait for the disk.
+    A bad file, or a directory that can't be written, is logged, and memory is used alone; only ``save_pause`` raises.
+    Other processes may write the file too; a save changes only what was changed here. Reads and changes may come from
+    any thread and don't wait for the disk.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._values: dict[Place, Value] = {}
         self._unsaved: dict[Place, Value | None] = {}  # None: to be removed
-        self._memory = threading.Lock()  # of the two above; never held over I/O
+        self._memory = threading.Lock()  # protects the two above; never held during I/O
         self._saving = threading.Lock()  # one save at a time
         self._unwritable = Trouble("state_unwritable", "state_recovered", repeats=False)
-        self._unreadable = Trouble("state_unreadable")  # and could not be set aside
+        self._unreadable = Trouble("state_unreadable")  # the file could not be set aside either
 
     def load(self, *, look_only: bool = False) -> None:
-        """Read the file. A bad one is reported, kept aside as ``state.toml.bad``, and started afresh.
+        """Read the file. A bad one is logged, kept aside as ``state.toml.bad``, and started anew.
 
-        With ``look_only`` it is left where it is.
+        With ``look_only`` a bad file stays where it is.
         """
         values = _values_of(self._document(look_only=look_only))
         with self._memory:
@@ -85,51 +85,51 @@ class History:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing is known of an earlier run; names of countries have lookups by hand as well."""
+        """Whether no earlier run is known; names of countries don't count, since lookups by hand write them as well."""
         return not any(place[0] != NAMES for place in list(self._values))
 
     def last_success(self, job_id: str) -> float | None:
-        """Return when the job last succeeded, None where that is not known."""
+        """Return when the job last succeeded, None if that is not known."""
         return self._time(_place_of(job_id))
 
     def succeeded(self, job_id: str, at: float) -> None:
-        """Note a success, in memory; ``save`` takes it to the disk."""
+        """Record a success in memory; ``save`` writes it to the disk."""
         self._set(_place_of(job_id), math.floor(at))
 
     def verified(self) -> dict[Path, float]:
-        """Return the MMDBs that the cache was last verified against, and when each was built."""
+        """Return the MMDBs that the cache was last verified against, with their build times."""
         with self._memory:
             values = dict(self._values)
         return {Path(place[1]): float(at) for place, at in values.items() if place[0] == MMDB}
 
     def has_verified(self, builds: Mapping[Path, float]) -> None:
-        """Note that the cache has been verified against these files, in memory; ``save`` takes it to the disk."""
+        """Record in memory that the cache has been verified against these files; ``save`` writes it to the disk."""
         for path in self.verified().keys() - builds.keys():
             self._set(_place_of_file(path), None)
         for path, build in builds.items():
             self._set(_place_of_file(path), math.floor(build))
 
     def load_pause(self) -> float | None:
-        """Return until when ip-api must not be asked, None where it may be."""
+        """Return until when ip-api must not be asked, None if it may be."""
         return self._time(PAUSE)
 
     async def save_pause(self, until: float | None) -> None:
-        """Note until when ip-api must not be asked; on the disk when this returns. Raises OSError where it is not."""
+        """Record until when ip-api must not be asked; on the disk when this returns. Raises OSError if that fails."""
         self._set(PAUSE, None if until is None else math.ceil(until))  # whole seconds, and never too short
         await self.save()
-        if PAUSE in self._unsaved and self._unwritable.is_said:  # not merely changed again by now
+        if PAUSE in self._unsaved and self._unwritable.is_said:  # and not just changed again meanwhile
             raise OSError(errno.EIO, "the state file can't be written")
 
     def load_names(self) -> Mapping[str, str]:
-        """Return the names that countries have in the database, by code."""
+        """Return the countries' names in the database, by code."""
         with self._memory:
             values = dict(self._values)
         return {place[1]: str(name) for place, name in values.items() if place[0] == NAMES}
 
     async def keep_names(self, names: Mapping[str, str]) -> Mapping[str, str]:
-        """Note the names that countries have in the database; on the disk when this returns, where that can be.
+        """Record the countries' names in the database; on the disk when this returns, if possible.
 
-        Returns them as they are in force: a name that another process has written meanwhile stays.
+        Returns the names in force: a name that another process has written meanwhile stays.
         """
         for code, name in names.items():
             self._set(_place_of_name(code), name)
@@ -138,15 +138,15 @@ class History:
         return {code: known.get(code, name) for code, name in names.items()}
 
     async def save(self) -> None:
-        """Write what has changed without stalling the event loop. A cancelled save is completed all the same."""
+        """Write the changes without blocking the event loop. A cancelled save is completed all the same."""
         await asyncio.to_thread(self.save_now)
 
     def save_now(self) -> None:
-        """Write what has changed, in this thread: some tens of milliseconds, for the fsyncs."""
+        """Write the changes in this thread: some tens of milliseconds, for the fsyncs."""
         with self._saving:
             with self._memory:
                 changes = dict(self._unsaved)
-            if not changes:  # an earlier save took them along
+            if not changes:  # an earlier save has written them
                 return
             try:
                 self._write(changes)
@@ -178,7 +178,7 @@ class History:
     def _write(self, changes: dict[Place, Value | None]) -> None:
         with locked(self._path.parent) as directory:
             document = self._document()
-            if not document:  # gone or set aside: write all that is known
+            if not document:  # gone or set aside: write everything that is known
                 with self._memory:
                     changes = {**self._values, **changes}
             decided = _names_of(document)
@@ -217,15 +217,15 @@ def _place_of_file(path: Path) -> Place:
 
 
 def _parse(content: bytes) -> dict[str, Any]:
-    """Read the document. Raises ValueError, and RecursionError where tables are nested absurdly deep."""
+    """Read the document. Raises ValueError, and RecursionError if tables are nested absurdly deep."""
     document = tomllib.loads(content.decode())
     _values_of(document)
-    tomli_w.dumps(document)  # what can't be written again can't be kept
+    tomli_w.dumps(document)  # a document that can't be written again can't be kept
     return document
 
 
 def _values_of(document: dict[str, Any]) -> dict[Place, Value]:
-    """Return what is understood of a document. Raises ValueError where that is not as it should be."""
+    """Return the known values of a document. Raises ValueError if one is not valid."""
     known = msgspec.convert(document, Document, builtin_types=(datetime, date, time))
     odd = [name for name in known.country_names.values() if name != fields.name(name)]
     if odd:
@@ -241,12 +241,12 @@ def _names_of(document: dict[str, Any]) -> dict[Place, Value]:
 
 
 def epoch(at: datetime) -> float:
-    """Return a time of the file, in seconds since the epoch; one without a zone is in UTC."""
+    """Return a time of the file in seconds since the epoch; a time without a zone is in UTC."""
     return within((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
 def within(epoch: float) -> float:
-    """Return the time nearest to this one that the file can hold."""
+    """Return the nearest time that the file can hold."""
     return min(max(epoch, 0.0), LATEST)
 
 

@@ -1,4 +1,4 @@
-"""Entries that could not be written at the stop, kept in a file until the next start. Blocks for the disk."""
+"""The unwritten file: entries that could not be written at the stop, for the next start. Blocks for the disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]  # since the ep
 
 
 class KeptPlace(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A place as the file has it: by names, so that a later version with more of them reads it too."""
+    """A place in the file: with named fields, so that a later version with more fields can read it too."""
 
     country_code: str | None = None
     country_name: str | None = None
@@ -28,12 +28,11 @@ class KeptPlace(msgspec.Struct, omit_defaults=True, kw_only=True):
     org: str | None = None
 
     def geo(self) -> Geo:
-        """Return it as the model has it."""
         return Geo(self.country_code, self.country_name, self.asn, self.org)
 
 
 class KeptEntry(KeptPlace, omit_defaults=True, kw_only=True):
-    """An entry as the file has it."""
+    """An entry in the file."""
 
     ip: str
     last_seen: Seconds
@@ -42,13 +41,13 @@ class KeptEntry(KeptPlace, omit_defaults=True, kw_only=True):
 
 
 class Unwritten(msgspec.Struct):
-    """The file."""
+    """The content of the file."""
 
     entries: list[KeptEntry]
 
 
 def save(path: Path, entries: Sequence[DirtyEntry]) -> bool:
-    """Write the file anew, whole; with no entries, remove it. False where that fails: it has been reported."""
+    """Replace the whole file; with no entries, remove it. False if that fails: it has been logged."""
     if not entries:
         return discard(path)
     content = msgspec.json.encode(Unwritten([_kept(entry) for entry in entries]))
@@ -66,9 +65,9 @@ def save(path: Path, entries: Sequence[DirtyEntry]) -> bool:
 
 
 def load(path: Path, *, look_only: bool = False) -> list[DirtyEntry]:
-    """Read the file; none where there is none. A bad one is reported and kept aside as ``<path>.bad``.
+    """Read the file; empty if there is none. A bad one is logged and kept aside as ``<path>.bad``.
 
-    With ``look_only`` it is left where it is.
+    With ``look_only`` a bad file stays where it is.
     """
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=Unwritten)
@@ -82,12 +81,12 @@ def load(path: Path, *, look_only: bool = False) -> list[DirtyEntry]:
 
 
 def stays() -> Trouble:
-    """Return what to tell ``discard`` of each time that it is tried, so that it says the same thing once."""
+    """Return the trouble to pass to each call of ``discard``, so that the same failure is logged once."""
     return Trouble("leftover_not_removed", "leftover_removed")
 
 
 def discard(path: Path, trouble: Trouble | None = None) -> bool:
-    """Remove the file once its entries are in the database. False where that fails: it has been reported."""
+    """Remove the file once its entries are in the database. False if that fails: it has been logged."""
     trouble = trouble or stays()
     try:
         if is_there(path):
@@ -111,7 +110,7 @@ def _kept(entry: DirtyEntry) -> KeptEntry:
 
 
 def _texts(place: Geo) -> Geo:
-    """Leave out what is no text: a row may hold anything, and the file would be refused as a whole for it."""
+    """Replace values that are not text by None: a row may hold anything, and the whole file would be refused."""
     return Geo(*(value if isinstance(value, str) else None for value in place))
 
 
