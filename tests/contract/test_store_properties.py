@@ -153,8 +153,16 @@ async def test_a_row_is_read_as_its_columns_are_and_is_unresolved_just_where_tha
         assert {key: row.geo for key, row in (await harness.store.find(keys)).items()} == read
         unresolved = {row.key: row.geo for row in await read_all(harness.store.unresolved())}
         assert unresolved == {key: geo for key, geo in read.items() if geo.country_code is None}
-        named = Counter(geo[:2] for geo in read.values() if geo.country_code and geo.country_name)
+        long = {key for key, row in harness.geo().items() if _is_long(row["country_name"])}
+        named = Counter(
+            geo[:2] for key, geo in read.items() if geo.country_code and geo.country_name and key not in long
+        )
         assert await harness.store.names_by_code() == named
+
+
+def _is_long(stored: object) -> bool:
+    """Say whether this is too long for a name: a number of more than 200 digits, of all that is drawn here."""
+    return isinstance(stored, float) and stored.is_integer() and len(str(int(stored))) > 200
 
 
 CACHED = "2026-11-01 00:00:00.123456"  # by the web app
