@@ -5,6 +5,9 @@ Imported there alone: other processes are left as they are.
 
 import functools
 
+import bangeod.cli.job
+import bangeod.cli.run
+import bangeod.cli.without_daemon  # noqa: F401 - as the lines before
 from bangeod.geo.sources import embedded
 
 embedded._read = functools.cache(embedded._read)  # the same each time, and most of what a run takes
