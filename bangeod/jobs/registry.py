@@ -12,6 +12,6 @@ DECLARATIONS: Final[Mapping[JobId, Declaration]] = {
 }
 
 
-def build(tools: Tools, tables: object) -> Mapping[JobId, Job]:
-    """Make the jobs; ``tables`` has the config table of each job under its id."""
-    return {job_id: declared.make(tools, getattr(tables, job_id)) for job_id, declared in DECLARATIONS.items()}
+def make(job_id: JobId, tools: Tools, tables: object) -> Job:
+    """Make a job; ``tables`` has each one's table of the config under its id."""
+    return DECLARATIONS[job_id].make(tools, getattr(tables, job_id))

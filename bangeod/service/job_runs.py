@@ -34,7 +34,7 @@ class JobRuns:
         return report
 
     def _job(self, job_id: JobId) -> Job:
-        return registry.build(self._tools, self._components.settings.jobs)[job_id]
+        return registry.make(job_id, self._tools, self._components.settings.jobs)
 
     async def _note_success(self, report: Report) -> None:
         if registry.DECLARATIONS[report.job_id].keeps_record:

@@ -162,7 +162,8 @@ async def test_jobs_that_are_made_anew_do_not_say_again_what_was_said() -> None:
     world.store.put_session("yesterday")
     said: list[list[tuple[str, str | None]]] = []
     for _ in range(2):
-        jobs = registry.build(Tools(world.store, world.cache, BanWatch(), kept), Settings().jobs)
+        tools = Tools(world.store, world.cache, BanWatch(), kept)
+        jobs = {job_id: registry.make(job_id, tools, Settings().jobs) for job_id in JobId}
         with capture_logs() as lines:
             for job in jobs.values():
                 await job.run(Run.within(60.0, world.clock))
@@ -183,7 +184,8 @@ async def test_a_cleanup_that_fails_or_whose_time_is_up_does_not_say_that_all_is
     world.store.put_session("yesterday")
 
     async def run(seconds: float) -> list[str]:
-        jobs = registry.build(Tools(world.store, world.cache, BanWatch(), kept), Settings().jobs)
+        tools = Tools(world.store, world.cache, BanWatch(), kept)
+        jobs = {job_id: registry.make(job_id, tools, Settings().jobs) for job_id in JobId}
         with capture_logs() as lines:
             await jobs[JobId.SESSION_CLEANUP].run(Run.within(seconds, world.clock))
         return [line["event"] for line in lines if line["event"].startswith("unreadable")]

@@ -21,7 +21,8 @@ def tools_of(world: World) -> Tools:
 
 
 def test_each_job_is_made_under_its_id_from_the_config_as_it_is_by_default() -> None:
-    jobs = registry.build(tools_of(World()), Settings().jobs)
+    tools = tools_of(World())
+    jobs = {job_id: registry.make(job_id, tools, Settings().jobs) for job_id in JobId}
     assert list(jobs) == list(DECLARATIONS) == list(JobId)
     assert all(job.id is job_id is DECLARATIONS[job_id].id for job_id, job in jobs.items())
 
@@ -51,7 +52,7 @@ async def test_the_figures_that_a_job_declares_are_figures_of_its_report(job_id:
     world.store.put_geo("8.8.8.8", last_seen=world.now)
     world.store.put_geo("nonsense", last_seen=0)
     world.store.put_session(LONG_AGO)
-    job = registry.build(tools_of(world), Settings().jobs)[job_id]
+    job = registry.make(job_id, tools_of(world), Settings().jobs)
     result = await job.run(Run.within(60.0, world.clock))
     counts = DECLARATIONS[job_id].counts
     assert result.figures.keys() >= {*counts.written, *counts.deleted, *counts.unreadable}
