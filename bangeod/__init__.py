@@ -31,8 +31,16 @@ A flush (geo/cache/dirty.py → store/sqlite/geo_writing.py): entries of the dir
 was committed leaves the set, unless it has changed since. On a full disk the slice is rolled back (connection.py) and
 the error says so (faults.py); what is not written stays and waits for the next flush, up to a bound (contents.py).
 
-The stop (service/signals.py → Daemon._finish): the schedule ends, the API lets nobody in, running jobs get 5 s, the
-dirty set is flushed (service/final_flush.py), what is left goes to the unwritten file, and the lock is let go.
+Another database at the path, by a backup restored, say (service/served_database.py): before each job, and before each
+write, store/sqlite/connection.py looks which file is there, and copied_over.py whether another was copied over it. Then
+memory forgets all but the dirty set, and is filled again from the new file.
+
+Too much at once (api/__init__.py has the limits): connections, bodies, large batches and lookups that nobody waits for
+any more are bounded each by its own module.
+
+The stop (service/signals.py → Daemon._finish): the schedule ends, the API lets nobody in, running jobs get 5 s and are
+cancelled then, the dirty set is flushed (service/final_flush.py), what is left goes to the unwritten file, and the lock
+is let go.
 
 The words:
 
@@ -42,7 +50,8 @@ The words:
     backoff          when sources may be asked about such an address again: after 10, 20, 40 minutes … a day
     slice            what is written in one short transaction, so that the web app hardly meets the lock
     checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written
-    unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up
+    unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up. The log
+                     calls it leftover: ``leftover_kept``, ``leftover_taken_up``
     probe            a process that reads a whole MMDB before it is taken into use, since a damaged one may kill it
     verification     entries held against an MMDB that has changed, in the background
 """

@@ -1,4 +1,4 @@
-"""The running process: two threads, the components and their wiring, schedule, signals, systemd, start and stop.
+"""The running process: the main thread and the loop's, the components, schedule, signals, systemd, start and stop.
 
 Begin with ``daemon``. Nothing below (jobs, api, geo, store) imports from here.
 """

@@ -1,4 +1,8 @@
-"""The unwritten file: at its stop, bangeod saves the entries that it could not write; the next start reads them."""
+"""When the unwritten file is read, written and removed; service/state/unwritten_file.py does that.
+
+At its stop, bangeod saves the entries that it could not write; the next start takes them up. The log
+calls them leftover.
+"""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The unwritten file: entries that could not be written at the stop, for the next start. Blocks for the disk."""
+"""Reading and writing the unwritten file: entries that could not be written at the stop. Blocks for the disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
