@@ -29,7 +29,7 @@ class Backend(Protocol):
     def cache(self) -> Lookups:
         """The cache in use now."""
 
-    def trouble(self) -> str | None:
+    def current_problem(self) -> str | None:
         """Return what keeps the daemon from its work; None if all is well."""
 
     async def state(self, api: ApiState) -> State:

@@ -103,9 +103,9 @@ class Handlers:
 
     async def health(self, _request: web.BaseRequest, _: str) -> web.Response:
         """Say whether the database can be used."""
-        trouble = self._backend.trouble()
-        if trouble is not None:
-            return error_response(503, Problem("failing", trouble))
+        problem = self._backend.current_problem()
+        if problem is not None:
+            return error_response(503, Problem("failing", problem))
         return _json(Health())
 
     async def metrics(self, _request: web.BaseRequest, _: str) -> web.Response:
@@ -118,7 +118,7 @@ class Handlers:
         return web.Response(body=self._document, headers=JSON)
 
     async def close(self) -> None:
-        """End what goes on for nobody."""
+        """Cancel the lookups that are still running."""
         await self._resolving.close()
 
     # --- bodies ---

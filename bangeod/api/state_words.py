@@ -8,7 +8,7 @@ from bangeod.api.daemon_state import Standing
 CONFIG_REFUSED: Final = "the changed config was refused, the old one is in force"
 
 
-def trouble(standing: Standing) -> str | None:
+def current_problem(standing: Standing) -> str | None:
     """Return what keeps the daemon from its work: a database that can't be used, or that was not read yet.
 
     A database that can be read may still not be writable: so failures of jobs count as well, until the jobs succeed.

@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 DECLARATION: Final = Declaration(
     JobId.GEO_CACHE_CLEANUP,
     "deletes addresses that were not seen for long",
-    make=lambda tools, table: GeoCacheCleanup(
+    make=lambda tools, settings: GeoCacheCleanup(
         tools.store,
         tools.cache,
         tools.bans,
-        retention_days=table.retention_days,
-        max_rows=table.max_rows,
+        retention_days=settings.retention_days,
+        max_rows=settings.max_rows,
         kept=tools.kept,
     ),
     counts=Counts(deleted=("deleted",), unreadable=("unreadable", "invalid")),

@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 DECLARATION: Final = Declaration(
     JobId.GEO_CACHE_FLUSH,
     "writes newly resolved addresses from memory to the table",
-    make=lambda tools, _table: GeoCacheFlush(tools.cache),
+    make=lambda tools, _settings: GeoCacheFlush(tools.cache),
     counts=Counts(written=("flushed",)),
     keeps_record=False,  # it is due again within a minute anyway
     waits_without_record=True,  # there is nothing to write just after a start

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 DECLARATION: Final = Declaration(
     JobId.GEO_RE_RESOLVE,
     "tries addresses without a country again",
-    make=lambda tools, _table: GeoReResolve(tools.store, tools.cache, tools.bans, kept=tools.kept),
+    make=lambda tools, _settings: GeoReResolve(tools.store, tools.cache, tools.bans, kept=tools.kept),
     counts=Counts(written=("resolved",), unreadable=("invalid",)),
     waits_without_record=True,  # best done after an interval, even if no earlier run is known
 )
@@ -115,11 +115,11 @@ class GeoReResolve:
             known = self._cache.recall(ips)
             recalled |= known
             unknown = [ip for ip in ips if ip not in known]
-            due |= dict.fromkeys(unknown if resolver.local_changed else resolver.due(unknown))
+            due |= dict.fromkeys(unknown if resolver.changed_since_asked else resolver.due(unknown))
         return recalled, due
 
     async def _take_in(self, candidates: Candidates, recalled: Mapping[str, Found], due: Mapping[str, None]) -> None:
-        """Have memory's answers written, and rows made for banned addresses that need not be asked about."""
+        """Queue what memory knows for writing, and new rows for banned addresses that are not due."""
         async for found in yielding(recalled.items()):
             self._cache.adopt(dict(found), candidates.seen)
         async for ips in yielding(candidates.rowless):

@@ -12,6 +12,6 @@ DECLARATIONS: Final[Mapping[JobId, Declaration]] = {
 }
 
 
-def make(job_id: JobId, tools: Tools, tables: object) -> Job:
-    """Make a job; ``tables`` has each one's table of the config under its id."""
-    return DECLARATIONS[job_id].make(tools, getattr(tables, job_id))
+def make(job_id: JobId, tools: Tools, settings: object) -> Job:
+    """Make a job; ``settings`` has each one's table of the config under its id."""
+    return DECLARATIONS[job_id].make(tools, getattr(settings, job_id))

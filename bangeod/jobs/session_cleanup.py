@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 DECLARATION: Final = Declaration(
     JobId.SESSION_CLEANUP,
     "deletes expired login sessions",
-    make=lambda tools, _table: SessionCleanup(tools.store, kept=tools.kept),
+    make=lambda tools, _settings: SessionCleanup(tools.store, kept=tools.kept),
     counts=Counts(deleted=("deleted_count",), unreadable=("unreadable",)),
 )
 

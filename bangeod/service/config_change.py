@@ -14,16 +14,16 @@ class ConfigChange(NamedTuple):
 
     settings: Settings  # those in force from now on
     taken_up: list[str]  # dotted keys
-    held_back: list[str]  # dotted keys that need a restart
+    needing_restart: list[str]  # dotted keys
     jobs: frozenset[JobId]  # whose schedule has changed
 
 
 def between(old: Settings, wanted: Settings) -> ConfigChange:
     """Return what changes; keys of RESTART_ONLY keep their old values."""
     changed = differences(old, wanted)
-    held_back = [key for key in changed if key in RESTART_ONLY]
+    needing_restart = [key for key in changed if key in RESTART_ONLY]
     settings = wanted
-    for key in held_back:
+    for key in needing_restart:
         table, _, name = key.rpartition(".")
         kept = msgspec.structs.replace(getattr(settings, table), **{name: getattr(getattr(old, table), name)})
         settings = msgspec.structs.replace(settings, **{table: kept})
@@ -34,4 +34,4 @@ def between(old: Settings, wanted: Settings) -> ConfigChange:
         for name in ("enabled", "interval", *declared.scheduled_with)
         if f"jobs.{job_id}.{name}" in taken_up
     )
-    return ConfigChange(settings, taken_up, held_back, jobs)
+    return ConfigChange(settings, taken_up, needing_restart, jobs)

@@ -1,4 +1,4 @@
-"""The daemon: two threads, the schedule, signals, systemd, start and stop, wired together."""
+"""The daemon: the main thread and the loop's, the schedule, signals, systemd, start and stop, wired together."""
 
 import asyncio
 import contextlib
@@ -140,7 +140,7 @@ class Daemon:
     def _last_steps(self, reason: str) -> "Sequence[Callable[[], object]]":
         """Return the steps that are left if the daemon can't go on; runs on the loop."""
         return [
-            lambda: self._notifier.status(f"failed: {reason}"),
+            lambda: self._notifier.status(status_line.FAILED.format(reason)),
             self._components.unwritten.keep_at_crash,
             self._lock.release,
         ]
@@ -155,7 +155,7 @@ class Daemon:
             raise asyncio.CancelledError
         self._starting = asyncio.current_task()
         log.info("starting", database=str(self._settings.current.database.path), pid=os.getpid())
-        self._notifier.status("starting: reading the database")
+        self._notifier.status(status_line.STARTING)
         self._components.read_history()
         self._components.unwritten.take_up()
         await self._components.sources.refresh()
@@ -262,8 +262,8 @@ class Daemon:
 
     async def _take_up(self, wanted: Settings) -> None:
         change = self._settings.change(wanted)
-        if change.held_back:
-            log.warning("config_needs_restart", keys=change.held_back)
+        if change.needing_restart:
+            log.warning("config_needs_restart", keys=change.needing_restart)
         setup.configure(change.settings.log.level, change.settings.log.format, environ=os.environ)
         self._components.apply()
         await self._refresh_sources()
@@ -276,7 +276,7 @@ class Daemon:
         if not self._stopping:
             self._stopping = True
             log.info("stopping", signal=number.name)
-            self._notifier.stopping("stopping: writing what is left")
+            self._notifier.stopping(status_line.STOPPING)
             if self._starting is not None:
                 self._starting.cancel()
             self._scheduler.shutdown()

@@ -190,12 +190,12 @@ def _ip_api(components: Components, carried: str | None, *, answered: bool) -> S
     if client is None:
         said.note = "off"
         return said
-    standing = client.standing()
+    usage = client.usage()
     if answered:
         said.note = "on, and not asked: the answer is known without it"
-    elif standing.wait > 0:
-        until = to_text(components.clock.now() + standing.wait)
-        said.note = f"paused until {until}: {standing.reason}"
+    elif usage.wait > 0:
+        until = to_text(components.clock.now() + usage.wait)
+        said.note = f"paused until {until}: {usage.reason}"
     else:
         said.note = f"on: a lookup would ask it{_asked_for(carried)}"
     return said

@@ -10,7 +10,7 @@ import structlog
 from bangeod.api.daemon_state import ApiState, Standing, State
 from bangeod.api.messages import Explanation
 from bangeod.api.server import ApiServer
-from bangeod.api.state_words import trouble
+from bangeod.api.state_words import current_problem
 from bangeod.errors import SocketError, StoppingError
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.job import JobId, Report
@@ -88,8 +88,8 @@ class LocalApi:
     def cache(self) -> GeoCache:
         return self._components.cache
 
-    def trouble(self) -> str | None:
-        return trouble(self._standing())
+    def current_problem(self) -> str | None:
+        return current_problem(self._standing())
 
     async def state(self, api: ApiState) -> State:
         return await self._state_report.state(self._standing(), api, lag=max(self._lags, default=0.0))

@@ -21,7 +21,7 @@ from bangeod.api.daemon_state import (
     State,
     Timestamp,
 )
-from bangeod.api.state_words import trouble
+from bangeod.api.state_words import current_problem
 from bangeod.errors import StoreError
 from bangeod.geo.sources.mmdb.slot import FileState, FileStatus
 from bangeod.jobs.job import JobId
@@ -64,7 +64,7 @@ class StateReport:
 
     async def state(self, standing: Standing, api: ApiState, *, lag: float) -> State:
         """Return the whole state around the core; ``lag`` is the event loop's, in seconds."""
-        problem = trouble(standing)
+        problem = current_problem(standing)
         return State(
             version=__version__,
             pid=os.getpid(),
@@ -144,15 +144,15 @@ class StateReport:
         client = self._components.sources.ip_api
         if client is None:
             return IpApiState(enabled=False)
-        standing = client.standing()
-        until = Timestamp(now + standing.wait) if standing.wait > 0 else None
+        usage = client.usage()
+        until = Timestamp(now + usage.wait) if usage.wait > 0 else None
         return IpApiState(
             enabled=True,
-            requests=standing.requests,
-            remaining=standing.remaining,
+            requests=usage.requests,
+            remaining=usage.remaining,
             paused_until=until,
-            reason=standing.reason,
-            refused=standing.refused,
+            reason=usage.reason,
+            refused=usage.refused,
         )
 
     async def _database(self, standing: Standing) -> DatabaseState:

@@ -1,11 +1,16 @@
-"""The line that `systemctl status` shows: the core of the state, in words."""
+"""The line that `systemctl status` shows: the state in words, or what the daemon is about at start, stop and crash."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 from bangeod.api.daemon_state import Failure, Standing
 from bangeod.api.state_words import CONFIG_REFUSED, ago, failing, unusable_database
 from bangeod.jobs.job import JobId
+
+STARTING: Final = "starting: reading the database"
+STOPPING: Final = "stopping: writing what is left"
+FAILED: Final = "failed: {}"
 
 
 def line(standing: Standing) -> str:

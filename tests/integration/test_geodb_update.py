@@ -226,7 +226,7 @@ async def test_a_database_without_what_it_is_for_is_refused(server: GeodbServer,
     server.give_dbip(packed(networks))
     assert "holds no country" in await refused(make())
     server.give_dbip(packed(networks), name=ASN.name)
-    assert (await update(make(), ASN)).findings.networks == 1
+    assert (await update(make(), ASN)).findings.systems == 1
 
 
 async def test_a_bomb_is_not_unpacked_to_the_end(

@@ -138,7 +138,10 @@ class Naming:
             self._told = told
 
     async def count(self) -> None:
-        """Decide from the rows whatever names they can decide by now. Raises StoreError. Changes no state."""
+        """Take the name that most rows have, for each country without a settled one; raises StoreError.
+
+        In memory only: ``settle`` saves it.
+        """
         async with self._settling:
             await self._count()
 

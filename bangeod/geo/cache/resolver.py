@@ -139,8 +139,8 @@ class Resolver:
         self.changes += 1
 
     @property
-    def local_changed(self) -> bool:
-        """Say whether backed-off addresses have yet to be looked up in the local sources as they are now."""
+    def changed_since_asked(self) -> bool:
+        """Say whether a source has changed since the local ones were last asked about all that is unresolved."""
         return self._asked_after != self.changes
 
     def asked_locally(self, changes: int) -> None:

@@ -1,10 +1,13 @@
 """Which databases can be downloaded, and which URLs to try for one on a given day: pure policy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from bangeod.geo.sources.mmdb.probe import Findings
 
 
 class Provider(NamedTuple):
@@ -23,13 +26,24 @@ class Packing(Enum):
     TAR = "tar.gz"
 
 
+class Contents(NamedTuple):
+    """What a database must hold."""
+
+    name: str
+    count: "Callable[[Findings], int]"  # how many the probe has found
+
+
+COUNTRIES: Final = Contents("country", lambda findings: findings.countries)
+SYSTEMS: Final = Contents("AS number", lambda findings: findings.systems)
+
+
 class Database(NamedTuple):
     """One database, under the name that it has in the config."""
 
     name: str
     provider: Provider
     packing: Packing
-    holds: str  # the field of the probe's Findings that must not be 0
+    holds: Contents
 
     @property
     def file_name(self) -> str:
@@ -60,10 +74,10 @@ MAXMIND: Final = Provider(
 SOURCES: Final = {
     source.name: source
     for source in (
-        Database("dbip-country-lite", DBIP, Packing.GZIP, "countries"),
-        Database("dbip-asn-lite", DBIP, Packing.GZIP, "networks"),
-        Database("GeoLite2-Country", MAXMIND, Packing.TAR, "countries"),
-        Database("GeoLite2-ASN", MAXMIND, Packing.TAR, "networks"),
+        Database("dbip-country-lite", DBIP, Packing.GZIP, COUNTRIES),
+        Database("dbip-asn-lite", DBIP, Packing.GZIP, SYSTEMS),
+        Database("GeoLite2-Country", MAXMIND, Packing.TAR, COUNTRIES),
+        Database("GeoLite2-ASN", MAXMIND, Packing.TAR, SYSTEMS),
     )
 }
 

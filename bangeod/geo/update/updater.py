@@ -130,9 +130,8 @@ class Updater:
         except SourceError as error:
             raise UpdateError(source.name, f"what {host} sent {error.problem}") from None
         opened.close()
-        if not getattr(opened.findings, source.holds):
-            what = "country" if source.holds == "countries" else "AS number"
-            raise UpdateError(source.name, f"what {host} sent holds no {what}: try again later")
+        if not source.holds.count(opened.findings):
+            raise UpdateError(source.name, f"what {host} sent holds no {source.holds.name}: try again later")
         return opened.findings
 
 

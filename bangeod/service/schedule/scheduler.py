@@ -16,10 +16,10 @@ from apscheduler.triggers.base import BaseTrigger
 
 from bangeod.errors import JobRunningError, StoppingError
 from bangeod.service.loop import LoopThread
-from bangeod.service.schedule import timing as policy
+from bangeod.service.schedule import timing
 
 T = TypeVar("T")
-Run = Callable[[], Awaitable[object]]
+Body = Callable[[], Awaitable[object]]
 
 END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # datetime knows no later year
 SHORTEST = 0.001  # seconds of an interval: below the clock's resolution a job would be due for ever
@@ -42,7 +42,7 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         """Return the time of the run after the one planned for ``previous_fire_time``."""
         planned = now if previous_fire_time is None else previous_fire_time
-        return _moment(policy.next_run(planned.timestamp(), now.timestamp(), interval=self.interval))
+        return _moment(timing.next_run(planned.timestamp(), now.timestamp(), interval=self.interval))
 
     def __str__(self) -> str:
         return f"every {self.interval:g} s"
@@ -155,7 +155,7 @@ class JobScheduler:
         self._up = False
         self._stopped = False
 
-    def plan(self, job_id: str, run: Run, *, interval: float, first_run: float) -> None:
+    def plan(self, job_id: str, run: Body, *, interval: float, first_run: float) -> None:
         """Run a job at ``first_run`` (epoch) and then every ``interval`` seconds; replaces the plan of this id."""
         trigger = Every(interval)
         with self._gate:
@@ -199,7 +199,7 @@ class JobScheduler:
                 return
             planned = self._times()
             for job_id in sorted(planned, key=lambda job_id: job_id != first):
-                self._move(job_id, policy.after_step(planned[job_id], step))
+                self._move(job_id, timing.after_step(planned[job_id], step))
 
     def run_forever(self, on_started: Callable[[], object]) -> None:
         """Run in this thread until ``shutdown``; first call ``on_started`` here, then start jobs.
@@ -264,7 +264,7 @@ class JobScheduler:
             self._scheduler.remove_job(job_id)
 
 
-async def _run(job_id: str, run: Run) -> None:
+async def _run(job_id: str, run: Body) -> None:
     try:
         await run()
     except Exception:

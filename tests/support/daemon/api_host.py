@@ -45,7 +45,7 @@ class Backend:
         self.gate = asyncio.Event()  # a run ends once it is set
         self.gate.set()
 
-    def trouble(self) -> str | None:
+    def current_problem(self) -> str | None:
         return self.wrong
 
     async def state(self, api: ApiState) -> State:

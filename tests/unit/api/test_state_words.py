@@ -6,7 +6,7 @@ A database that can't be read or written makes it unhealthy, and nothing else.
 import pytest
 
 from bangeod.api.daemon_state import Failure, Standing
-from bangeod.api.state_words import ago, trouble
+from bangeod.api.state_words import ago, current_problem
 from bangeod.jobs.job import JobId
 
 LOCKED = Failure(0.0, "/db: the database is locked; look", of_database=True)
@@ -17,24 +17,24 @@ def standing(failures: dict[JobId, Failure], *, database: str | None = None) -> 
 
 
 def test_where_jobs_succeed_all_is_well() -> None:
-    assert trouble(standing({})) is None
+    assert current_problem(standing({})) is None
 
 
 @pytest.mark.parametrize("job_id", JobId)
 def test_a_job_that_cannot_write_is_trouble(job_id: JobId) -> None:
-    assert trouble(standing({job_id: LOCKED})) == f"the database can't be used: {LOCKED.problem}"
+    assert current_problem(standing({job_id: LOCKED})) == f"the database can't be used: {LOCKED.problem}"
 
 
 def test_a_job_that_fails_on_something_else_is_none() -> None:
-    assert trouble(standing({JobId.GEO_RE_RESOLVE: Failure(0.0, "ip-api: refused")})) is None
+    assert current_problem(standing({JobId.GEO_RE_RESOLVE: Failure(0.0, "ip-api: refused")})) is None
 
 
 def test_a_job_that_was_disabled_since_is_none() -> None:
-    assert trouble(standing({JobId.GEO_CACHE_CLEANUP: LOCKED._replace(planned=False)})) is None
+    assert current_problem(standing({JobId.GEO_CACHE_CLEANUP: LOCKED._replace(planned=False)})) is None
 
 
 def test_a_database_that_cannot_be_read_comes_first() -> None:
-    said = trouble(standing({JobId.GEO_CACHE_FLUSH: LOCKED}, database="/db: there is no such database"))
+    said = current_problem(standing({JobId.GEO_CACHE_FLUSH: LOCKED}, database="/db: there is no such database"))
     assert said == "the database can't be used: /db: there is no such database"
 
 

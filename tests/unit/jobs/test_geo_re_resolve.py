@@ -412,7 +412,7 @@ async def test_a_new_local_source_is_asked_about_what_is_not_due_for_the_remote_
     await run()
     assert countries(world) == {IP: "DE", OTHER: None}
     assert len(remote.requests) == 1
-    assert not world.resolver.local_changed
+    assert not world.resolver.changed_since_asked
 
 
 async def test_a_local_source_that_comes_during_a_run_is_asked_by_the_next(

@@ -29,14 +29,14 @@ def test_what_only_a_restart_can_change_keeps_its_value() -> None:
         state=replace(OLD.state, directory=Path("/elsewhere")),
     )
     change = between(OLD, wanted)
-    assert sorted(change.held_back) == ["database.path", "state.directory"] == sorted(RESTART_ONLY)
+    assert sorted(change.needing_restart) == ["database.path", "state.directory"] == sorted(RESTART_ONLY)
     assert change.taken_up == ["database.busy_timeout"]
     assert change.settings == replace(OLD, database=replace(OLD.database, busy_timeout=9.0))
 
 
-def test_what_is_held_back_is_held_back_again_at_the_next_reload() -> None:
+def test_what_is_needing_restart_is_held_back_again_at_the_next_reload() -> None:
     wanted = replace(OLD, database=replace(OLD.database, path=Path("/elsewhere.db")))
-    assert between(between(OLD, wanted).settings, wanted).held_back == ["database.path"]
+    assert between(between(OLD, wanted).settings, wanted).needing_restart == ["database.path"]
 
 
 @pytest.mark.parametrize("job_id", JobId)
@@ -58,5 +58,5 @@ def test_another_timeout_does_not_move_a_job(job_id: JobId) -> None:
     assert (change.taken_up, change.jobs) == ([f"jobs.{job_id}.timeout"], frozenset())
 
 
-def test_every_key_that_is_held_back_is_a_key() -> None:
+def test_every_key_that_is_needing_restart_is_a_key() -> None:
     assert {key for key, _ in leaves(OLD)} >= RESTART_ONLY

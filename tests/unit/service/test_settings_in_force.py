@@ -29,7 +29,7 @@ def test_a_change_is_in_force_at_once() -> None:
 def test_what_needs_a_restart_stays_as_it_is() -> None:
     in_force = SettingsInForce(OLD)
     change = in_force.change(replace(OTHER, database=replace(OLD.database, path=Path("/elsewhere.db"))))
-    assert change.held_back == ["database.path"]
+    assert change.needing_restart == ["database.path"]
     assert in_force.current == OTHER
 
 

@@ -94,7 +94,7 @@ class IpApi:
             self._limit.lift(Reason.RESTART)
         return self._limit.wait(self._clock.monotonic())
 
-    def standing(self) -> Usage:
+    def usage(self) -> Usage:
         now, wait = self._clock.monotonic(), self.wait()
         reason = self._limit.reason(now).value if wait > 0 else None
         return Usage(self._requests, self._limit.left(now), wait, reason, self._limit.refused)

@@ -12,14 +12,14 @@ class Coverage(NamedTuple):
     """The IP versions, 4 and 6, for which a file knows a field of some addresses, not of all."""
 
     countries: frozenset[int] = _NONE
-    networks: frozenset[int] = _NONE  # autonomous systems
+    systems: frozenset[int] = _NONE  # autonomous systems
 
     def __str__(self) -> str:
         """Return it as text: ``countries and AS of IPv4 and IPv6``, ``AS of IPv4, no countries``."""
-        if self.countries == self.networks:
+        if self.countries == self.systems:
             return f"countries and AS of {_versions(self.countries)}" if self.countries else "no routable address"
         parts = [f"countries of {_versions(self.countries)}"] if self.countries else []
-        parts += [f"AS of {_versions(self.networks)}"] if self.networks else []
+        parts += [f"AS of {_versions(self.systems)}"] if self.systems else []
         return ", ".join(parts) if self.countries else f"{parts[0]}, no countries"
 
 
@@ -30,4 +30,4 @@ def _versions(versions: Iterable[int]) -> str:
 def together(coverages: Iterable[Coverage]) -> Coverage:
     """Return the coverage of several files merged field by field."""
     parts = list(coverages)
-    return Coverage(_NONE.union(*(part.countries for part in parts)), _NONE.union(*(part.networks for part in parts)))
+    return Coverage(_NONE.union(*(part.countries for part in parts)), _NONE.union(*(part.systems for part in parts)))

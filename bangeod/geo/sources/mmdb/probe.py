@@ -42,17 +42,17 @@ class Findings(NamedTuple):
     ip_version: int
     records: int  # distinct ones
     countries: int  # how many of them know a country
-    networks: int  # how many of them know an autonomous system
+    systems: int  # how many of them know an autonomous system
     countries_ipv4: int = 0  # how many of them know a country and answer for IPv4 addresses; and so on
     countries_ipv6: int = 0
-    networks_ipv4: int = 0
-    networks_ipv6: int = 0
+    systems_ipv4: int = 0
+    systems_ipv6: int = 0
 
     @property
     def coverage(self) -> Coverage:
         countries = {IPV4: self.countries_ipv4, IPV6: self.countries_ipv6}
-        networks = {IPV4: self.networks_ipv4, IPV6: self.networks_ipv6}
-        return Coverage(frozenset(filter(countries.get, countries)), frozenset(filter(networks.get, networks)))
+        systems = {IPV4: self.systems_ipv4, IPV6: self.systems_ipv6}
+        return Coverage(frozenset(filter(countries.get, countries)), frozenset(filter(systems.get, systems)))
 
 
 def _metadata(reader: maxminddb.Reader) -> Findings:
@@ -95,17 +95,17 @@ def _count(reader: maxminddb.Reader, findings: Findings, values: "array[int]") -
         kinds[geo.country_code is not None, geo.asn is not None, ipv4, ipv6] += 1
     if not kinds:
         raise DamagedError("holds no records")
-    countries, networks = (Counter({kind: kinds[kind] for kind in kinds if kind[field]}) for field in (0, 1))
-    if not countries and not networks:
+    countries, systems = (Counter({kind: kinds[kind] for kind in kinds if kind[field]}) for field in (0, 1))
+    if not countries and not systems:
         raise DamagedError("has neither countries nor AS numbers: give a country, city or ASN database")
     return findings._replace(
         records=kinds.total(),
         countries=countries.total(),
-        networks=networks.total(),
+        systems=systems.total(),
         countries_ipv4=sum(countries[kind] for kind in countries if kind[2]),
         countries_ipv6=sum(countries[kind] for kind in countries if kind[3]),
-        networks_ipv4=sum(networks[kind] for kind in networks if kind[2]),
-        networks_ipv6=sum(networks[kind] for kind in networks if kind[3]),
+        systems_ipv4=sum(systems[kind] for kind in systems if kind[2]),
+        systems_ipv6=sum(systems[kind] for kind in systems if kind[3]),
     )
 
 

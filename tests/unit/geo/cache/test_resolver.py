@@ -131,7 +131,7 @@ def test_a_new_local_source_makes_everything_due(clock: ManualClock) -> None:
     resolver.put_off([IP])
     resolver.sources_changed()
     assert resolver.due([IP]) == [IP]
-    assert resolver.local_changed
+    assert resolver.changed_since_asked
 
 
 def test_a_new_local_source_does_not_send_hopeless_addresses_to_the_remote_one(
@@ -141,7 +141,7 @@ def test_a_new_local_source_does_not_send_hopeless_addresses_to_the_remote_one(
     resolver.put_off([IP])
     resolver.sources_changed()
     assert resolver.due([IP]) == []
-    assert resolver.local_changed
+    assert resolver.changed_since_asked
 
 
 def test_a_new_remote_source_is_asked_about_what_was_asked_in_vain(clock: ManualClock, remote: RemoteTable) -> None:

@@ -169,4 +169,4 @@ def test_the_probe_counts_what_the_records_know(tmp_path: Path) -> None:
         tmp_path / "test.mmdb", {"1.0.0.0/8": nested("DE"), "2.0.0.0/8": GOOGLE, "2a00::/16": nested("DE") | GOOGLE}
     )
     findings = examine(str(path))
-    assert (findings.records, findings.countries, findings.networks) == (3, 2, 2)
+    assert (findings.records, findings.countries, findings.systems) == (3, 2, 2)
