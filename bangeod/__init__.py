@@ -19,9 +19,12 @@ there needs no lock. SQLite has a thread that knows nothing but the statements i
 what blocks for a while, as small files, MMDBs and fail2ban's database do, is done by threads that come and go.
 
 A lookup (api/handlers.py → geo/cache/cache.py): memory's entries first. What is not there, and was not just asked about
-in vain, is asked of its row and of the local sources at once, then of ip-api.com. What is found goes to memory and to
-the dirty set; what nobody knows gets a row without a country, for geo_re_resolve to try again. A ban has its row by the
-web app's lookup, or from geo_re_resolve, which reads whom fail2ban bans (jobs/ban_watch.py, jobs/unresolved.py).
+in vain, is asked of its row and of the local sources at once, then of ip-api.com (resolver.py). What is found goes to
+memory and to the dirty set (contents.py); what nobody knows gets a row without a country, to be tried again.
+
+A ban's country comes by the web app's lookup, or, where nobody looked, by geo_re_resolve: store/fail2ban.py reads who
+is banned, jobs/ban_watch.py remembers it, jobs/unresolved.py finds those without a row or a country,
+jobs/geo_re_resolve.py has the cache ask the sources about them, and the flush writes what was found.
 
 A run of a job: its time comes in the main thread, which hands it to the loop (schedule/scheduler.py); it is run once,
 within its timeout, and reports (schedule/job_schedule.py → service/job_runs.py → jobs/runner.py). What failed or is not
