@@ -1,7 +1,8 @@
 """The whole loop in one command: ``python3 -m tests`` lints, checks types and runs the tests.
 
 It makes its own virtual environment in ``.venv`` and installs bangeod and the development tools there, so a
-fresh clone needs nothing but Python with venv. What follows on the command line goes to pytest.
+fresh clone needs nothing but Python with venv. What needs no system is tested on all cores, then the rest alone. What
+follows on the command line goes to pytest, which is then run once.
 
 One word may come first:
 
@@ -28,8 +29,14 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 LINT = (["ruff", "check", "."], ["ruff", "format", "--check", "."])
 TYPES = ["mypy"]
-QUICK = ["pytest", "--quiet", "--numprocesses=auto", "-m", "not slow", "--hypothesis-profile=quick"]
 NEEDS_NO_SYSTEM = ["tests/unit", "tests/contract"]
+ON_ALL_CORES = ["pytest", "--quiet", "--numprocesses=auto"]
+QUICK = [*ON_ALL_CORES, "--hypothesis-profile=quick", "-m", "not slow", *NEEDS_NO_SYSTEM]
+# The rest has the machine to itself: real daemons beside one another would wait for the same disk and processors.
+WHOLE = [
+    [*ON_ALL_CORES, "--hypothesis-profile=all-cores", *NEEDS_NO_SYSTEM],
+    ["pytest", "--durations=20", *(f"--ignore={folder}" for folder in NEEDS_NO_SYSTEM)],
+]
 # The machine of these has packages of its own, and the system's Python.
 NOT_OF_OURS = "--ignore=tests/systemd"
 
@@ -100,9 +107,9 @@ def main() -> int:
         version = ".".join(map(str, sys.version_info[:2]))
         environment, steps = Environment(f".venv-{version}"), [["pytest", NOT_OF_OURS, *others]]
     elif first == "--quick":
-        environment, steps = Environment(".venv"), [*LINT, [*QUICK, *NEEDS_NO_SYSTEM, *others]]
+        environment, steps = Environment(".venv"), [*LINT, [*QUICK, *others]]
     else:
-        environment, steps = Environment(".venv"), [*LINT, TYPES, ["pytest", *sys.argv[1:]]]
+        environment, steps = Environment(".venv"), [*LINT, TYPES, *([["pytest", *sys.argv[1:]]] if first else WHOLE)]
     try:
         environment.prepare()
     except subprocess.CalledProcessError as error:

@@ -16,8 +16,9 @@ from tests.support.daemon.process import DaemonProcess
 
 Start = Callable[..., DaemonProcess]
 
-# Of ``python3 -m tests --quick``, which fills all cores: how long something takes there says nothing.
-settings.register_profile("quick", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Where all cores are filled, how long something takes says nothing.
+settings.register_profile("all-cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("all-cores"), max_examples=10)
 
 
 def pytest_configure() -> None:
