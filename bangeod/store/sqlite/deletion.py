@@ -36,7 +36,7 @@ def _finder(table: Table, before: int) -> "Callable[[Connection, Bounds], DuePag
                 unreadable += 1
                 example = example or repr(raw)[:80]
             else:
-                due.append(Due(key, str(label), micros))
+                due.append(Due(key, str(label), micros, raw))
         return DuePage(due, unreadable, example)
 
     return find

@@ -156,7 +156,11 @@ DUE_PAGE = (  # materialized, or the time would be computed twice
     " (SELECT {key}, {label}, {micros}, {time} FROM {table} WHERE {after} AND {key} <= :upto)"
     " SELECT key, label, t, raw FROM page WHERE coalesce(t, -9223372036854775808) < :before"
 )
-DELETE_ALL_DUE = "DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:keys)) AND {micros} < :before"
+_DELETE_ALL = "DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:keys)) AND "
+DELETE_ALL_DUE = _DELETE_ALL + "{micros} < :before"
+# A value that was due when it was found is due in any row. Looking for it saves a third of the time that computing it
+# takes, all of that with the lock held.
+DELETE_ALL_UNCHANGED = _DELETE_ALL + "+{time} COLLATE BINARY IN (SELECT value FROM json_each(:times))"  # noqa: S608 - as above
 DELETE_DUE = "DELETE FROM {table} WHERE {key} = :key AND {micros} < :before"
 STILL_DUE = "SELECT 1 FROM {table} WHERE {key} = :key AND {micros} < :before"
 AGES_PAGE = "SELECT {key}, {label}, {micros} FROM {table} WHERE {after} AND {key} <= :upto"

@@ -9,7 +9,7 @@ needed, since rows that stay usually come in numbers.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -38,6 +38,7 @@ class Due(NamedTuple):
     key: object
     label: str
     micros: int
+    time: object  # as it is stored
 
 
 class Fate(NamedTuple):
@@ -70,7 +71,8 @@ class Removal:
         stays: set[object] | None = None,
     ) -> None:
         self._key = table.key
-        self._delete_all = table.sql(queries.DELETE_ALL_DUE)
+        self._delete_all_due = table.sql(queries.DELETE_ALL_DUE)
+        self._delete_all_unchanged = table.sql(queries.DELETE_ALL_UNCHANGED)
         self._delete_one = table.sql(queries.DELETE_DUE)
         self._still_due = table.sql(queries.STILL_DUE)
         self._writer = writer
@@ -131,16 +133,20 @@ class Removal:
                 return lambda connection: self._each(connection, chunk, self._within_transaction)
 
     def _all_at_once(self, chunk: Sequence[Due]) -> "Callable[[Connection], list[Fate]]":
-        """Delete all, or nothing if a row stays, is gone, or is no longer as old.
+        """Delete all, or nothing if a row stays, is gone, or has another time by now.
 
         A single statement runs without Python's lock. Otherwise the write lock would be held while the event loop has
         Python's lock.
         """
-        parameters = {"keys": msgspec.json.encode([due.key for due in chunk]).decode(), "before": self._before}
+        keys, times = _json(due.key for due in chunk), {due.time for due in chunk}
+        if any(type(time) is float for time in times):  # in JSON it may lose its last digits
+            statement, parameters = self._delete_all_due, {"keys": keys, "before": self._before}
+        else:
+            statement, parameters = self._delete_all_unchanged, {"keys": keys, "times": _json(times)}
 
         def work(connection: "Connection") -> list[Fate]:
             with _unsettling():
-                count = connection.execute(self._delete_all, parameters).rowcount
+                count = connection.execute(statement, parameters).rowcount
             if count != len(chunk):
                 raise _UnsettledError
             return [Fate(is_gone=True)] * count
@@ -216,6 +222,10 @@ class Removal:
             return due.label
         key = due.key if isinstance(due.key, int) else repr(str(due.key)[:SHOWN_OF_KEY] + "…")
         return f"{self._key} = {key}"
+
+
+def _json(values: Iterable[object]) -> str:
+    return msgspec.json.encode(list(values)).decode()
 
 
 class _UnsettledError(Exception):
