@@ -1,6 +1,7 @@
 """``bangeod init`` and ``bangeod config show``, and what the command line does with errors."""
 
 import contextlib
+import importlib.metadata
 import os
 import shlex
 import subprocess
@@ -193,6 +194,11 @@ def test_version_and_help_answer() -> None:
     assert run("--version").stdout == f"bangeod, version {__version__}\n"
     text = run("--help").stdout
     assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def test_the_version_is_the_one_that_was_installed() -> None:
+    """If this fails in a checkout, its version has changed since ``pip install``: install it again."""
+    assert importlib.metadata.version("bangeod") == __version__
 
 
 @pytest.mark.slow
