@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from bangeod.cli import daemon_libraries  # noqa: F401 - before what imports them in another way
 from bangeod.cli.options import config_option
 from bangeod.clock import SystemClock
 from bangeod.config import find_file, load

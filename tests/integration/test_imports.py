@@ -1,13 +1,17 @@
 """What a command and the idle daemon do not import: what they don't use shall cost neither time nor memory."""
 
-from collections.abc import Callable, Sequence
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Start
-from tests.support.daemon.installation import Installation
+from tests.support.daemon.installation import Installation, every, text
 from tests.support.daemon.process import bangeod
+from tests.support.feed import DEADLINE
 
 # Python imports it at the start; it notes at the end what has been imported.
 NOTE_AT_THE_END = """\
@@ -25,7 +29,13 @@ OF_THE_DAEMON |= {"bangeod.service", "bangeod.store", "bangeod.geo", "bangeod.jo
 # What a daemon may need, but not one that nobody asks for it.
 UNUSED_WHEN_IDLE = {"httpx", "httpcore", "anyio", "aiohttp.client", "aiohttp.connector", "aiohttp.web", "geoip2"}
 UNUSED_WHEN_IDLE |= {"prometheus_client", "bangeod.api.metrics", "bangeod.api.openapi", "bangeod.client"}
-UNUSED_WHEN_IDLE |= {"bangeod.check", "bangeod.geo.update.download", "bangeod.geo.sources.mmdb.maxmind_models"}
+UNUSED_WHEN_IDLE |= {
+    "ssl",
+    "_ssl",
+    "bangeod.check",
+    "bangeod.geo.update.download",
+    "bangeod.geo.sources.mmdb.maxmind_models",
+}
 
 Noting = Callable[[], Sequence[str]]
 
@@ -71,3 +81,31 @@ def test_the_idle_daemon_has_not_imported_what_nobody_has_asked_it_for(
     daemon = start({"api.enabled": True}, environ=environ)
     assert daemon.stop() == 0
     assert _among(modules(), UNUSED_WHEN_IDLE) == []
+
+
+@contextmanager
+def noting_a_request(said: list[bytes]) -> Iterator[int]:
+    """Listen on a port of this machine, and note what the first who connects says first."""
+
+    def accept() -> None:
+        with listener.accept()[0] as connection:
+            said.append(connection.recv(1024))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+def test_a_daemon_that_has_not_imported_tls_speaks_it_to_ip_api(start: Start, place: Installation) -> None:
+    place.insert(rows=[("8.8.8.8", None, text())])
+    said: list[bytes] = []
+    with noting_a_request(said) as port:
+        url = f"https://127.0.0.1:{port}/batch"
+        settings = {"geo.ip_api.enabled": True, "geo.ip_api.url": url, **every("100ms", "geo_re_resolve")}
+        daemon = start(settings)
+        assert "the request failed" in daemon.wait_for("ip_api_paused")["reason"]
+    assert said[0][:2] == b"\x16\x03"  # a handshake of TLS (RFC 8446, 5.1)
+    assert daemon.stop() == 0
