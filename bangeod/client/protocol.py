@@ -1,18 +1,18 @@
 """The common part of both clients: building requests, reading answers, and when not to ask. No I/O."""
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from logging import Logger
 
-log = logging.getLogger("bangeod.client")  # a name that the web app relies on
+T = TypeVar("T")
 
 DEFAULT_SOCKET: Final = "/run/bangeod/bangeod.sock"
 MOST_ADDRESSES: Final = 10_000  # of one request
@@ -146,8 +146,15 @@ class Protocol:
         said = str(error)  # the error itself would keep a socket alive wherever the record is kept
         if said != self._told:
             self._told = said
-            log.warning("addresses stay unknown: %s", said)
+            _log().warning("addresses stay unknown: %s", said)
         return [Entry(str(ip), Status.UNKNOWN) for ip in asked]
+
+
+def _log() -> "Logger":
+    """Return the client's logger, by a name that the web app relies on."""
+    from logging import getLogger  # noqa: PLC0415 - bangeod's commands log nothing
+
+    return getLogger("bangeod.client")
 
 
 def is_crowded(error: BaseException | None) -> bool:
