@@ -3,7 +3,8 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,15 @@ def test_a_daemon_that_has_not_imported_tls_speaks_it_to_ip_api(start: Start, pl
         assert "the request failed" in daemon.wait_for("ip_api_paused")["reason"]
     assert said[0][:2] == b"\x16\x03"  # a handshake of TLS (RFC 8446, 5.1)
     assert daemon.stop() == 0
+
+
+def test_a_daemon_that_nobody_has_asked_for_its_metrics_has_them(start: Start, place: Installation) -> None:
+    start({"api.enabled": True})
+    connection = HTTPConnection("bangeod")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    with closing(connection):
+        connection.sock.connect(str(place.socket))
+        for path in ("/metrics", "/v1/openapi.json", "/metrics"):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
