@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from aiohttp import web
 
+from bangeod.api import web
 from bangeod.api.daemon_state import ApiState
 from bangeod.api.messages import ErrorAnswer, Problem
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
-from aiohttp import HttpVersion10, HttpVersion11, web
 
+from bangeod.api import web
 from bangeod.api.daemon_state import ApiState
 from bangeod.api.problems import MethodError, RequestError, error_response, problem_of
 from bangeod.api.routes import Route
@@ -93,7 +93,7 @@ class Dispatcher:
 
 def _check_version(request: web.BaseRequest) -> None:
     """Refuse HTTP/0.9: aiohttp accepts it, but answers with a header that such a client would not understand."""
-    if request.version < HttpVersion10:
+    if request.version < web.HttpVersion10:
         raise RequestError(400, "bad_request", "this is not HTTP/1.1, which is spoken here, nor 1.0")
 
 
@@ -101,6 +101,6 @@ async def _meet_expectation(request: web.BaseRequest) -> None:
     """Tell a client that waits for it to go on and send the body; refuse any other expectation."""
     if request.headers["Expect"].lower() != "100-continue":
         raise RequestError(417, "expectation_failed", "only 100-continue can be expected")
-    if request.version == HttpVersion11:
+    if request.version == web.HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun

@@ -1,17 +1,17 @@
 """What is done for each route. A cached address is answered without waiting for anything."""
 
 import asyncio
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
-from aiohttp import web
 
 from bangeod import __version__
-from bangeod.api import metrics, openapi, status_document
+from bangeod.api import status_document, web
 from bangeod.api.backend import Backend
 from bangeod.api.batch_admission import BatchAdmission
 from bangeod.api.connections import Connection, Connections
-from bangeod.api.daemon_state import ApiState
+from bangeod.api.daemon_state import ApiState, State
 from bangeod.api.entry_json import EntryWriter
 from bangeod.api.messages import (
     MOST_ADDRESSES,
@@ -28,12 +28,14 @@ from bangeod.api.messages import (
 from bangeod.api.pending_lookups import LOOKUP_SECONDS, PendingLookups
 from bangeod.api.problems import JSON, RequestError, error_response
 from bangeod.api.request_body import LARGEST_BODY, received, too_large
-from bangeod.api.routes import ROUTES
+from bangeod.api.routes import PROMETHEUS_TYPE, ROUTES
 from bangeod.clock import to_text
 from bangeod.jobs.job import JobId
 from bangeod.model import Status
 
 BODY_SECONDS: Final = 10.0  # until a body must have come
+
+T = TypeVar("T")
 
 _UNRESOLVED: Final = Status.UNRESOLVED
 _encode: Final = msgspec.json.Encoder().encode
@@ -51,7 +53,8 @@ class Handlers:
         self._resolving = PendingLookups(backend)
         self._writer = EntryWriter(figures.lookups)
         self.by_route = {route: getattr(self, route.handler) for route in ROUTES}
-        self._document = msgspec.json.encode(openapi.document(__version__))
+        self._render_metrics: Callable[[State], bytes] | None = None  # until they are asked for
+        self._document: bytes | None = None  # until it is asked for
 
     # --- lookups ---
 
@@ -110,11 +113,15 @@ class Handlers:
 
     async def metrics(self, _request: web.BaseRequest, _: str) -> web.Response:
         """Give the figures to Prometheus."""
-        text = metrics.render(await self._backend.state(self._figures))
-        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+        if self._render_metrics is None:
+            self._render_metrics = await _made_in_a_thread(_import_metrics)
+        text = self._render_metrics(await self._backend.state(self._figures))
+        return web.Response(body=text, headers={"Content-Type": PROMETHEUS_TYPE})
 
     async def openapi(self, _request: web.BaseRequest, _: str) -> web.Response:
         """Give the OpenAPI document."""
+        if self._document is None:
+            self._document = await _made_in_a_thread(_make_document)
         return web.Response(body=self._document, headers=JSON)
 
     async def close(self) -> None:
@@ -159,6 +166,28 @@ def _given_up(request: web.BaseRequest) -> float:
         except msgspec.DecodeError:
             raise RequestError(422, "invalid_request", "wait has to be a number of seconds, 0 or more") from None
     return asyncio.get_running_loop().time() + seconds
+
+
+async def _made_in_a_thread(make: Callable[[], T]) -> T:
+    """Make what not every daemon needs, when it is asked for, beside the event loop. Raises RequestError."""
+    try:
+        return await asyncio.to_thread(make)
+    except ImportError as error:
+        raise RequestError(
+            503, "not_installed", f"{error}: if bangeod was upgraded meanwhile, systemctl restart bangeod"
+        ) from error
+
+
+def _import_metrics() -> Callable[[State], bytes]:
+    from bangeod.api.metrics import render  # noqa: PLC0415 - prometheus_client takes a megabyte, and many have no Prometheus
+
+    return render
+
+
+def _make_document() -> bytes:
+    from bangeod.api import openapi  # noqa: PLC0415 - for the few who read it, once
+
+    return msgspec.json.encode(openapi.document(__version__))
 
 
 def _json(content: Any) -> web.Response:

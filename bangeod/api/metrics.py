@@ -13,8 +13,6 @@ from prometheus_client.registry import Collector
 
 from bangeod.api.daemon_state import CacheState, JobState, MmdbState, State, Timestamp
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
 Read = Callable[[JobState], float | None]
 
 

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from typing import Final
 
 import msgspec
-from aiohttp import web
 
+from bangeod.api import web
 from bangeod.api.messages import ErrorAnswer, Problem
 from bangeod.errors import BangeodError, JobRunningError, StoppingError, StoreError
 

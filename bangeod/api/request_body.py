@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from aiohttp import StreamReader
-
 from bangeod.api.problems import RequestError
+from bangeod.api.web import StreamReader
 
 LARGEST_BODY: Final = 1 << 20  # bytes; 10,000 of the longest addresses take half of it
 

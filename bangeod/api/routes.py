@@ -16,6 +16,7 @@ from bangeod.api.messages import (
 )
 
 PROMETHEUS: Final = "text/plain"
+PROMETHEUS_TYPE: Final = f"{PROMETHEUS}; version=0.0.4; charset=utf-8"  # of the text exposition format
 JSON: Final = "application/json"
 
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import web
-
+from bangeod.api import web
 from bangeod.api.backend import Backend
 from bangeod.api.connections import HEADER_SECONDS, Connections
 from bangeod.api.daemon_state import ApiState

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from bangeod.client import GeoClient
+from bangeod.client.command_client import CommandClient
 from bangeod.config import Settings
 from bangeod.errors import NoDaemonError, SilentDaemonError
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 PATIENCE: Final = 35.0  # seconds; a lookup may ask sources for nearly as long
 
 
-def through_daemon(settings: Settings, ask: Callable[[GeoClient], T]) -> T | None:
+def through_daemon(settings: Settings, ask: Callable[[CommandClient], T]) -> T | None:
     """Let the running daemon do something; None if no daemon runs.
 
     Raises RefusedError if it refuses, and SilentDaemonError if it runs but does not answer.
@@ -27,7 +27,7 @@ def through_daemon(settings: Settings, ask: Callable[[GeoClient], T]) -> T | Non
         return None
 
 
-def from_daemon(settings: Settings, ask: Callable[[GeoClient], T]) -> T:
+def from_daemon(settings: Settings, ask: Callable[[CommandClient], T]) -> T:
     """Let the running daemon do something. Raises NoDaemonError, RefusedError."""
-    with GeoClient(str(settings.api.socket), timeout=PATIENCE, strict=True) as client:
+    with CommandClient(str(settings.api.socket), timeout=PATIENCE, strict=True) as client:
         return ask(client)

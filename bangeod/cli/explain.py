@@ -8,7 +8,7 @@ import msgspec
 from bangeod.api.messages import MOST_EXPLAINED, Explanation, Said
 from bangeod.cli import explain_screen, without_daemon
 from bangeod.cli.daemon_client import through_daemon
-from bangeod.client import GeoClient
+from bangeod.client.command_client import CommandClient
 from bangeod.config import Settings
 from bangeod.errors import StoreError
 from bangeod.service.components import Components
@@ -24,7 +24,7 @@ def explained(settings: Settings, ips: Sequence[str], *, as_json: bool) -> str:
     return show(told, _model)
 
 
-def _told(client: GeoClient, ips: Sequence[str]) -> list[Explanation]:
+def _told(client: CommandClient, ips: Sequence[str]) -> list[Explanation]:
     said = []
     for start in range(0, len(ips), MOST_EXPLAINED):
         said += client.explain(ips[start : start + MOST_EXPLAINED])

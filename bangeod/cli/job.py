@@ -5,19 +5,15 @@ import sys
 import click
 import msgspec
 
-from bangeod.api.messages import JobReport, report_of
-from bangeod.cli import json_output, without_daemon
+from bangeod.api.messages import JobReport
+from bangeod.cli import json_output
 from bangeod.cli.daemon_client import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
 from bangeod.clock import to_text
-from bangeod.config import Settings, duration_text
+from bangeod.config import duration_text
 from bangeod.errors import UsageError
-from bangeod.jobs.job import JobId, Report
-from bangeod.jobs.registry import DECLARATIONS
-from bangeod.service.components import Components
-from bangeod.service.job_runs import JobRuns
-from bangeod.service.state.history import STATE_FILE, History
+from bangeod.jobs.job import JobId
 
 
 @click.group()
@@ -30,6 +26,9 @@ def job() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_jobs(config: str | None, as_json: bool) -> None:
     """List the jobs: how often each runs, how long it may take, when it last succeeded."""
+    from bangeod.jobs.registry import DECLARATIONS  # noqa: PLC0415 - a run beside a daemon imports no job
+    from bangeod.service.state.history import STATE_FILE, History  # noqa: PLC0415 - as above
+
     settings = load_settings(config)
     history = History(settings.state.directory / STATE_FILE)
     history.load(look_only=True)
@@ -73,17 +72,14 @@ def run_job(job_id: str, dry_run: bool, as_json: bool, config: str | None) -> No
         raise UsageError(f"there is no job {job_id!r}: the jobs are {', '.join(JobId)}")
     settings = load_settings(config)
     told = through_daemon(settings, lambda client: client.run_job(job_id, dry_run=dry_run))
-    report = _run_here(settings, JobId(job_id), dry_run=dry_run) if told is None else msgspec.convert(told, JobReport)
+    if told is None:
+        from bangeod.cli.job_here import run  # noqa: PLC0415 - beside a daemon nothing of it is imported
+
+        report = run(settings, JobId(job_id), dry_run=dry_run)
+    else:
+        report = msgspec.convert(told, JobReport)
     click.echo(json_output.as_json(report) if as_json else _as_text(report))
     sys.exit(0 if report.problem is None else 1)
-
-
-def _run_here(settings: Settings, job_id: JobId, *, dry_run: bool) -> JobReport:
-    async def run(components: Components) -> Report:
-        return await JobRuns(components, components.store.prepare).run(job_id, dry=dry_run)
-
-    report = without_daemon.work(settings, run, look_only=dry_run)
-    return report_of(report, to_text(report.started_at))
 
 
 def _as_text(report: JobReport) -> str:

@@ -1,7 +1,5 @@
 """Results of commands as JSON."""
 
-import json
-
 import msgspec
 
 
@@ -14,5 +12,7 @@ def as_json(result: object) -> str:
     try:
         return msgspec.json.encode(result).decode()
     except UnicodeEncodeError:
+        import json  # noqa: PLC0415 - hardly ever needed
+
         text = json.dumps(msgspec.to_builtins(result), ensure_ascii=False, separators=(",", ":"))
         return text.encode(errors="replace").decode()

@@ -1,20 +1,14 @@
 """`bangeod lookup`: where addresses are, and which source says so."""
 
-from typing import Final
-
 import click
 
-from bangeod.cli import json_output, without_daemon
+from bangeod.cli import json_output
 from bangeod.cli.daemon_client import through_daemon
-from bangeod.cli.explain import explained
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
-from bangeod.client import Entry, GeoClient, Status
-from bangeod.errors import StoreError, UsageError
-from bangeod.model import Answer, Geo, Origin
-from bangeod.service.components import Components
-
-_OF_ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
+from bangeod.client import Entry
+from bangeod.client.command_client import CommandClient
+from bangeod.errors import UsageError
 
 
 @click.command()
@@ -29,35 +23,20 @@ def lookup(ips: tuple[str, ...], cached_only: bool, explain: bool, as_json: bool
         raise UsageError("--explain shows every source: leave --cached-only out")
     settings = load_settings(config)
     if explain:
+        from bangeod.cli.explain import explained  # noqa: PLC0415 - a lookup beside a daemon imports none of the daemon
+
         click.echo(explained(settings, ips, as_json=as_json))
         return
     answers = through_daemon(settings, lambda client: _told(client, ips, cached_only=cached_only))
     if answers is None:
-        answers = without_daemon.work(settings, lambda components: _answers(components, ips, cached_only=cached_only))
+        from bangeod.cli.lookup_here import look_up  # noqa: PLC0415 - as above
+
+        answers = look_up(settings, ips, cached_only=cached_only)
     click.echo(_as_json(answers) if as_json else _as_text(answers))
 
 
-def _told(client: GeoClient, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
+def _told(client: CommandClient, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
     return (client.lookup_cached_only if cached_only else client.lookup_batch)(ips, origin=True)
-
-
-async def _answers(components: Components, ips: tuple[str, ...], *, cached_only: bool) -> list[Entry]:
-    """Look up without a daemon; new entries and new times of use are written to the database at once."""
-    try:
-        await components.store.prepare()
-    except StoreError as error:
-        click.echo(f"warning: {error}", err=True)
-    answers = await (components.cache.lookup_stored(ips) if cached_only else components.cache.lookup_batch(ips))
-    try:
-        await components.cache.flush_dirty()
-    except StoreError as error:
-        click.echo(f"warning: not stored: {error}", err=True)
-    return [Entry(a.ip, Status(a.status), *_geo(components, a), origin=a.origin) for a in answers]
-
-
-def _geo(components: Components, answer: Answer) -> Geo:
-    """Return the place of an answer, with the country name from its row: only the first write fixes a name."""
-    return components.naming.named(answer.geo) if answer.origin not in _OF_ROWS else answer.geo
 
 
 def _as_json(entries: list[Entry]) -> str:

@@ -1,6 +1,5 @@
 """``bangeod status``: shows the state of the running daemon on one screen."""
 
-import shutil
 import sys
 import time
 from typing import Any, Final
@@ -60,8 +59,14 @@ def _shown(settings: Settings, *, as_json: bool) -> str:
         state = status_document.read(found)
     except msgspec.ValidationError as error:
         raise RefusedError(f"the daemon is of another version than this command ({error}): restart it") from None
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = _width() if sys.stdout.isatty() else None
     return "\n".join(click.style(line.text[:width], fg=line.colour) for line in status_screen.lines(state))
+
+
+def _width() -> int:
+    from shutil import get_terminal_size  # noqa: PLC0415 - it brings along what reads archives
+
+    return get_terminal_size().columns
 
 
 def _ask(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,21 @@ A lookup never raises and never takes long: if no daemon answers, it returns an 
 process needs the right to open the socket; members of the socket's group have it.
 """
 
-from bangeod.client.clients import AsyncGeoClient, GeoClient
+from typing import TYPE_CHECKING, Any
+
 from bangeod.client.protocol import DEFAULT_SOCKET, MOST_ADDRESSES, Entry, Status
+
+if TYPE_CHECKING:
+    from bangeod.client.clients import AsyncGeoClient, GeoClient
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import what is based on httpx when it is asked for: bangeod's commands do without."""
+        if name not in ("AsyncGeoClient", "GeoClient"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from bangeod.client import clients  # noqa: PLC0415 - as above
+
+        return getattr(clients, name)
+
 
 __all__ = ["DEFAULT_SOCKET", "MOST_ADDRESSES", "AsyncGeoClient", "Entry", "GeoClient", "Status"]

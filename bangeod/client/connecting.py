@@ -6,6 +6,7 @@ keeps a whole processor busy for as long as the daemon does not accept.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final
@@ -13,8 +14,9 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from bangeod.client.protocol import LOOK_AGAIN, NO_TLS
+from bangeod.client.protocol import LOOK_AGAIN
 
+NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: httpx's own takes 20 ms to read the authorities
 _MOST: Final = 100  # connections, idle ones, and the seconds for which they are kept: httpx's own limits
 _KEPT: Final = 20
 _KEPT_SECONDS: Final = 5.0

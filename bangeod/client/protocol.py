@@ -1,20 +1,18 @@
 """The common part of both clients: building requests, reading answers, and when not to ask. No I/O."""
 
-import logging
-import ssl
 import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-import httpx
 import msgspec
 
 from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from logging import Logger
 
-log = logging.getLogger("bangeod.client")  # a name that the web app relies on
+T = TypeVar("T")
 
 DEFAULT_SOCKET: Final = "/run/bangeod/bangeod.sock"
 MOST_ADDRESSES: Final = 10_000  # of one request
@@ -26,7 +24,7 @@ _ANSWERED_AFTER: Final = 0.8  # of the time that the client waits: the rest is f
 _QUIET: Final = 1.0  # seconds without requests after the daemon has not answered in time
 EXPLAIN_PATH: Final = "/v1/explain"
 BASE: Final = "http://bangeod"
-NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: httpx's own takes 20 ms to read the authorities
+_OK: Final = 200
 
 
 class Status(StrEnum):
@@ -49,6 +47,13 @@ class Entry(msgspec.Struct, frozen=True):
     asn: str | None = None
     org: str | None = None
     origin: str | None = None  # only if requested
+
+
+class Reply(NamedTuple):
+    """An answer: the HTTP status, and the body."""
+
+    status: int
+    body: bytes
 
 
 class _Entries(msgspec.Struct):
@@ -74,9 +79,8 @@ class Protocol:
     """The common part of both clients: building requests and reading answers. No I/O."""
 
     def __init__(self, socket: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, strict: bool = False) -> None:
-        self._socket = socket
+        self.socket = socket
         self._strict = strict
-        self.limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
         self._told: str | None = None  # the last trouble that was logged
         self.timeout = timeout
         self.lookup_path = f"/v1/lookup?wait={min(timeout, JOB_TIMEOUT) * _ANSWERED_AFTER:.3f}"
@@ -95,43 +99,43 @@ class Protocol:
 
     def silent(self) -> SilentDaemonError:
         """Return the error for a daemon that does not answer in time."""
-        return SilentDaemonError(f"{self._socket}: the daemon does not answer in time: systemctl status bangeod")
+        return SilentDaemonError(f"{self.socket}: the daemon does not answer in time: systemctl status bangeod")
 
-    def read_entries(self, answer: httpx.Response, asked: Sequence[str]) -> list[Entry]:
+    def read_entries(self, answer: Reply, asked: Sequence[str]) -> list[Entry]:
         """Read the answer to a batch. Raises RefusedError as ``read`` does."""
         entries = self.read(answer, _Entries).entries
         if len(entries) != len(asked):
-            raise RefusedError(f"{self._socket}: {len(entries)} entries came for {len(asked)} addresses")
+            raise RefusedError(f"{self.socket}: {len(entries)} entries came for {len(asked)} addresses")
         self._told = None
         return entries
 
-    def read(self, answer: httpx.Response, kind: type[T]) -> T:
+    def read(self, answer: Reply, kind: type[T]) -> T:
         """Read an answer. Raises RefusedError if it is an error, or not from bangeod."""
         try:
-            if answer.status_code == httpx.codes.OK:
-                return msgspec.json.decode(answer.content, type=kind)
-            problem = msgspec.json.decode(answer.content, type=_Error).error
+            if answer.status == _OK:
+                return msgspec.json.decode(answer.body, type=kind)
+            problem = msgspec.json.decode(answer.body, type=_Error).error
         except (msgspec.DecodeError, UnicodeError) as error:
             raise RefusedError(
-                f"{self._socket}: this is no answer of bangeod's ({error})", status=answer.status_code
+                f"{self.socket}: this is no answer of bangeod's ({error})", status=answer.status
             ) from error
-        raise RefusedError(problem.message, status=answer.status_code, code=problem.code)
+        raise RefusedError(problem.message, status=answer.status, code=problem.code)
 
-    def translated(self, error: Exception) -> Exception:
-        """Return bangeod's error for a failed request."""
+    def translated(self, error: Exception, *, late: bool = False, garbled: bool = False) -> Exception:
+        """Return bangeod's error for a failed request: ``late`` after a timeout, ``garbled`` if it was no HTTP."""
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, PermissionError):
                 return RefusedError(
-                    f"{self._socket}: this user may not open the socket: make it a member of the socket's group"
+                    f"{self.socket}: this user may not open the socket: make it a member of the socket's group"
                 )
             cause = cause.__cause__ or cause.__context__
         said = str(error) or type(error).__name__
-        if isinstance(error, httpx.TimeoutException) or is_crowded(error):
+        if late or is_crowded(error):
             return self.silent()
-        if isinstance(error, httpx.ProtocolError):
-            return RefusedError(f"{self._socket}: this is no answer of bangeod's ({said})")
-        return NoDaemonError(f"{self._socket}: no daemon answers ({said}): systemctl start bangeod")
+        if garbled:
+            return RefusedError(f"{self.socket}: this is no answer of bangeod's ({said})")
+        return NoDaemonError(f"{self.socket}: no daemon answers ({said}): systemctl start bangeod")
 
     def unknown(self, asked: Sequence[str], error: Exception) -> list[Entry]:
         """Return entries for a failed lookup; each trouble is logged once."""
@@ -142,8 +146,15 @@ class Protocol:
         said = str(error)  # the error itself would keep a socket alive wherever the record is kept
         if said != self._told:
             self._told = said
-            log.warning("addresses stay unknown: %s", said)
+            _log().warning("addresses stay unknown: %s", said)
         return [Entry(str(ip), Status.UNKNOWN) for ip in asked]
+
+
+def _log() -> "Logger":
+    """Return the client's logger, by a name that the web app relies on."""
+    from logging import getLogger  # noqa: PLC0415 - bangeod's commands log nothing
+
+    return getLogger("bangeod.client")
 
 
 def is_crowded(error: BaseException | None) -> bool:

@@ -1,6 +1,5 @@
 """Loading the settings from the config file and the environment, or finding everything that is wrong with them."""
 
-import difflib
 import os
 import re
 import stat
@@ -83,6 +82,8 @@ def _unknown(raw: Mapping[str, object], known: list[str], prefix: str) -> Iterat
     for name in names[:_MOST_UNKNOWN_KEYS]:
         # Its value is not shown: the key may be misspelt and the value a secret.
         what = "table" if isinstance(raw[name], dict) else "key"
+        import difflib  # noqa: PLC0415 - hardly ever needed
+
         close = difflib.get_close_matches(name[:60], known, n=1)
         advice = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
         shown = name if _BARE_KEY.fullmatch(name) else describe(name)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 import msgspec
-import tomli_w
 
 from bangeod.config import values
 from bangeod.config.values import MASK, UNITS, Secret, ValueKind
@@ -188,6 +187,8 @@ def differences(old: Settings, new: Settings) -> list[str]:
 
 def to_toml(settings: Settings, *, mask: bool = True) -> str:
     """Write all settings as in bangeod.toml, secrets as asterisks unless ``mask`` is off."""
+    import tomli_w  # noqa: PLC0415 - one command alone writes a config
+
     return tomli_w.dumps(_to_toml_table(settings, mask=mask))
 
 

@@ -17,7 +17,7 @@ from tests.benchmarks.scale import Scale
 
 ROWS = 100_000
 TIMEOUT = 60.0  # seconds
-IMPORTS = "import bangeod.cli.run, bangeod.service.daemon"
+IMPORTS = "import bangeod.cli.daemon"
 
 
 def run(scale: Scale, directory: Path) -> Iterator[Section]:

@@ -6,6 +6,8 @@ Imported there alone: other processes are left as they are.
 import functools
 
 import bangeod.cli.job
+import bangeod.cli.job_here
+import bangeod.cli.lookup_here
 import bangeod.cli.run
 import bangeod.cli.without_daemon  # noqa: F401 - as the lines before
 from bangeod.geo.sources import embedded

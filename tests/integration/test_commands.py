@@ -324,3 +324,34 @@ def test_what_is_left_unwritten_is_written_under_the_name_that_the_table_has(pla
     run_json("job", "run", "geo_cache_flush", "--config", str(place.config))
     assert place.countries()["9.9.9.9"] == "RU"
     assert names(place, "RU") == {"Russian Federation"}
+
+
+# --- run ---
+
+
+@pytest.mark.parametrize("words", [["--config", "FILE"], ["--config=FILE"], ["--config", "other", "--config", "FILE"]])
+def test_the_daemon_that_finds_no_config_says_so_however_the_file_is_named(tmp_path: Path, words: list[str]) -> None:
+    missing = str(tmp_path / "missing.toml")
+    ran = bangeod("run", *(word.replace("FILE", missing) for word in words))
+    assert (ran.returncode, ran.stdout) == (78, "")
+    assert ran.stderr.startswith(f"{missing}: ")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_the_daemon_finds_the_config_of_the_environment_where_none_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.toml")
+    ran = bangeod("run", environ={"BANGEOD_CONFIG": missing})
+    assert (ran.returncode, ran.stderr.startswith(f"{missing}: ")) == (78, True)
+
+
+@pytest.mark.parametrize("words", [["--config"], ["--nonsense"], ["now"], ["--config", "a", "b"]])
+def test_a_daemon_that_is_started_in_a_wrong_way_does_not_run(words: list[str]) -> None:
+    ran = bangeod("run", *words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "Error: " in ran.stderr
+
+
+def test_the_daemons_help_is_a_page_of_its_own() -> None:
+    ran = bangeod("run", "--help")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("Usage: bangeod run [OPTIONS]")

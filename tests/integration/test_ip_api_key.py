@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from bangeod.errors import SourcePausedError
 from bangeod.geo.sources.ip_api.client import IpApi
+from bangeod.geo.sources.ip_api.transport import Transport
 from tests.support.manual_clock import ManualClock
 from tests.support.servers.ip_api import IpApiServer, Pauses
 from tests.support.servers.loopback import Reply, raw, respond
@@ -65,9 +66,9 @@ async def test_the_key_is_in_no_error_log_or_repr(server: IpApiServer, client: I
         for _ in replies:
             errors.append(await paused(client))
             clock.advance(client.wait())
-        assert client._client
-        await client._client.aclose()
-        client._client = httpx.AsyncClient(transport=Unhelpful())
+        assert client._transport
+        await client._transport.close()
+        client._transport = Transport(httpx.AsyncClient(transport=Unhelpful()))
         errors.append(await paused(client))
     told = [json.dumps(logs), repr(client), str(vars(errors[0]))]
     told += ["".join(traceback.format_exception(error)) for error in errors]
@@ -86,7 +87,7 @@ async def test_neither_proxies_nor_credentials_are_taken_from_the_environment(
 async def test_https_is_verified(clock: ManualClock) -> None:
     client = IpApi(url="https://127.0.0.1:1/batch", timeout=10, clock=clock, pause_store=Pauses())
     await paused(client)
-    context = client._client._transport._pool._ssl_context  # type: ignore[union-attr]
+    context = client._transport._client._transport._pool._ssl_context  # type: ignore[union-attr]
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     await client.close()

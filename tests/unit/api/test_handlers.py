@@ -5,6 +5,7 @@ import json
 import os
 import re
 import stat
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -333,6 +334,19 @@ async def test_metrics_are_what_prometheus_reads(host: Host) -> None:
     assert {sample.labels["job_id"] for sample in families["bangeod_job_runs"].samples} == set(JobId)
     assert families["bangeod_api_requests"].samples[0].value == 1
     assert all(family.documentation for family in families.values())
+
+
+@pytest.mark.parametrize(("path", "module"), [("/metrics", "metrics"), ("/v1/openapi.json", "openapi")])
+async def test_what_an_upgrade_has_taken_away_before_it_was_imported_is_said_to_need_a_restart(
+    host: Host, monkeypatch: pytest.MonkeyPatch, path: str, module: str
+) -> None:
+    monkeypatch.delattr(f"bangeod.api.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, f"bangeod.api.{module}", None)
+    reply = await host.ask("GET", path)
+    assert (reply.status, reply.code) == (503, "not_installed")
+    assert "systemctl restart bangeod" in reply.json["error"]["message"]
+    monkeypatch.undo()
+    assert (await host.ask("GET", path)).status == 200
 
 
 async def test_metrics_have_base_units_and_no_name_twice(host: Host) -> None:

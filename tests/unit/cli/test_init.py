@@ -1,6 +1,7 @@
 """``bangeod init`` and ``bangeod config show``, and what the command line does with errors."""
 
 import contextlib
+import importlib.metadata
 import os
 import shlex
 import subprocess
@@ -195,14 +196,19 @@ def test_version_and_help_answer() -> None:
     assert all(f"\n  {name} " in text for name in COMMANDS)
 
 
+def test_the_version_is_the_one_that_was_installed() -> None:
+    """If this fails in a checkout, its version has changed since ``pip install``: install it again."""
+    assert importlib.metadata.version("bangeod") == __version__
+
+
 @pytest.mark.slow
 def test_help_imports_no_command() -> None:
     program = (
         "import sys\n"
-        "from bangeod.cli import cli\n"
+        "from bangeod.cli import COMMANDS, cli\n"
         "cli.main(['--help'], standalone_mode=False)\n"
         "print(sorted(m for m in sys.modules if m in ('asyncio', 'httpx', 'msgspec', 'bangeod.config')"
-        " or m.startswith('bangeod.cli.')))"
+        " or m.removeprefix('bangeod.cli.') in COMMANDS))"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"

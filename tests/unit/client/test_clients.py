@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import re
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from bangeod.client import AsyncGeoClient, Entry, GeoClient, Status
 from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
 from bangeod.model import Geo
 from tests.support.daemon.api_host import CACHED, Host, hosting
+from tests.support.daemon.in_its_place import Crowd, listening, ok, say
 from tests.support.feed import DEADLINE
 
 # httpcore leaves the socket of a connection that failed to the garbage collector.
@@ -34,52 +33,6 @@ KNOWN = Entry(CACHED, Status.RESOLVED, "DE", "Germany", "AS64500", "Example")
 async def host(tmp_path: Path) -> AsyncGenerator[Host, None]:
     async with hosting(tmp_path / "api.sock") as host:
         yield host
-
-
-@contextlib.contextmanager
-def listening(path: Path, answer: Callable[[socket.socket], None]) -> Iterator[None]:
-    """Listen in the daemon's place; each connection is handed to ``answer``."""
-    ended = threading.Event()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        listener.settimeout(0.05)
-
-        def serve() -> None:
-            kept = []
-            while not ended.is_set():
-                with contextlib.suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    kept.append(connection)
-                    answer(connection)
-            for connection in kept:
-                connection.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-
-def say(answer: bytes) -> Callable[[socket.socket], None]:
-    """Answer whatever is asked with these bytes, and close."""
-
-    def send(connection: socket.socket) -> None:
-        with connection.makefile("rb") as request:  # all of it: the body may come after the head
-            head = b"".join(iter(request.readline, b"\r\n"))
-            length = re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE)
-            request.read(int(length[1]) if length else 0)
-        connection.sendall(answer)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    return send
-
-
-def ok(body: bytes, status: str = "200 OK") -> bytes:
-    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
 
 
 # --- with a daemon that is silent ---
@@ -224,32 +177,6 @@ def test_a_connection_that_was_kept_and_is_closed_on_the_next_request_is_made_an
     assert len(connections) == 2
 
 
-class Crowd:
-    """A daemon that does not accept, and one who waits for it: there is room for no other."""
-
-    def __init__(self, path: Path) -> None:
-        self._open = contextlib.ExitStack()
-        self._listener, other = (self._open.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
-        self._listener.bind(str(path))
-        self._listener.listen(0)  # room for one
-        other.connect(str(path))
-        self._serving = threading.Thread(target=self._serve)
-
-    def _serve(self) -> None:
-        answer = say(ok(b'{"entries": [{"ip": "8.8.8.8", "status": "resolved"}]}'))
-        answer(self._open.enter_context(self._listener.accept()[0]))
-
-    def make_room(self, _: float) -> None:
-        """Accept the one, and serve the next."""
-        self._open.enter_context(self._listener.accept()[0])
-        self._serving.start()
-
-    def close(self) -> None:
-        if self._serving.ident is not None:
-            self._serving.join()
-        self._open.close()
-
-
 @pytest.fixture
 def crowd(tmp_path: Path) -> Iterator[Crowd]:
     with contextlib.closing(Crowd(tmp_path / "s")) as crowd:
@@ -385,7 +312,8 @@ def test_a_daemon_that_hangs_is_waited_for_briefly(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_import_brings_nothing_beyond_httpx_and_msgspec() -> None:
     program = (
-        "import sys; import httpx, httpcore, msgspec, msgspec.json; before = set(sys.modules); import bangeod.client; "
+        "import sys; import httpx, httpcore, msgspec, msgspec.json; before = set(sys.modules); "
+        "from bangeod.client import *; "
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -394,11 +322,15 @@ def test_the_import_brings_nothing_beyond_httpx_and_msgspec() -> None:
 
 @pytest.mark.slow
 def test_the_import_brings_no_other_part_of_bangeod() -> None:
-    program = "import sys; import bangeod.client; print(*sorted(m for m in sys.modules if m.startswith('bangeod')))"
+    program = (
+        "import sys; from bangeod.client import GeoClient; "
+        "print(*sorted(m for m in sys.modules if m.startswith('bangeod')))"
+    )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [
         "bangeod",
-        *("bangeod.client", "bangeod.client.clients", "bangeod.client.connecting", "bangeod.client.protocol"),
+        *("bangeod.client", "bangeod.client.blocking", "bangeod.client.clients", "bangeod.client.connecting"),
+        "bangeod.client.protocol",
         "bangeod.errors",
     ]
 

@@ -5,10 +5,8 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from urllib.parse import quote, quote_plus
-
-import httpx
 
 from bangeod import __version__, addresses
 from bangeod.clock import Clock
@@ -16,8 +14,12 @@ from bangeod.errors import SourceError, SourcePausedError
 from bangeod.geo.sources.ip_api import answer
 from bangeod.geo.sources.ip_api.answer import Understood, Verdict
 from bangeod.geo.sources.ip_api.limit import WINDOW, Limit, Reason
+from bangeod.geo.sources.ip_api.reply import MAX_BODY, RequestFailedError
 from bangeod.model import Geo, Origin
 from bangeod.trouble import Trouble
+
+if TYPE_CHECKING:
+    from bangeod.geo.sources.ip_api.transport import Transport
 
 FREE_URL: Final = "http://ip-api.com/batch"
 PRO_URL: Final = "https://pro.ip-api.com/batch"
@@ -25,7 +27,6 @@ PRO_URL: Final = "https://pro.ip-api.com/batch"
 _NAME: Final = "ip-api"
 _FIELDS: Final = "status,message,country,countryCode,as,org,query"
 _BATCH: Final = 100  # addresses; above it the answer is 422 (ip-api.com's documentation)
-_MAX_BODY: Final = 1 << 20  # octets; a full answer has some 20,000
 _LONGEST_RESTORED: Final = 86_400.0  # seconds; more than any pause that we record
 _URL: Final = re.compile(r"\S+://\S*")
 _HEADERS: Final = {
@@ -73,7 +74,7 @@ class IpApi:
         self._limit = Limit()
         self._batch = _BATCH
         self._one_in_flight = asyncio.Lock()
-        self._client: httpx.AsyncClient | None = None
+        self._transport: Transport | None = None  # until the first request
         self._closed = False
         self._requests = 0
         self._pausing = Trouble("ip_api_paused", "ip_api_recovered")
@@ -150,31 +151,36 @@ class IpApi:
 
     async def _ask(self, asked: Sequence[str]) -> Understood | str:
         """Send one batch; returns the answer understood, or the reason why there was none."""
-        if self._client is None:
-            # In a thread, since it reads the certificates of all authorities; not counted in the request's time.
-            self._client = await asyncio.to_thread(_make_client, self._timeout)
+        try:
+            transport = await self._ready()
+        except ImportError as error:
+            return f"it can't be asked: {error}; if bangeod was upgraded meanwhile, systemctl restart bangeod"
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._send(self._client, asked)
-        except (TimeoutError, httpx.TimeoutException):
+                return await self._send(transport, asked)
+        except TimeoutError:
             return f"it did not answer within {self._timeout:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            # Only a text leaves the handler: the httpx error holds the request, and the request holds the key.
-            return self._scrubbed(error)
+        except RequestFailedError as error:
+            # Only a text leaves the handler: what caused the error holds the request, and the request holds the key.
+            return self._scrubbed(error.kind, error.text)
+        except (OSError, ValueError) as error:
+            return self._scrubbed(type(error).__name__, str(error))
 
-    async def _send(self, client: httpx.AsyncClient, asked: Sequence[str]) -> Understood:
+    async def _ready(self) -> "Transport":
+        """Return the transport. Making it is not counted in the time of a request. Raises ImportError."""
+        if self._transport is None:
+            self._transport = await asyncio.to_thread(_make_transport, self._timeout)
+        return self._transport
+
+    async def _send(self, transport: "Transport", asked: Sequence[str]) -> Understood:
         query = {"fields": _FIELDS} | ({"key": self._key} if self._key else {})
-        url = httpx.URL(self._url).copy_merge_params(query)
-        async with client.stream("POST", url, content=json.dumps(asked), headers=_HEADERS) as response:
-            body: bytes | None = b""
-            if response.status_code == httpx.codes.OK:
-                body = await _read(response)
-            if body is None:
-                quota = answer.interpret(response.status_code, response.headers, b"", asked).quota
-                return Understood(
-                    Verdict.BROKEN, quota, problem=f"its answer is over {_MAX_BODY >> 10} KiB or compressed"
-                )
-            return answer.interpret(response.status_code, response.headers, body, asked)
+        reply = await transport.post(self._url, query, json.dumps(asked), _HEADERS)
+        understood = answer.interpret(reply.status, reply.headers, reply.body or b"", asked)
+        if reply.body is not None:
+            return understood
+        return Understood(
+            Verdict.BROKEN, understood.quota, problem=f"its answer is over {MAX_BODY >> 10} KiB or compressed"
+        )
 
     async def _conclude(self, outcome: Understood | str) -> Mapping[str, Geo | None]:
         now = self._clock.monotonic()
@@ -209,38 +215,24 @@ class IpApi:
         self._pausing.tell(problem, reason=problem, seconds=round(seconds))
         return SourcePausedError(_NAME, problem, seconds)
 
-    def _scrubbed(self, error: Exception) -> str:
-        text = _URL.sub("…", str(error))
+    def _scrubbed(self, kind: str, text: str) -> str:
+        text = _URL.sub("…", text)
         secrets = {self._key, quote(self._key), quote_plus(self._key)} - {""}
         if any(secret in text for secret in secrets):
             text = ""
-        return f"the request failed ({type(error).__name__}{': ' if text else ''}{text})"
+        return f"the request failed ({kind}{': ' if text else ''}{text})"
 
     async def close(self) -> None:
         """Wait for the request in flight and close the connection; nothing is sent afterwards."""
         self._closed = True
         async with self._one_in_flight:
-            if self._client:
-                await self._client.aclose()
-                self._client = None
+            if self._transport:
+                await self._transport.close()
+                self._transport = None
 
 
-def _make_client(timeout: float) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        trust_env=False,  # no proxy, netrc or certificates from the environment
-        follow_redirects=False,
-        timeout=timeout,
-        limits=httpx.Limits(max_connections=1),
-    )
+def _make_transport(timeout: float) -> "Transport":
+    """Import httpx and read the certificates of all authorities: that takes long. Raises ImportError."""
+    from bangeod.geo.sources.ip_api import transport  # noqa: PLC0415 - only who asks ip-api has to hold httpx in memory
 
-
-async def _read(response: httpx.Response) -> bytes | None:
-    """Return the body as it was sent; None where it is too large, or compressed although that was not asked for."""
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        return None
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            return None
-    return bytes(body)
+    return transport.make(timeout)

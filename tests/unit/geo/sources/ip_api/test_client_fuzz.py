@@ -16,6 +16,7 @@ from bangeod.errors import SourceError
 from bangeod.geo.sources.ip_api.answer import Understood, Verdict, interpret
 from bangeod.geo.sources.ip_api.client import IpApi
 from bangeod.geo.sources.ip_api.limit import Limit
+from bangeod.geo.sources.ip_api.transport import Transport
 from bangeod.model import Geo
 from tests.support.manual_clock import ManualClock
 from tests.support.servers.ip_api import Pauses
@@ -178,7 +179,7 @@ def test_the_client_gives_an_answer_or_an_error_of_its_own(
     async def ask() -> None:
         told = ""
         client = IpApi(url="http://127.0.0.1:1/batch", key="S3cret", timeout=10, clock=clock, pause_store=Pauses())
-        client._client = httpx.AsyncClient(transport=Answering(status, headers, body))
+        client._transport = Transport(httpx.AsyncClient(transport=Answering(status, headers, body)))
         try:
             check_found(await client.resolve(ASKED))
         except SourceError as error:
