@@ -72,6 +72,7 @@ _IPV6: Final = {
     "3fff::/20": False,  # documentation
 }
 
+_GLOBAL: Final = AddressKind.GLOBAL  # bound to a name once, for speed
 _MAX_TEXT: Final = 64  # 45 characters of address, "%" and an interface name of 15 at most
 _IPV4_OCTETS: Final = 4
 _MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, IPv4 addresses written as IPv6
@@ -198,8 +199,8 @@ def text_of(address: bytes) -> str:
 def is_global(address: bytes) -> bool:
     """Say whether an address of 4 or 16 octets, as ``octets`` returns it, is globally routable."""
     if len(address) == _IPV4_OCTETS:
-        return _kind4(address) is AddressKind.GLOBAL
-    return (_BY_OCTET6[address[0]] or _kind6(address)) is AddressKind.GLOBAL
+        return (_BY_OCTET4[address[0]] or _kind4(address)) is _GLOBAL
+    return (_BY_OCTET6[address[0]] or _kind6(address)) is _GLOBAL
 
 
 def _read_zoned(text: str) -> tuple[AddressKind, str]:

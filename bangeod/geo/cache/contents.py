@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bangeod.addresses import AddressKind, is_global, octets, text_of
+from bangeod.addresses import AddressKind, is_global, octets_of_all, text_of
 from bangeod.addresses import read as read_address
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.cache.backoff import NegativeCache
@@ -144,8 +144,8 @@ class Memory:
         """Take in rows as the table has them; return how many of them are of routable addresses."""
         count = 0
         add = self.table.add
-        for row in rows:
-            address = octets(row.key)
+        held = list(rows)
+        for row, address in zip(held, octets_of_all([row.key for row in held]), strict=True):
             if address and is_global(address):
                 count += 1
                 if not add(address, row.geo, row.last_seen or 0):

@@ -1,30 +1,28 @@
 """The places that entries are in, by number, in some fifty bytes each.
 
 A million addresses have some ten thousand distinct places. As objects and keys of a dict these take half a kilobyte
-each; here a place is a few bytes: the number of its country, that of its AS, and the organisation as UTF-8. Those in
-use at the moment are kept as objects as well, within a bound.
+each; here a place is the number of its country, then AS and organisation as UTF-8. Those in use at the moment are kept
+as objects as well, within a bound.
 """
 
 from array import array
 from collections.abc import Callable
-from struct import Struct
 from typing import Final
 
-from bangeod.geo.cache.shards import LARGEST, Shards
+from bangeod.geo.cache.shards import Shards
 from bangeod.model import UNKNOWN, Geo
 
 KEPT: Final = 8_192  # places that are kept as objects; up to twice as many at times
-_HEAD: Final = Struct("<HI")  # country, times 2, plus 1 with an organisation; number of the AS, 0 for none
-_ODD: Final = 0xFFFF  # in place of the country: the other number is that of a place kept as it is
-_MOST_COUNTRIES: Final = 0x7FFF
-_MOST_DIGITS: Final = 10
-_KEY_SIZE: Final = 4  # bytes
+_HEAD: Final = 2  # octets: the number of the country
+_END: Final = "\0"  # of the AS; the organisation follows
+_MOST_COUNTRIES: Final = 0xFFFF  # with their names
+_ODD: Final = _MOST_COUNTRIES.to_bytes(_HEAD, "little")  # in place of the country: the number of a place kept as it is
+_ODD_SIZE: Final = 4  # octets of that number
+_KEY_SIZE: Final = 4  # octets
 _KEY: Final = 0xFFFF_FFFF
-_HEAD_SIZE: Final = _HEAD.size
 _SHIFTS: Final = (0, 16, 32)  # of the hash, where another record has the same part of it
 _ERRORS: Final = "surrogatepass"  # a row's text may hold lone surrogates
 
-_read_head: Final = _HEAD.unpack_from
 _new: Final[Callable[[type[Geo], tuple[object, ...]], Geo]] = tuple.__new__  # Geo's own takes three times as long
 
 Country = tuple[str | None, str | None]  # code and name
@@ -38,7 +36,7 @@ class Places:
 
     def __init__(self) -> None:
         self._countries: list[Country] = [UNKNOWN[:2]]
-        self._numbers_of_countries: dict[Country, int] = {UNKNOWN[:2]: 0}
+        self._heads: dict[Country, bytes] = {UNKNOWN[:2]: bytes(_HEAD)}  # the records' beginnings
         self._odd: list[Geo] = []
         self._numbers_of_odd: dict[str, int] = {}
         self._records = bytearray()
@@ -72,15 +70,12 @@ class Places:
     def _geo(self, number: int) -> Geo:
         geo = self._geos.get(number) or self._earlier_geos.get(number)
         if geo is None:
-            start, end = self._ends[number], self._ends[number + 1]
-            country: int
-            holder: int
-            country, holder = _read_head(self._records, start)
-            if country == _ODD:
-                return self._odd[holder]
-            code, name = self._countries[country >> 1]
-            org = self._records[start + _HEAD_SIZE : end].decode("utf-8", _ERRORS) if country & 1 else None
-            geo = _new(Geo, (code, name, f"AS{holder}" if holder else None, org))
+            record = self._records[self._ends[number] : self._ends[number + 1]]
+            country = record[0] | record[1] << 8
+            if country == _MOST_COUNTRIES:
+                return self._odd[int.from_bytes(record[_HEAD:], "little")]
+            asn, _, org = record[_HEAD:].decode("utf-8", _ERRORS).partition(_END)
+            geo = _new(Geo, (*self._countries[country], asn or None, org or None))
         self._keep(number, geo)
         return geo
 
@@ -106,7 +101,7 @@ class Places:
 
     def _numbered(self, record: bytes) -> int:
         """Return the number of the place with this record; add it where there is none."""
-        spread, added = hash(record), len(self)
+        spread, added = hash(record), len(self._ends) - 1
         for shift in _SHIFTS:
             key = (spread >> shift & _KEY).to_bytes(_KEY_SIZE)
             known = self._index.get(key)
@@ -123,42 +118,27 @@ class Places:
     def _record(self, geo: Geo) -> bytes | None:
         """Return a place, packed; None where it can't be, so that it has to be kept as it is."""
         code, name, asn, org = geo
-        country, holder = self._country((code, name)), _as_number(asn)
-        if country is None or holder is None:
+        country = self._heads.get((code, name)) or self._new_country((code, name))
+        if country is None or not (_fits(asn) and _fits(org)) or (asn and _END in asn):
             return None
-        if org is None:
-            return _HEAD.pack(country * 2, holder)
-        return _HEAD.pack(country * 2 + 1, holder) + org.encode("utf-8", _ERRORS) if type(org) is str else None
+        return country + f"{asn or ''}{_END}{org or ''}".encode("utf-8", _ERRORS)
 
-    def _country(self, country: Country) -> int | None:
-        """Return the number of a country under one of its names; None where it can't have one."""
-        number = self._numbers_of_countries.get(country)
-        if number is None and len(self._countries) < _MOST_COUNTRIES and _is_text(country):
-            number = self._numbers_of_countries[country] = len(self._countries)
-            self._countries.append(country)
-        return number
+    def _new_country(self, country: Country) -> bytes | None:
+        """Give a country under another name a number; None where it can't have one."""
+        if len(self._countries) >= _MOST_COUNTRIES or not all(value is None or type(value) is str for value in country):
+            return None
+        head = self._heads[country] = len(self._countries).to_bytes(_HEAD, "little")
+        self._countries.append(country)
+        return head
 
     def _odd_record(self, geo: Geo) -> bytes:
         written = repr(geo)
         number = self._numbers_of_odd.setdefault(written, len(self._odd))
         if number == len(self._odd):
             self._odd.append(geo)
-        return _HEAD.pack(_ODD, number)
+        return _ODD + number.to_bytes(_ODD_SIZE, "little")
 
 
-def _is_text(country: Country) -> bool:
-    """Say whether code and name are text, as far as they are known: a row may hold other values."""
-    return all(value is None or type(value) is str for value in country)
-
-
-def _as_number(asn: str | None) -> int | None:
-    """Return the number of an AS, 0 of none; None where the number alone would not give the same text."""
-    if asn is None:
-        return 0
-    if type(asn) is not str:  # a row may hold other values
-        return None
-    digits = asn[2:]
-    if not digits.isdecimal() or len(digits) > _MOST_DIGITS:
-        return None
-    number = int(digits)
-    return number if 0 < number <= LARGEST and asn == f"AS{number}" else None
+def _fits(text: str | None) -> bool:
+    """Say whether this can be packed as the AS or the organisation: a row may hold other values, and empty text."""
+    return text is None or (type(text) is str and text != "")

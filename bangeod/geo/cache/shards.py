@@ -24,6 +24,9 @@ WIDE: Final = Struct("<II")
 _MORE: Final = bytes(WIDE.size - NARROW.size)  # makes a narrow record a wide one: the numbers' last bytes come last
 _FLAG: Final = b"\0"  # at the end of a shard with wide records: its size is odd then, and that of all others is even
 
+_read_narrow: Final = NARROW.unpack_from
+_pack_narrow: Final = NARROW.pack
+
 Pair = tuple[int, int]
 
 
@@ -50,14 +53,23 @@ class Shards:
 
     def get(self, key: bytes) -> Pair | None:
         """Return both numbers of a key; None where it is not there."""
-        return self._numbers(self._shards[self._place(key)], key)
+        spread = hash(key)
+        place = spread & self._mask
+        if place < self._divided:
+            place = spread & self._wider
+        shard = self._shards[place]
+        at = shard.find(key)
+        if at % self._size or len(shard) & 1:
+            return self._numbers(shard, key)
+        first, second = _read_narrow(shard, at + self._width)
+        return first, second
 
     def get_all(self, keys: Sequence[bytes]) -> list[Pair | None]:
         """Return the same for many keys, in less time for each."""
         shards, mask, wider, divided = self._shards, self._mask, self._wider, self._divided
         spreads = map(hash, keys)
         found = [shards[place if (place := spread & mask) >= divided else spread & wider] for spread in spreads]
-        width, size, read, numbers = self._width, self._size, NARROW.unpack_from, self._numbers
+        width, size, read, numbers = self._width, self._size, _read_narrow, self._numbers
         return [
             numbers(shard, key) if at % size or len(shard) & 1 else read(shard, at + width)
             for shard, at, key in zip(found, map(bytes.find, found, keys), keys, strict=True)
@@ -65,16 +77,20 @@ class Shards:
 
     def add(self, key: bytes, first: int, second: int) -> bool:
         """Add a key with its numbers; return False, and change nothing, where it is there already."""
-        place = self._place(key)
-        shard = self._shards[place]
+        spread = hash(key)
+        place = spread & self._mask
+        if place < self._divided:
+            place = spread & self._wider
+        shards = self._shards
+        shard = shards[place]
         if shard.find(key) >= 0 and self._at(shard, key) >= 0:
             return False
         if second > LARGEST_NARROW or len(shard) & 1:
-            self._shards[place] = _shard([*self._records(shard), key + _packed(first, second)], self._size)
+            shards[place] = _shard([*self._records(shard), key + _packed(first, second)], self._size)
         else:
-            self._shards[place] = b"".join((shard, key, NARROW.pack(first, second)))
+            shards[place] = shard + (key + _pack_narrow(first, second))
         self._length += 1
-        if self._length > len(self._shards) * FULL:
+        if self._length > len(shards) * FULL:
             self._divide()
         return True
 
@@ -162,10 +178,13 @@ class Shards:
 
     def _divide(self) -> None:
         """Let one shard's records be spread over two."""
-        records, bit, width = self._records(self._shards[self._divided]), self._mask + 1, self._width
+        shard, bit, width, stride = self._shards[self._divided], self._mask + 1, self._width, self._size
+        records = self._records(shard)
         goes = [hash(record[:width]) & bit for record in records]
-        self._shards[self._divided] = _shard(list(compress(records, map(not_, goes))), self._size)
-        self._shards.append(_shard(list(compress(records, goes)), self._size))
+        halves = compress(records, map(not_, goes)), compress(records, goes)
+        stay, go = (_shard(list(half), stride) if len(shard) & 1 else b"".join(half) for half in halves)
+        self._shards[self._divided] = stay
+        self._shards.append(go)
         self._divided += 1
         if self._divided == bit:
             self._divided, self._mask, self._wider = 0, self._wider, self._wider * 2 + 1

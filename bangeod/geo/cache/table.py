@@ -78,7 +78,7 @@ class EntryTable:
     def add(self, address: bytes, geo: Geo, seen: int) -> bool:
         """Add the entry of an address, given by its octets; return False, and change nothing, where it has one."""
         shards = self._ipv4 if len(address) == _IPV4 else self._ipv6
-        return shards.add(address, _clamped(seen), self._places.number(geo))
+        return shards.add(address, seen if 0 <= seen <= LARGEST else _clamped(seen), self._places.number(geo))
 
     def put(self, ip: str, geo: Geo, seen: int) -> None:
         """Set where an address is; its time last seen only moves forward.
