@@ -72,7 +72,9 @@ _IPV6: Final = {
     "3fff::/20": False,  # documentation
 }
 
+_GLOBAL: Final = AddressKind.GLOBAL  # bound to a name once, for speed
 _MAX_TEXT: Final = 64  # 45 characters of address, "%" and an interface name of 15 at most
+_IPV4_OCTETS: Final = 4
 _MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, IPv4 addresses written as IPv6
 _NAT64: Final = bytes.fromhex("0064ff9b") + bytes(8)
 _6TO4: Final = bytes.fromhex("2002")
@@ -163,9 +165,42 @@ def _read_ipv6(text: str) -> tuple[AddressKind, str]:
         return kind, inet_ntop(AF_INET6, packed)
     if packed.startswith(_MAPPED):
         return _kind4(packed[12:]), inet_ntop(AF_INET, packed[12:])
-    carried = _carried(packed)
-    kind = _kind4(carried) if carried else _KINDS6[bisect_right(_STARTS6, int.from_bytes(packed)) - 1]
-    return kind, _compressed(packed)
+    return _kind6(packed), _compressed(packed)
+
+
+def octets(text: str) -> bytes:
+    """Return the octets of an address: 4 of IPv4, also where it is written as IPv6, else 16; none of anything else.
+
+    Nothing else includes an address with a zone. All spellings of an address have the same octets.
+    """
+    try:
+        if ":" not in text:
+            return inet_pton(AF_INET, text)
+        address = inet_pton(AF_INET6, text)
+    except (OSError, ValueError):
+        return b""
+    return address[12:] if address.startswith(_MAPPED) else address
+
+
+def octets_of_all(texts: Sequence[str]) -> list[bytes]:
+    """Return the octets of each of many addresses, in less time for each."""
+    try:
+        addresses = list(map(inet_pton, [AF_INET6 if ":" in text else AF_INET for text in texts], texts))
+    except (OSError, ValueError):
+        return list(map(octets, texts))
+    return [address[12:] if address.startswith(_MAPPED) else address for address in addresses]
+
+
+def text_of(address: bytes) -> str:
+    """Return the canonical text of an address of 4 or 16 octets."""
+    return inet_ntop(AF_INET, address) if len(address) == _IPV4_OCTETS else _compressed(address)
+
+
+def is_global(address: bytes) -> bool:
+    """Say whether an address of 4 or 16 octets, as ``octets`` returns it, is globally routable."""
+    if len(address) == _IPV4_OCTETS:
+        return (_BY_OCTET4[address[0]] or _kind4(address)) is _GLOBAL
+    return (_BY_OCTET6[address[0]] or _kind6(address)) is _GLOBAL
 
 
 def _read_zoned(text: str) -> tuple[AddressKind, str]:
@@ -179,6 +214,11 @@ def _read_zoned(text: str) -> tuple[AddressKind, str]:
 
 def _kind4(packed: bytes) -> AddressKind:
     return _BY_OCTET4[packed[0]] or _KINDS4[bisect_right(_STARTS4, int.from_bytes(packed)) - 1]
+
+
+def _kind6(packed: bytes) -> AddressKind:
+    carried = _carried(packed)
+    return _kind4(carried) if carried else _KINDS6[bisect_right(_STARTS6, int.from_bytes(packed)) - 1]
 
 
 def _compressed(packed: bytes) -> str:

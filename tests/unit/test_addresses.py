@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.addresses import AddressKind, carried_ipv4, read, spellings
+from bangeod.addresses import AddressKind, carried_ipv4, is_global, octets, octets_of_all, read, spellings, text_of
 
 IPV4 = st.ip_addresses(v=4)
 IPV6 = st.ip_addresses(v=6)
@@ -249,3 +249,21 @@ def test_every_spelling_is_read_as_the_canonical_and_none_comes_twice(address: i
     assert texts[0] == canonical
     assert len(set(texts)) == len(texts)
     assert {read(text)[1] for text in texts} == {canonical}
+
+
+@given(IPV4 | IPV6)
+def test_every_spelling_has_the_octets_of_the_canonical(address: ipaddress.IPv4Address) -> None:
+    kind, canonical = read(str(address))
+    known = octets(canonical)
+    assert len(known) == (16 if ":" in canonical else 4)
+    assert text_of(known) == canonical
+    assert is_global(known) == (kind is AddressKind.GLOBAL)
+    assert {octets(text) for text in spellings(canonical)} == {known}
+
+
+@given(st.lists(st.text() | st.text(alphabet="0123456789abcdef:.%/ ", max_size=70) | (IPV4 | IPV6).map(str)))
+def test_what_is_no_address_or_has_a_zone_has_no_octets(texts: list[str]) -> None:
+    for text in texts:
+        kind, canonical = read(text)
+        assert bool(octets(text)) == (kind is not AddressKind.INVALID and "%" not in canonical)
+    assert octets_of_all(texts) == [octets(text) for text in texts]

@@ -322,27 +322,29 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
     """Answer from memory, in the order asked, and return what it can't answer. Moves ``last_seen``."""
     now = int(clock.now())
     yesterday = now - SECONDS_A_DAY
-    entry_of = memory.table.entry
+    kept, place = memory.table.kept, memory.table.place
     answers: list[Answer] = []
     answer = answers.append
     unresolved: Unresolved = {}
-    for ip in ips:
-        canonical, entry = ip, entry_of(ip)
-        if entry is None:  # not in memory, or not spelled in the canonical form that memory uses
+    for ip, entry in zip(ips, memory.table.find(ips), strict=True):
+        known = UNKNOWN
+        if entry is None:
             kind, canonical = read_address(ip)
             if kind is not _GLOBAL:
                 answer(Answer(ip, LOCALLY_KNOWN[kind]))
                 continue
-            entry = entry_of(canonical)
-        known = UNKNOWN
-        if entry is not None:
-            geo, seen = entry
-            if seen <= yesterday:
-                memory.seen(canonical, geo, now)
-            if geo.country_code is not None:
-                answer(Answer(ip, _RESOLVED, geo, _MEMORY))
+        else:
+            seen, number = entry
+            known = kept(number) or place(number)
+            if seen > yesterday and known.country_code is not None:
+                answer(Answer(ip, _RESOLVED, known, _MEMORY))
                 continue
-            known = geo
+            canonical = read_address(ip)[1]
+            if seen <= yesterday:
+                memory.seen(canonical, known, now)
+            if known.country_code is not None:
+                answer(Answer(ip, _RESOLVED, known, _MEMORY))
+                continue
         unresolved[len(answers)] = canonical
         answer(Answer(ip, _UNRESOLVED, known))
     return answers, unresolved

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bangeod.addresses import AddressKind
+from bangeod.addresses import AddressKind, is_global, octets_of_all, text_of
 from bangeod.addresses import read as read_address
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.cache.backoff import NegativeCache
@@ -18,7 +18,6 @@ from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
 from bangeod.trouble import Trouble
 
-_GLOBAL: Final = AddressKind.GLOBAL  # bound to a name once, for speed
 MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what arrives during a flush
 EVICTIONS: Final = 6  # at a time; at a million entries each takes some four milliseconds and makes room for 200
 
@@ -144,11 +143,13 @@ class Memory:
     def load(self, rows: Iterable[Row]) -> int:
         """Take in rows as the table has them; return how many of them are of routable addresses."""
         count = 0
-        for row in rows:
-            kind, ip = read_address(row.key)
-            if kind is _GLOBAL:
-                self.take_row(ip, row)
+        add = self.table.add
+        held = list(rows)
+        for row, address in zip(held, octets_of_all([row.key for row in held]), strict=True):
+            if address and is_global(address):
                 count += 1
+                if not add(address, row.geo, row.last_seen or 0):
+                    self.take_row(text_of(address), row)
         self.bound()
         return count
 

@@ -1,118 +1,119 @@
-"""The in-memory table of entries: address → where it is and when it was last seen, a hundred bytes each.
+"""The in-memory table of entries: address → where it is and when it was last seen, in some 13 bytes each.
 
-A million addresses have some ten thousand distinct places, so entries share one Geo object per place. The table is
-split into shards: growing one dict of a million keys would stop the event loop for tens of milliseconds. Within
-a shard an entry is a slot number into two arrays; the number objects are shared too.
+An address is kept as its octets, the time as seconds, the place as a number (see ``shards`` and ``places``); a
+canonical text is made when it is asked for. Nothing here takes longer for a larger table, but for what walks it.
 """
 
-import heapq
-import sys
-from array import array
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Final
 
-from bangeod.model import UNKNOWN, Geo
+from bangeod.addresses import octets, octets_of_all, text_of
+from bangeod.geo.cache.places import Places
+from bangeod.geo.cache.shards import LARGEST, Shards
+from bangeod.model import Geo
 
-SHARDS = 256
-SAMPLE = 4_096  # entries that an eviction looks at
-EVICTED_SHARE = 20  # a twentieth of them goes
-_SHARED_NUMBERS = tuple(range(16_384))  # slots of up to four million entries cost no integer object
+SAMPLE: Final = 4_096  # entries that an eviction looks at
+EVICTED_SHARE: Final = 20  # a twentieth of them goes
+_IPV4: Final = 4  # octets
+_IPV6: Final = 16
 
-
-class _Shard:
-    __slots__ = ("free", "geos", "seen", "slots")
-
-    def __init__(self) -> None:
-        self.slots: dict[str, int] = {}
-        self.geos: list[Geo] = []
-        self.seen = array("q")  # seconds since the epoch
-        self.free: list[int] = []
-
-    def add(self, ip: str, geo: Geo, seen: int) -> None:
-        """Add an entry; the address must not be there yet."""
-        if self.free:
-            slot = self.free.pop()
-            self.geos[slot], self.seen[slot] = geo, seen
-        else:
-            slot = len(self.geos)
-            self.geos.append(geo)
-            self.seen.append(seen)
-        self.slots[ip] = _SHARED_NUMBERS[slot] if slot < len(_SHARED_NUMBERS) else slot
+Found = tuple[int, int]  # when an address was last seen, and the number of its place
+Entry = tuple[Geo, int]  # where an address is, and when it was last seen, in seconds since the epoch
 
 
 class EntryTable:
-    """Entries by canonical address. Does not limit its own size: see ``evict``."""
+    """Entries by address, in whatever spelling. A text that is no address is never in it, nor is one with a zone.
+
+    Does not limit its own size: see ``evict``. Places that no entry is in any more stay until ``clear``.
+    """
 
     def __init__(self) -> None:
         self.clear()
 
+    def clear(self) -> None:
+        self._ipv4, self._ipv6 = Shards(_IPV4), Shards(_IPV6)
+        self._places = Places()
+        self._hand = 0  # the shard at which the next eviction begins, those of IPv6 after those of IPv4
+
     def __len__(self) -> int:
-        return self._length
+        return len(self._ipv4) + len(self._ipv6)
 
     def __contains__(self, ip: str) -> bool:
-        return ip in self._shards[hash(ip) % SHARDS].slots
-
-    def clear(self) -> None:
-        self._shards = [_Shard() for _ in range(SHARDS)]
-        self._places: dict[Geo, Geo] = {UNKNOWN: UNKNOWN}
-        self._length = 0
-        self._hand = 0  # the shard at which the next eviction begins
+        return self._numbers(octets(ip)) is not None
 
     def get(self, ip: str) -> Geo | None:
         """Return where an address is; None where it is not in the table."""
-        shard = self._shards[hash(ip) % SHARDS]
-        slot = shard.slots.get(ip)
-        return None if slot is None else shard.geos[slot]
+        known = self._numbers(octets(ip))
+        return None if known is None else self._places.geo(known[1])
 
     def last_seen(self, ip: str) -> int:
         """Return when an entry was last seen, in seconds since the epoch; 0 where it is not in the table."""
-        shard = self._shards[hash(ip) % SHARDS]
-        slot = shard.slots.get(ip)
-        return 0 if slot is None else shard.seen[slot]
+        known = self._numbers(octets(ip))
+        return 0 if known is None else known[0]
 
-    def entry(self, ip: str) -> tuple[Geo, int] | None:
+    def entry(self, ip: str) -> Entry | None:
         """Return where an address is and when it was last seen; None where it is not in the table."""
-        shard = self._shards[hash(ip) % SHARDS]
-        slot = shard.slots.get(ip)
-        return None if slot is None else (shard.geos[slot], shard.seen[slot])
+        known = self._numbers(octets(ip))
+        return None if known is None else (self._places.geo(known[1]), known[0])
+
+    def find(self, ips: Sequence[str]) -> list[Found | None]:
+        """Return for each address when it was last seen and the number of its place; None where it has no entry."""
+        addresses = octets_of_all(ips)
+        ipv4 = [address for address in addresses if len(address) == _IPV4]
+        if len(ipv4) == len(addresses):
+            return self._ipv4.get_all(ipv4)
+        ipv6 = [address for address in addresses if len(address) == _IPV6]
+        of_ipv4, of_ipv6 = iter(self._ipv4.get_all(ipv4)), iter(self._ipv6.get_all(ipv6))
+        return [next(of_ipv4) if len(address) == _IPV4 else next(of_ipv6) if address else None for address in addresses]
+
+    def place(self, number: int) -> Geo:
+        """Return the place with a number that ``find`` has returned."""
+        return self._places.geo(number)
+
+    @property
+    def kept(self) -> Callable[[int], Geo | None]:
+        """Return what gives those of the places that are at hand at once: for a loop that calls it often."""
+        return self._places.kept
+
+    def add(self, address: bytes, geo: Geo, seen: int) -> bool:
+        """Add the entry of an address, given by its octets; return False, and change nothing, where it has one."""
+        shards = self._ipv4 if len(address) == _IPV4 else self._ipv6
+        return shards.add(address, seen if 0 <= seen <= LARGEST else _clamped(seen), self._places.number(geo))
 
     def put(self, ip: str, geo: Geo, seen: int) -> None:
-        """Set where an address is; its time last seen only moves forward."""
-        place = self._places.get(geo) or self._add_place(geo)
-        shard = self._shards[hash(ip) % SHARDS]
-        slot = shard.slots.get(ip)
-        if slot is None:
-            shard.add(ip, place, seen)
-            self._length += 1
-        else:
-            shard.geos[slot] = place
-            shard.seen[slot] = max(shard.seen[slot], seen)
+        """Set where an address is; its time last seen only moves forward.
 
-    def _add_place(self, geo: Geo) -> Geo:
-        """Share the Geo object of a place, and the texts that many places have in common."""
-        code, name, asn, org = geo
-        place = Geo(_shared(code), _shared(name), asn, org)
-        self._places[place] = place
-        return place
+        Times before 1970 become its beginning, and those beyond 32 bits, in 2106, their end.
+        """
+        address = octets(ip)
+        if not address:
+            return
+        shards = self._ipv4 if len(address) == _IPV4 else self._ipv6
+        known, seen, place = shards.get(address), _clamped(seen), self._places.number(geo)
+        if known is None:
+            shards.add(address, seen, place)
+        elif known[0] < seen or known[1] != place:
+            shards.change(address, max(seen, known[0]), place)
 
     def remove(self, ip: str) -> None:
         """Forget an entry, if it is there."""
-        shard = self._shards[hash(ip) % SHARDS]
-        slot = shard.slots.pop(ip, None)
-        if slot is not None:
-            shard.geos[slot] = UNKNOWN
-            shard.free.append(slot)
-            self._length -= 1
+        self._remove(octets(ip))
 
     def addresses(self) -> Iterator[list[str]]:
-        """Iterate over the addresses, a shard at a time; may miss those added meanwhile and yield those removed."""
-        for number in range(SHARDS):
-            yield list(self._shards[number].slots)
+        """Iterate over the canonical addresses, some dozens at a time, while the table changes.
+
+        May miss those added meanwhile, yield those removed, and yield some twice while many are added.
+        """
+        for shards in (self._ipv4, self._ipv6):
+            for some in shards.walk():
+                yield list(map(text_of, some))
 
     def items(self) -> Iterator[tuple[str, Geo, int]]:
-        """Iterate over address, place and time of every entry."""
-        for shard in self._shards:
-            for ip, slot in shard.slots.items():
-                yield ip, shard.geos[slot], shard.seen[slot]
+        """Iterate over address, place and time of every entry; meanwhile the table may not change."""
+        for shards in (self._ipv4, self._ipv6):
+            for number in range(shards.count):
+                for address, (seen, place) in shards.pairs_of(number):
+                    yield text_of(address), self._places.geo(place), seen
 
     def evict(self, excess: int, keep: Container[str]) -> int:
         """Remove some of the entries that were seen longest ago, but none in ``keep``; return how many.
@@ -120,24 +121,38 @@ class EntryTable:
         Looks at ``SAMPLE`` entries at a time, going round the table, so that it takes a millisecond or two whatever the
         table's size. From a table no larger than the sample, the oldest go, at least ``excess`` of them.
         """
-        seen, whole = self._sample()
-        count = max(len(seen) // EVICTED_SHARE, excess if whole else 1)
-        oldest = heapq.nsmallest(count, (entry for entry in seen if entry[1] not in keep))
-        for _, ip in oldest:
-            self.remove(ip)
-        return len(oldest)
+        sample, whole = self._sample()
+        count = max(len(sample) // EVICTED_SHARE, excess if whole else 1)
+        evicted = 0
+        for _, address in sorted(sample):
+            if evicted == count:
+                break
+            if text_of(address) not in keep:
+                self._remove(address)
+                evicted += 1
+        return evicted
 
-    def _sample(self) -> tuple[list[tuple[int, str]], bool]:
+    def _sample(self) -> tuple[list[tuple[int, bytes]], bool]:
         """Return time and address of the entries of the next shards, and whether those are all entries."""
-        seen: list[tuple[int, str]] = []
-        for _ in range(SHARDS):
-            if len(seen) >= SAMPLE:
-                return seen, False
-            shard = self._shards[self._hand]
-            self._hand = (self._hand + 1) % SHARDS
-            seen += [(shard.seen[slot], ip) for ip, slot in shard.slots.items()]
-        return seen, True
+        sample: list[tuple[int, bytes]] = []
+        ipv4, total = self._ipv4.count, self._ipv4.count + self._ipv6.count
+        for _ in range(total):
+            if len(sample) >= SAMPLE:
+                return sample, False
+            self._hand %= total
+            shards, number = (self._ipv4, self._hand) if self._hand < ipv4 else (self._ipv6, self._hand - ipv4)
+            self._hand += 1
+            sample += [(seen, address) for address, (seen, _) in shards.pairs_of(number)]
+        return sample, True
+
+    def _numbers(self, address: bytes) -> tuple[int, int] | None:
+        """Return the time and the number of the place of an address."""
+        return (self._ipv4 if len(address) == _IPV4 else self._ipv6).get(address) if address else None
+
+    def _remove(self, address: bytes) -> None:
+        if address:
+            (self._ipv4 if len(address) == _IPV4 else self._ipv6).remove(address)
 
 
-def _shared(text: str | None) -> str | None:
-    return sys.intern(text) if type(text) is str else text  # a row may hold values other than text
+def _clamped(seen: int) -> int:
+    return min(max(seen, 0), LARGEST)

@@ -4,19 +4,25 @@ Another web app may keep the AS number as a number, a country in lower case or a
 country". The results here always have model.Geo's types.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from bangeod import countries, fields
 from bangeod.model import DirtyEntry, Geo
 
 LONGEST_NAME: Final = 200  # characters; a longer text does not count as a country's name
-DISTINCT: Final = 65_536  # places that are kept as they were read; a million rows have some ten thousand of them
+DISTINCT: Final = 2_048  # places that are kept as they were read, a megabyte; some networks have most of the rows
 _ALPHA_3: Final = 3  # letters
 _NOTHING: Final = frozenset(
     {"unknown", "(unknown)", "n/a", "none", "null", "(null)", "nil", "undefined", "not available", "not found"}
 )
+
+
+# What needs no cleaning: words with a space between two, and a letter or digit first; an AS number as Geo has it.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][!-~]*(?: [!-~]+)*")
+_PLAIN_NUMBER: Final = re.compile(r"AS[1-9][0-9]{0,8}")
 
 
 class PlaceChange(NamedTuple):
@@ -36,9 +42,14 @@ def read(country_code: object, country_name: object, asn: object, org: object) -
     Anything that is neither an ISO 3166-1 code nor ``XK`` is no country: XX, ZZ, T1, ``-``, ``Unknown``, a number. Then
     the country has no name either. ``AS15169 Google LLC`` in ``asn`` gives the organisation too if ``org`` does not.
     """
-    code = _code(country_code)
     number, holder = _autonomous_system(asn)
-    return Geo(code, _name(country_name) if code else None, number, _name(org) or holder)
+    return Geo(*_country(country_code, country_name), number, _name(org) or holder)
+
+
+@lru_cache(DISTINCT)
+def _country(code: object, name: object) -> tuple[str | None, str | None]:
+    known = _code(code)
+    return known, _name(name) if known else None
 
 
 def country(country_code: object, country_name: object) -> tuple[str, str] | None:
@@ -111,11 +122,25 @@ def _code(value: object) -> str | None:
 
 
 def _name(value: object) -> str | None:
+    if _is_plain(value):
+        return value
     name = fields.name(_text(value))
     return None if name is None or name.casefold() in _NOTHING else name
 
 
+def _is_plain(value: object) -> TypeGuard[str]:
+    """Say whether a value is a name in ASCII that needs no cleaning, as most are; that is said in half the time."""
+    return (
+        type(value) is str
+        and _PLAIN.fullmatch(value) is not None
+        and len(value) <= LONGEST_NAME
+        and value.casefold() not in _NOTHING
+    )
+
+
 def _autonomous_system(value: object) -> tuple[str | None, str | None]:
+    if type(value) is str and _PLAIN_NUMBER.fullmatch(value):
+        return value, None
     text = _text(value)
     number, holder = fields.autonomous_system(text.removesuffix(".0") if text else None)
     return number, _name(holder)

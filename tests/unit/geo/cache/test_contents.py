@@ -21,6 +21,33 @@ def world() -> World:
 
 # --- last_seen ---
 
+BEFORE_1970, AFTER_2106 = "1969-07-20T20:17:40Z", "2150-01-01T00:00:00Z"
+
+
+async def test_a_row_seen_before_1970_is_seen_when_it_is_looked_up_or_corrected(world: World) -> None:
+    """Memory keeps no time before 1970: such an entry counts as never seen."""
+    for ip in (IP, OTHER):
+        world.store.put_geo(ip, country_code="DE", last_seen=BEFORE_1970)
+    await world.cache.load_from_db()
+    world.cache.lookup_cached_only([IP])
+    world.cache._memory.correct(OTHER, FRANCE)
+    assert {ip: entry.last_seen for ip, entry in world.dirty.items()} == {IP: world.now, OTHER: world.now}
+    await world.cache.flush_dirty()
+    assert world.store.geo_cache[IP]["last_seen"] == world.store.geo_cache[OTHER]["last_seen"] == to_text(world.now)
+
+
+async def test_a_row_seen_after_2106_keeps_its_time_whatever_is_written(world: World) -> None:
+    """Memory keeps no time after 2106; the row has the later one, and that stays."""
+    for ip in (IP, OTHER):
+        world.store.put_geo(ip, country_code="DE", last_seen=AFTER_2106)
+    await world.cache.load_from_db()
+    world.cache.lookup_cached_only([IP])
+    assert world.cache.dirty == 0
+    world.cache._memory.correct(OTHER, FRANCE)
+    await world.cache.flush_dirty()
+    assert world.store.geo_cache[OTHER]["country_code"] == "FR"
+    assert world.store.geo_cache[IP]["last_seen"] == world.store.geo_cache[OTHER]["last_seen"] == AFTER_2106
+
 
 async def test_a_lookup_moves_last_seen_once_a_day(world: World) -> None:
     world.store.put_geo(IP, country_code="DE", last_seen=to_text(world.now - DAY + 10))

@@ -1,45 +1,140 @@
-"""The table of entries against a plain dict, and which entries make room."""
+"""The table of entries against a plain dict, which entries make room, and what a walk sees."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from bangeod.addresses import octets, spellings
 from bangeod.geo.cache.table import SAMPLE, EntryTable
 from bangeod.model import Geo
+from tests.unit.geo.cache.test_places import GEOS, exactly
 
-IPS = st.sampled_from([f"8.8.8.{i}" for i in range(12)])
-GEOS = st.sampled_from([Geo(), Geo("DE"), Geo("DE", "Germany"), Geo("FR")])
-TIMES = st.integers(0, 2**33)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), IPS, GEOS, TIMES),
-        st.tuples(st.just("remove"), IPS, GEOS, TIMES),
-        st.tuples(st.just("clear"), IPS, GEOS, TIMES),
-    ),
-    max_size=60,
+LAST_SECOND = 2**32 - 1
+IPV4 = st.sampled_from([*(f"8.8.8.{i}" for i in range(12)), "8.8.9.8", "1.1.1.1", "1.0.0.1", "1.1.0.1"])
+IPV6 = st.sampled_from(
+    [
+        "2a00::",
+        "2a00::1",
+        "2a00:1::",
+        "2606:4700:4700::1111",
+        "2002:808:808::1",
+        "64:ff9b::808:808",
+        "2001:0:1::f7f7:f7f7",
+    ]
 )
+IPS = st.one_of(IPV4, IPV6)
+SPELLED = IPS.flatmap(lambda ip: st.sampled_from(spellings(ip)))
+NO_ADDRESSES = st.sampled_from(
+    ["", "8.8.8", "8.8.8.8/32", " 8.8.8.8", "fe80::1%eth0", "example.org", "\ud800", "8.8\0", "<bytes>"]
+)
+TIMES = st.one_of(st.integers(-(2**40), 2**40), st.integers(1_700_000_000, 1_700_000_009))
 
 
-@settings(deadline=None)
-@given(STEPS)
-def test_it_is_a_dict_of_place_and_time(steps: list[tuple[str, str, Geo, int]]) -> None:
-    table = EntryTable()
-    model: dict[str, tuple[Geo, int]] = {}
-    for step, ip, geo, seen in steps:
-        if step == "put":
-            table.put(ip, geo, seen)
-            model[ip] = geo, max(seen, model.get(ip, (geo, 0))[1])
-        elif step == "remove":
-            table.remove(ip)
-            model.pop(ip, None)
-        elif step == "clear":
-            table.clear()
-            model.clear()
-        assert len(table) == len(model)
-        assert table.entry(ip) == model.get(ip)
-        assert (table.get(ip), table.last_seen(ip)) == model.get(ip, (None, 0))
-        assert (ip in table) == (ip in model)
-    assert {ip: (geo, seen) for ip, geo, seen in table.items()} == model
-    assert {ip for shard in table.addresses() for ip in shard} == model.keys()
+def kept(seen: int) -> int:
+    """Return what the table keeps of a time."""
+    return min(max(seen, 0), LAST_SECOND)
+
+
+def canonical(ip: str) -> str:
+    return next(known for known in ALL if ip in spellings(known))
+
+
+ALL = [*(f"8.8.8.{i}" for i in range(12)), "8.8.9.8", "1.1.1.1", "1.0.0.1", "1.1.0.1"]
+ALL += ["2a00::", "2a00::1", "2a00:1::", "2606:4700:4700::1111", "2002:808:808::1", "64:ff9b::808:808"]
+ALL += ["2001:0:1::f7f7:f7f7"]
+
+
+class AgainstADict(RuleBasedStateMachine):
+    """Whatever is done to it, it holds what a dict by canonical address would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = EntryTable()
+        self.model: dict[str, tuple[Geo, int]] = {}
+
+    @rule(ip=SPELLED, geo=GEOS, seen=TIMES)
+    def put(self, ip: str, geo: Geo, seen: int) -> None:
+        self.table.put(ip, geo, seen)
+        known = self.model.get(canonical(ip))
+        self.model[canonical(ip)] = geo, max(kept(seen), known[1] if known else 0)
+
+    @rule(ip=SPELLED, geo=GEOS, seen=TIMES)
+    def add(self, ip: str, geo: Geo, seen: int) -> None:
+        assert self.table.add(octets(ip), geo, seen) == (canonical(ip) not in self.model)
+        self.model.setdefault(canonical(ip), (geo, kept(seen)))
+
+    @rule(start=st.integers(0, 500), count=st.integers(1, 400), geo=GEOS, seen=TIMES)
+    def put_many(self, start: int, count: int, geo: Geo, seen: int) -> None:
+        for number in range(start, start + count):
+            ip = f"9.9.{number // 256}.{number % 256}"
+            self.table.put(ip, geo, seen)
+            self.model[ip] = geo, max(kept(seen), self.model.get(ip, (geo, 0))[1])
+
+    @rule(ip=SPELLED)
+    def remove(self, ip: str) -> None:
+        self.table.remove(ip)
+        self.model.pop(canonical(ip), None)
+
+    @rule(start=st.integers(0, 500), count=st.integers(1, 400))
+    def remove_many(self, start: int, count: int) -> None:
+        for number in range(start, start + count):
+            ip = f"9.9.{number // 256}.{number % 256}"
+            self.table.remove(ip)
+            self.model.pop(ip, None)
+
+    @rule(ip=NO_ADDRESSES, geo=GEOS)
+    def put_what_is_no_address(self, ip: str, geo: Geo) -> None:
+        self.table.put(ip, geo, 1)
+        assert ip not in self.table
+        assert self.table.get(ip) is None
+        assert self.table.find([ip]) == [None]
+        self.table.remove(ip)
+
+    @rule(excess=st.integers(1, 20), keep=st.sets(IPS))
+    def evict(self, excess: int, keep: set[str]) -> None:
+        count = max(len(self.model) // 20, excess)
+        oldest = sorted(self.model[ip][1] for ip in self.model.keys() - keep)[:count]
+        assert self.table.evict(excess, keep) == len(oldest)
+        left = {ip for ip, _, _ in self.table.items()}
+        gone = self.model.keys() - left
+        assert sorted(self.model[ip][1] for ip in gone) == oldest
+        assert not gone & keep
+        self.model = {ip: self.model[ip] for ip in left}
+
+    @rule()
+    def clear(self) -> None:
+        self.table.clear()
+        self.model.clear()
+
+    @rule(ips=st.lists(st.one_of(SPELLED, NO_ADDRESSES), max_size=8))
+    def look(self, ips: list[str]) -> None:
+        found = self.table.find(ips)
+        for ip, numbers in zip(ips, found, strict=True):
+            known = self.model.get(canonical(ip)) if octets(ip) else None
+            assert (ip in self.table) == (known is not None)
+            assert shown(self.table.entry(ip)) == shown(known)
+            assert self.table.last_seen(ip) == (known[1] if known else 0)
+            assert (numbers is None) == (known is None)
+            if numbers is not None:
+                assert shown((self.table.place(numbers[1]), numbers[0])) == shown(known)
+
+    @invariant()
+    def they_hold_the_same(self) -> None:
+        assert len(self.table) == len(self.model)
+        held = {ip: shown((geo, seen)) for ip, geo, seen in self.table.items()}
+        assert held == {ip: shown(entry) for ip, entry in self.model.items()}
+        assert sorted(ip for some in self.table.addresses() for ip in some) == sorted(self.model)
+
+
+def shown(entry: tuple[Geo, int] | None) -> Any:
+    return None if entry is None else (exactly(entry[0]), entry[1])
+
+
+AgainstADict.TestCase.settings = settings(deadline=None, stateful_step_count=20)
+TestAgainstADict = AgainstADict.TestCase
 
 
 def test_entries_of_one_place_share_it() -> None:
@@ -49,7 +144,14 @@ def test_entries_of_one_place_share_it() -> None:
     assert table.get("8.8.8.8") is table.get("9.9.9.9")
 
 
-@settings(deadline=None)
+def test_a_canonical_text_is_made_for_who_asks() -> None:
+    table = EntryTable()
+    for ip in ("::FFFF:8.8.8.8", "2A00:0000:0000:0000:0000:0000:0000:0001", "64:FF9B::808:808"):
+        table.put(ip, Geo("DE"), 1)
+    assert sorted(ip for some in table.addresses() for ip in some) == ["2a00::1", "64:ff9b::808:808", "8.8.8.8"]
+    assert sorted(ip for ip, _, _ in table.items()) == ["2a00::1", "64:ff9b::808:808", "8.8.8.8"]
+
+
 @given(
     st.dictionaries(IPS, st.integers(0, 5), min_size=1),
     st.integers(1, 14),
@@ -61,16 +163,25 @@ def test_of_a_small_table_the_oldest_go_that_need_not_be_kept(
     table = EntryTable()
     for ip, at in seen.items():
         table.put(ip, Geo("DE"), at)
-    free = sorted((at, ip) for ip, at in seen.items() if ip not in keep)
+    free = sorted(at for ip, at in seen.items() if ip not in keep)
     assert table.evict(excess, keep) == min(excess, len(free))
-    assert {ip for ip, _, _ in table.items()} == seen.keys() - {ip for _, ip in free[:excess]}
+    left = {ip for ip, _, _ in table.items()}
+    assert left >= seen.keys() & keep
+    assert sorted(seen[ip] for ip in seen.keys() - left) == free[:excess]
+
+
+def large(count: int) -> EntryTable:
+    """Return a table whose entries were seen at 0, 1, 2 and so on."""
+    table = EntryTable()
+    for i in range(count):
+        ip = f"{i // 65_536 + 1}.{i // 256 % 256}.{i % 256}.1" if i % 4 else f"2a00::{i:x}"
+        table.put(ip, Geo("DE"), i)
+    return table
 
 
 def test_of_a_large_table_old_ones_go_a_few_at_a_time_and_in_the_end_enough() -> None:
-    table = EntryTable()
     count = 4 * SAMPLE
-    for i in range(count):
-        table.put(f"{i // 65_536 + 1}.{i // 256 % 256}.{i % 256}.1", Geo("DE"), i)
+    table = large(count)
     gone = 0
     while len(table) > count // 2:
         evicted = table.evict(len(table) - count // 2, ())
@@ -81,10 +192,35 @@ def test_of_a_large_table_old_ones_go_a_few_at_a_time_and_in_the_end_enough() ->
     assert left[len(left) // 10] > count // 4  # next to none of the oldest quarter is left
 
 
-def test_a_slot_that_became_free_is_used_again() -> None:
+def test_room_that_became_free_is_used_again() -> None:
     table = EntryTable()
     for i in range(1_000):
         table.put("8.8.8.8", Geo("DE"), i)
         table.remove("8.8.8.8")
     assert len(table) == 0
-    assert max(len(shard.geos) for shard in table._shards) == 1
+    assert table._ipv4._shards == [b""]
+
+
+@pytest.mark.parametrize("others", ["come", "go"])
+def test_a_walk_misses_none_of_those_that_stay(others: str) -> None:
+    table = large(3_000)
+    before = {ip for ip, _, _ in table.items()}
+    staying = {ip for number, ip in enumerate(sorted(before)) if number % 10 == 0}
+    seen: set[str] = set()
+    for step, some in enumerate(table.addresses()):
+        seen.update(some)
+        if others == "come":
+            for number in range(min(step, 30) * 100, min(step, 30) * 100 + 100):
+                table.put(f"99.{number // 256}.{number % 256}.1", Geo("DE"), 1)
+        else:
+            for ip in before - staying:
+                table.remove(ip)
+    assert seen >= staying
+
+
+def test_a_walk_survives_that_the_table_is_cleared() -> None:
+    table = large(3_000)
+    for some in table.addresses():
+        assert some
+        table.clear()
+    assert len(table) == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod import countries
+from bangeod import countries, fields
 from bangeod.model import DirtyEntry, Geo
 from bangeod.store.sqlite import row_values
 
@@ -151,3 +151,22 @@ def test_the_same_country_in_lower_case_is_the_same() -> None:
     assert row_values.change(("us", None, 15169, None), entry(GOOGLE)) == row_values.PlaceChange(
         {"country_name": "United States", "org": "Google LLC"}
     )
+
+
+NAMES = st.text("aZ9 !~-.\x7f\t\u00e9\0", max_size=8) | st.sampled_from(
+    ["unknown", "N/A", "None", "a" * 200, "a" * 201]
+)
+
+
+@given(NAMES)
+def test_a_name_that_needs_no_cleaning_is_what_cleaning_would_make_of_it(text: str) -> None:
+    known = row_values.read(None, None, None, text).org
+    cleaned = fields.name(text.replace("\0", " ").strip())
+    assert known == (None if cleaned in ("unknown", "N/A", "None") else cleaned)
+
+
+@pytest.mark.parametrize(
+    "text", ["AS1", "AS999999999", "AS4294967295", "AS4294967296", "AS0", "AS01", "as1", "1", " AS1"]
+)
+def test_an_as_number_that_needs_no_cleaning_is_what_cleaning_would_make_of_it(text: str) -> None:
+    assert row_values.read(None, None, text, None).asn == fields.as_number(text.strip())

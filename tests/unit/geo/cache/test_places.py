@@ -1,0 +1,81 @@
+"""Places by number: they come back as they were, each has one number, and few are kept as objects."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bangeod.geo.cache import places
+from bangeod.geo.cache.places import KEPT, Places
+from bangeod.model import UNKNOWN, Geo
+
+TEXT = st.one_of(
+    st.none(), st.sampled_from(["", "A\0S1", "DE", "AS1", "AS01", "as1", "AS", "AS0", "AS4294967295", "AS4294967296"])
+)
+ODD = st.one_of(
+    TEXT,
+    st.text(st.characters()),
+    st.text(st.characters(categories=["Cs"]), max_size=3),  # lone surrogates
+    st.integers(-1, 3),
+    st.booleans(),
+    st.floats(),
+    st.binary(max_size=3),
+)
+GEOS = st.builds(Geo, ODD, ODD, ODD, ODD)
+
+
+def exactly(geo: Geo) -> list[tuple[type, str]]:
+    """Return what tells a place from all others: 1, 1.0 and True are equal, and NaN is not equal to itself."""
+    return [(type(value), repr(value)) for value in geo]
+
+
+@given(st.lists(GEOS))
+def test_each_place_has_one_number_and_comes_back_as_it_was(geos: list[Geo]) -> None:
+    kept = Places()
+    numbers = [kept.number(geo) for geo in geos]
+    for geo, number in zip(geos, numbers, strict=True):
+        assert exactly(kept.geo(number)) == exactly(geo)
+        assert kept.number(geo) == number
+    assert len(set(numbers)) == len({str(exactly(geo)) for geo in geos})
+
+
+def test_nothing_known_is_number_0() -> None:
+    assert Places().number(UNKNOWN) == 0
+    assert Places().geo(0) == UNKNOWN
+
+
+def of(number: int) -> Geo:
+    return Geo("DE", "Germany", f"AS{number + 1}", f"Network {number}")
+
+
+def test_places_out_of_use_are_not_kept_as_objects_and_still_known() -> None:
+    kept = Places()
+    numbers = [kept.number(of(number)) for number in range(3 * KEPT)]
+    assert max(len(kept._geos), len(kept._earlier_geos), len(kept._numbers), len(kept._earlier_numbers)) <= KEPT
+    assert [kept.geo(number) for number in numbers] == [of(number) for number in range(3 * KEPT)]
+    assert [kept.number(of(number)) for number in range(3 * KEPT)] == numbers
+    assert max(len(kept._geos), len(kept._earlier_geos), len(kept._numbers), len(kept._earlier_numbers)) <= KEPT
+
+
+def test_places_in_use_share_one_object() -> None:
+    kept = Places()
+    number = kept.number(of(1))
+    assert kept.geo(number) is kept.geo(number)
+
+
+@pytest.mark.parametrize("alike", [1, 3])
+def test_places_whose_hashes_are_alike_are_told_apart(monkeypatch: pytest.MonkeyPatch, alike: int) -> None:
+    """One more than there are parts of the hash is added each time, and still comes back as it was."""
+    monkeypatch.setattr(places, "_SHIFTS", (0,) * alike)
+    monkeypatch.setattr(places, "hash", lambda _: 0, raising=False)
+    kept = Places()
+    numbers = [kept.number(of(number)) for number in range(5)]
+    assert [kept.geo(number) for number in numbers] == [of(number) for number in range(5)]
+
+
+def test_more_names_of_countries_than_fit_are_kept_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "_MOST_COUNTRIES", 2)
+    monkeypatch.setattr(places, "_ODD", b"\2\0")
+    kept = Places()
+    geos = [Geo("DE", name) for name in ("Germany", "Deutschland", "Allemagne")]
+    assert [kept.geo(kept.number(geo)) for geo in geos] == geos
+    assert kept.number(geos[2]) == kept.number(geos[2])
