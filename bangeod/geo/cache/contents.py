@@ -13,6 +13,7 @@ from bangeod.addresses import read as read_address
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.cache.backoff import NegativeCache
 from bangeod.geo.cache.dirty import DirtySet
+from bangeod.geo.cache.recent_changes import RecentChanges
 from bangeod.geo.cache.resolver import Found
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
@@ -36,11 +37,17 @@ class Memory:
         self.max_dirty = max_dirty
         self._on_full = on_full
         self.table = EntryTable()
-        self.dirty = DirtySet()
+        self.changes = RecentChanges()
+        self.dirty = DirtySet(self.changes.note)
         self.negative = NegativeCache()
         self.not_kept = 0  # how often a new address was not kept, so far
         self._told_full = False
         self._full = Trouble("dirty_set_full", "dirty_set_recovered", repeats=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether another entry would drive one out."""
+        return len(self.table) >= self.max_entries
 
     def limit(self, max_entries: int, max_dirty: int) -> None:
         self.max_entries, self.max_dirty = max_entries, max_dirty
@@ -142,12 +149,16 @@ class Memory:
         self.table.put(ip, geo, row.last_seen or 0)
 
     def load(self, rows: Iterable[Row]) -> int:
-        """Take in rows as the table has them; return how many of them are of routable addresses."""
-        count = 0
+        """Take in rows as the table has them; return how many of them are of routable addresses.
+
+        Addresses that have changed since the rows were read are passed over.
+        """
+        count, changed = 0, self.changes
         for row in rows:
             kind, ip = read_address(row.key)
             if kind is _GLOBAL:
-                self.take_row(ip, row)
+                if not changed or ip not in changed:
+                    self.take_row(ip, row)
                 count += 1
         self.bound()
         return count
@@ -219,6 +230,7 @@ class Memory:
         """Drop entries whose rows were deleted; dirty ones stay. Keys are as the table has them."""
         for key in keys:
             ip = read_address(key)[1]
+            self.changes.note(ip)
             if ip not in self.dirty:
                 self.table.remove(ip)
                 self.negative.discard(ip)
