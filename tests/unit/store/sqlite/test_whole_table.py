@@ -1,6 +1,6 @@
 """Reading all of geo_cache for memory: in which order, and that it reads what reading row by row does."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def change(path: Path, statement: str, rows: Sequence[Sequence[object]] = ((),))
         connection.executemany(statement, rows)
 
 
-def fill(path: Path, seen: dict[str, object], *, country: object = "DE") -> None:
+def fill(path: Path, seen: Mapping[str, object], *, country: object = "DE") -> None:
     """Insert rows in this order, with these times."""
     change(path, INSERT, [(key, country, None, None, None, None, time) for key, time in seen.items()])
 
@@ -180,7 +180,7 @@ def test_a_page_reads_what_reading_row_by_row_does(kind: str, rows: list[tuple[o
     with closing(engine.connect(":memory:")) as connection:
         connection.execute(schema.GEO_CACHE.replace(" TEXT", f" {kind}"))
         connection.executemany(INSERT.replace("INSERT", "INSERT OR IGNORE"), rows)
-        table = look_at_tables(connection, None)[1]["geo_cache"]
+        table = (look_at_tables(connection, None)[1] or {})["geo_cache"]
         assert isinstance(table, Table)
         _, read = Reader(table).page(connection, Bounds(first=True, after=None, upto=len(rows)))
         micros = queries.MICROSECONDS.format(c="last_seen")
