@@ -234,9 +234,15 @@ class GeoCache:
         """Take in rows of addresses that are in use: looked up or banned."""
         self._memory.take_rows(rows)
 
-    def see(self, ips: Iterable[str]) -> None:
-        """Move ``last_seen`` of entries that are in use, as a lookup does."""
+    async def see(self, ips: Sequence[str]) -> None:
+        """Move ``last_seen`` of addresses that are in use, as a lookup does; until all is loaded, of their rows too.
+
+        Asks no source and makes no row. If the database can't be read, the rows stay as they are.
+        """
         self._memory.see(ips)
+        if not self.loaded:
+            absent = [ip for ip in ips if ip not in self._memory.table and read_address(ip)[0] is _GLOBAL]
+            await self._take_rows(await self._rows_of(absent))
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop entries whose rows were deleted; entries that wait to be written stay."""
