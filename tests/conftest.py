@@ -55,13 +55,13 @@ def launch() -> Iterator[Start]:
 
 @pytest.fixture
 def start(launch: Start, place: Installation) -> Start:
-    """Give a function that starts a daemon on ``place`` and waits until it is ready."""
+    """Give a function that starts a daemon on ``place`` and waits until it is ready and has read its table."""
 
     def start(*changes: dict[str, object], **arguments: Any) -> DaemonProcess:
         if changes:
             place.configure(*changes)
         daemon = launch(place.config, **arguments)
-        daemon.wait_for("ready")
+        daemon.wait_until_loaded()
         return daemon
 
     return start

@@ -18,6 +18,13 @@ class Lookups(Protocol):
     def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
         """Return what memory knows of each address, in the order asked."""
 
+    async def lookup_stored(self, ips: Sequence[str]) -> list[Answer]:
+        """Return what memory or the row knows of each address, in the order asked."""
+
+    @property
+    def loaded(self) -> bool:
+        """Say whether memory has what the table had when it was read."""
+
     def worth_asking(self, ips: Iterable[str]) -> bool:
         """Return whether any of these may be known by now; False if none of them was found lately."""
 

@@ -35,6 +35,7 @@ class Standing(NamedTuple):
     planned: int  # jobs on the schedule
     cached: int
     dirty: int
+    progress: float | None = None  # how much of the table has been read, from 0 to 1, while it is being read
     last_flush: float | None = None  # seconds since the epoch; of the last that succeeded
     failures: Mapping[JobId, Failure] = {}  # by job, in the order of their ids
     config_refused: bool = False
@@ -77,6 +78,7 @@ class CacheState(msgspec.Struct, kw_only=True):
     refused: int
     not_kept: int  # so far
     loaded: bool
+    progress: float | None = None  # how much of the table has been read, from 0 to 1, while it is being read
 
 
 class MmdbState(msgspec.Struct, kw_only=True):

@@ -77,6 +77,8 @@ class Handlers:
             answers = await self._resolving.cached(asked.ips)
             if asked.mode is Mode.RESOLVE:
                 answers = await self._resolving.completed(answers, until)
+            elif not self._backend.cache.loaded:  # what will be in memory soon is known
+                answers = await self._resolving.stored(answers)
             body = await self._writer.batch(answers, origin=asked.origin)
             self._connections.relieve()
         return web.Response(body=body, headers=JSON)

@@ -97,6 +97,8 @@ def _cache(cache: CacheState) -> Iterator[Metric]:
     )
     yield _counter("cache_not_kept", "New addresses that were answered and not kept: too many waited.", cache.not_kept)
     yield _gauge("cache_refused", "Of these, what the database refused.", cache.refused)
+    read = 1.0 if cache.loaded else cache.progress or 0.0
+    yield _gauge("cache_read_ratio", "How much of the table has been read into memory; 1: all of it.", read)
     yield _gauge("cache_negative", "Addresses known not to be found.", cache.negative)
 
 

@@ -93,9 +93,14 @@ def _cache(state: State) -> Iterator[Fact]:
         text += f"; the database refuses {cache.refused:,}"
     if cache.not_kept:
         text += f"; {cache.not_kept:,} answers were not kept, too many waited"
-    if not cache.loaded:
+    colour = BAD if cache.refused else None
+    if cache.progress is not None:
+        text += f"; the table is being read, {100 * cache.progress:.0f} % so far"
+        colour = colour or BUSY
+    elif not cache.loaded:
         text += "; the table was not read yet"
-    yield "cache", text, BAD if cache.refused or not cache.loaded else None
+        colour = BAD
+    yield "cache", text, colour
     lookups = ", ".join(f"{count:,} {source}" for source, count in sorted(state.api.lookups.items()) if count)
     yield "lookups", lookups or "none since the start", None
 

@@ -76,7 +76,7 @@ class GeoCacheCleanup:
         if run.dry:
             return await self._foretell(reading, before, tally)
         async for ips in yielding(reading.banned.addresses):
-            self._cache.see(ips)
+            await self._cache.see(ips)
         with contextlib.suppress(StoreRefusedError, SchemaError):  # a failed write is no reason not to clean up
             await self._cache.flush_dirty(run.time_left)  # what was looked up since the last flush is no longer stale
         if not reading.complete:

@@ -106,7 +106,13 @@ class Daemon:
         self._watchdog = watchdog
         self._settings = SettingsInForce(settings)
         self._components = Components(self._settings, clock, lock, on_full=self._flush_soon, make_sources=make_sources)
-        self._database = ServedDatabase(settings.database.path, lock, self._components.store, self._components.cache)
+        self._database = ServedDatabase(
+            settings.database.path,
+            lock,
+            self._components.store,
+            self._components.cache,
+            on_change=self._tell_status,
+        )
         job_runs = JobRuns(self._components, self._database.ready)
         self._job_schedule = JobSchedule(self._components, job_runs, scheduler, self._tell_status)
         self._verifier = Verifier(self._components)
@@ -167,7 +173,7 @@ class Daemon:
         self._starting = None
 
     async def _open_database(self) -> None:
-        """Open the database and load the cache from it. If that fails, each job tries again."""
+        """Open the database; the cache is filled from it later. If that fails, each job tries again."""
         try:
             await self._database.ready()
         except StoreError as error:
@@ -185,6 +191,7 @@ class Daemon:
     async def _announce(self) -> None:
         self._notifier.ready(self._status())
         log.info("ready", cached=self._components.cache.entries, dirty=self._components.cache.dirty)
+        self._background.keep_running(self._database.keep_loaded)
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
         self._background.keep_running(self._verifier.run)

@@ -1,7 +1,11 @@
-"""The database that the daemon serves: before each job, its lock, file and cache are checked."""
+"""The database that the daemon serves: before each job its lock and file are checked, and the cache is filled from it.
+
+The cache is filled in the background. Until then memory lacks entries, and all others find these in the database.
+"""
 
 import asyncio
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -10,49 +14,98 @@ from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.service.lock import DatabaseLock
 from bangeod.store.port import Store
+from bangeod.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
 
 class ServedDatabase:
-    """The file at ``path`` with its lock, and the cache filled from it. Used on the event loop only."""
+    """The file at ``path`` with its lock, and the cache filled from it. Used on the event loop only.
 
-    def __init__(self, path: Path, lock: DatabaseLock, store: Store, cache: GeoCache) -> None:
+    ``on_change`` is called when the cache has been filled, or could not be.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        lock: DatabaseLock,
+        store: Store,
+        cache: GeoCache,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
         self._lock = lock
         self._store = store
         self._cache = cache
+        self._on_change = on_change
         self._served = False  # whether a database has been opened
         self._opening = asyncio.Lock()
+        self._wanted = asyncio.Event()  # the cache is to be filled
+        self._loading: asyncio.Task[None] | None = None
+        self._unusable: str | None = None  # why the database could not be opened when that was last tried
+        self._not_loaded = Trouble("geo_cache_not_loaded", level="error", repeats=False)
         self._load_problem: str | None = None  # why the cache can't be filled; None once it is
-        self.problem: str | None = None  # what is wrong with the database, as far as known here
+
+    @property
+    def problem(self) -> str | None:
+        """Return what is wrong with the database, as far as it is known here."""
+        return self._unusable or self._load_problem
 
     async def ready(self) -> None:
-        """Make sure of lock, database and cache; raises StoreError. A replaced database is loaded again."""
+        """Make sure of lock and database; raises StoreError.
+
+        If the cache is not filled, or was filled from a database that has been replaced, ``keep_loaded`` fills it.
+        """
         async with self._opening:  # jobs that start together find a new file together
             try:
                 self._lock.acquire()
                 if await self._store.prepare():
                     if self._served:
                         log.warning("database_replaced", database=str(self._path))
+                        await self._end_loading()
                         self._cache.clear()
                     self._served = True
-                if not self._cache.loaded:
-                    await self._load()
             except StoreError as error:
-                self.problem = str(error)
+                self._unusable = str(error)
                 raise
-            self.problem = self._load_problem
+            self._unusable = None
+            if not self._cache.loaded and self._loading is None:
+                self._wanted.set()
+
+    async def keep_loaded(self) -> None:
+        """Fill the cache whenever it is to be filled; never returns."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            loading = self._loading = asyncio.get_running_loop().create_task(self._load(), name="load")
+            try:
+                await asyncio.wait((loading,))
+            finally:  # at the stop too
+                loading.cancel()
+                self._loading = None
+            if not loading.cancelled():
+                loading.result()  # raises what is a bug
+            self._on_change()
+
+    async def _end_loading(self) -> None:
+        """Have a load that is going on end before anything else of the database is done."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait((self._loading,))
+            self._loading = None
+        self._load_problem = None
 
     async def _load(self) -> None:
-        """Fill the cache. A failure to read is logged once, and tried again."""
+        """Fill the cache. A failure to read is logged once; the next job has it tried again."""
         try:
             count = await self._cache.load_from_db()
         except StoreError as error:
-            if error.problem != self._load_problem:
-                log.error("geo_cache_not_loaded", **error.log_fields())  # noqa: TRY400 - no bug
-            self._load_problem = error.problem
+            async with self._opening:  # if another database is just being found, this load is cancelled here
+                self._load_problem = error.problem
+                self._not_loaded.tell(error.problem, **error.log_fields())
             return
         self._load_problem = None
+        self._not_loaded.forget()
         gc.freeze()  # loaded entries stay; scanning them again and again would stop the event loop each time
         log.info("geo_cache_loaded", rows=count, entries=self._cache.entries)

@@ -49,6 +49,7 @@ class StateReport:
             now=self._components.clock.now(),
             planned=len(JobId) - len(disabled),
             cached=cache.entries,
+            progress=cache.progress,
             dirty=cache.dirty,
             last_flush=job_schedule.totals[JobId.GEO_CACHE_FLUSH].last_success,
             failures={job_id: self._failure(job_id, disabled) for job_id in sorted(job_schedule.failing_since)},
@@ -125,6 +126,7 @@ class StateReport:
             refused=cache.refused,
             not_kept=cache.not_kept,
             loaded=cache.loaded,
+            progress=standing.progress,
         )
 
     def _sources(self, now: float) -> SourcesState:

@@ -15,7 +15,8 @@ FAILED: Final = "failed: {}"
 
 def line(standing: Standing) -> str:
     """Write the line: the state, with what is wrong first."""
-    parts = [f"{standing.planned} jobs", f"{standing.cached:,} cached", f"{standing.dirty:,} to write"]
+    read = "" if standing.progress is None else f" ({100 * standing.progress:.0f} % of the table read)"
+    parts = [f"{standing.planned} jobs", f"{standing.cached:,} cached{read}", f"{standing.dirty:,} to write"]
     if standing.last_flush is not None:
         parts.append(f"last flush {ago(standing.now - standing.last_flush)} ago")
     wrong = _failures(standing.failures)

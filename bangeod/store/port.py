@@ -1,6 +1,6 @@
 """The store protocol that jobs and cache use. SQLite is one adapter, the memory store another."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from bangeod.model import DirtyEntry, Row
@@ -33,6 +33,19 @@ class Census(NamedTuple):
     example: str | None = None
 
 
+class Page(list[Row]):
+    """Some rows of a walk over all of geo_cache, and how far the walk has come with them.
+
+    ``share`` is how much of the table has been read, from 0 to 1, as far as the store can tell. With ``newest_first``
+    no row that was seen later than these is still to come.
+    """
+
+    def __init__(self, rows: Iterable[Row], *, share: float, newest_first: bool = False) -> None:
+        super().__init__(rows)
+        self.share = share
+        self.newest_first = newest_first
+
+
 class Sizes(NamedTuple):
     """How large the store's files are, in bytes; None where a file does not exist, or its size is unknown."""
 
@@ -54,8 +67,12 @@ class Store(Protocol):
     async def close(self) -> None:
         """Close the file. ``prepare`` opens it again."""
 
-    def rows(self) -> AsyncGenerator[Sequence[Row], None]:
-        """Iterate over all rows of geo_cache, a page at a time."""
+    def rows(self) -> AsyncGenerator[Page, None]:
+        """Iterate over all rows of geo_cache, a page at a time; newest first where that costs the store little.
+
+        A page is read when it is asked for. Rows that are inserted meanwhile need not come, and none comes that was
+        deleted before its page is read. Newest first, a row whose time changes meanwhile need not come either.
+        """
 
     def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
         """Iterate over the rows of geo_cache without a country, including those with a placeholder as their code."""

@@ -1,5 +1,6 @@
 """What the daemon is made of, without its schedule: store, cache and jobs, wired as in the daemon."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,8 +31,12 @@ async def running(chosen: Settings) -> AsyncGenerator[Components, None]:
 
 async def load(components: Components) -> None:
     """Have the cache filled as the daemon does."""
-    path = components.settings.database.path
-    await ServedDatabase(path, components.lock, components.store, components.cache).ready()
+    path, done = components.settings.database.path, asyncio.Event()
+    served_database = ServedDatabase(path, components.lock, components.store, components.cache, on_change=done.set)
+    await served_database.ready()
+    loading = asyncio.create_task(served_database.keep_loaded())
+    await done.wait()
+    loading.cancel()
 
 
 async def done(components: Components, job_id: JobId) -> Report:

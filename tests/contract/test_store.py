@@ -8,7 +8,7 @@ from bangeod.addresses import spellings
 from bangeod.errors import StoreError, StoreLockedError, StoreMissingError
 from bangeod.model import Geo, Row
 from tests.contract.harness import Harness
-from tests.contract.values import BROKEN, NOW, NOW_TEXT, entry, read_all, write_all
+from tests.contract.values import BROKEN, NOW, NOW_TEXT, entry, read_all, total, write_all
 
 GERMANY = Geo("DE", "Germany", "AS64500", "Example")
 
@@ -27,6 +27,24 @@ async def test_rows_walks_over_any_number_of_pages(harness: Harness) -> None:
     for key in keys:
         harness.put_geo(key)
     assert sorted(row.key for row in await read_all(harness.store.rows())) == sorted(keys)
+
+
+async def test_each_page_of_rows_says_how_much_has_been_read(harness: Harness) -> None:
+    for i in range(1_300):
+        harness.put_geo(f"8.8.{i // 256}.{i % 256}")
+    async with aclosing(harness.store.rows()) as pages:
+        shares = [page.share async for page in pages]
+    assert shares == sorted(shares)
+    assert (0 < shares[0] < 1, shares[-1]) == (True, 1.0)
+
+
+async def test_a_row_that_is_deleted_before_its_page_is_read_is_not_handed_out(harness: Harness) -> None:
+    for i in range(1_300):
+        harness.put_geo(f"8.8.{i // 256}.{i % 256}", last_seen=NOW_TEXT)
+    async with aclosing(harness.store.rows()) as pages:
+        first = await anext(pages)
+        await total(harness.store.delete_stale(NOW + 1, keep=lambda key: key in {row.key for row in first}))
+        assert [page async for page in pages] == []
 
 
 @pytest.mark.parametrize(

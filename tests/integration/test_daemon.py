@@ -32,17 +32,17 @@ def position(daemon: DaemonProcess, event: str) -> int:
 # --- the start ---
 
 
-def test_readiness_comes_after_the_cache_is_loaded_and_the_jobs_are_planned(
+def test_readiness_comes_after_the_jobs_are_planned_and_waits_for_no_table(
     start: Start, systemd: NotifySocket, place: Installation
 ) -> None:
     place.insert(rows=[(GOOGLE, "US", text()), ("192.0.2.1", None, text())])
     daemon = start(environ={"NOTIFY_SOCKET": str(systemd.path)})
     ready = systemd.wait_for("READY")
-    assert ready == {"READY": "1", "STATUS": "4 jobs, 1 cached, 0 to write"}
+    assert ready == {"READY": "1", "STATUS": "4 jobs, 0 cached, 0 to write"}
+    systemd.wait_for("STATUS", beginning="4 jobs, 1 cached, 0 to write")
     assert daemon.lines("geo_cache_loaded")[0]["rows"] == 1  # an address for documentation is of no use
     planned = [position(daemon, f"{job}_scheduled") for job in JOBS]
-    assert position(daemon, "geo_cache_loaded") < min(planned)
-    assert max(planned) < position(daemon, "ready")
+    assert max(planned) < position(daemon, "ready") < position(daemon, "geo_cache_loaded")
 
 
 def test_until_it_is_ready_systemd_is_told_what_is_going_on(start: Start, systemd: NotifySocket) -> None:

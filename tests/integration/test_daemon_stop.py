@@ -113,10 +113,10 @@ def test_the_stop_does_not_wait_for_the_load_of_a_large_table(launch: Start, pla
     place.insert(rows=((f"{100 + n // 65_536}.{n // 256 % 256}.{n % 256}.1", "US", text()) for n in range(600_000)))
     place.leave_unwritten(GOOGLE)
     daemon = launch(place.config)
-    daemon.wait_for("leftover_taken_up")  # the table is read after that
+    daemon.wait_for("ready")  # the table is read after that
     assert daemon.stop() == 0
     assert not daemon.lines("geo_cache_loaded")
-    assert not daemon.lines("ready")
+    assert not daemon.lines("geo_cache_not_loaded")
     assert place.countries()[GOOGLE] == "SE"
 
 

@@ -6,7 +6,7 @@ All of it belongs to one event loop; between two awaits nothing else runs, so it
 import asyncio
 import math
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -19,6 +19,7 @@ from bangeod.errors import StoreError
 from bangeod.geo.cache import verification
 from bangeod.geo.cache.contents import Memory
 from bangeod.geo.cache.dirty import flush
+from bangeod.geo.cache.loading import load
 from bangeod.geo.cache.naming import Naming, Renamed, own_name, renamed
 from bangeod.geo.cache.resolver import Found, Resolver, without_country
 from bangeod.model import UNKNOWN, Answer, DirtyEntry, Geo, Origin, Row, Status
@@ -71,6 +72,7 @@ class GeoCache:
         self._asking = asyncio.Lock()
         self.loaded = False
         self.loads = 0  # how often the table was filled from the database
+        self.progress: float | None = None  # how much of the database has been read, from 0 to 1, while it is
 
     def limit(self, *, max_entries: int, max_dirty: int) -> None:
         self._memory.limit(max_entries, max_dirty)
@@ -232,9 +234,15 @@ class GeoCache:
         """Take in rows of addresses that are in use: looked up or banned."""
         self._memory.take_rows(rows)
 
-    def see(self, ips: Iterable[str]) -> None:
-        """Move ``last_seen`` of entries that are in use, as a lookup does."""
+    async def see(self, ips: Sequence[str]) -> None:
+        """Move ``last_seen`` of addresses that are in use, as a lookup does; until all is loaded, of their rows too.
+
+        Asks no source and makes no row. If the database can't be read, the rows stay as they are.
+        """
         self._memory.see(ips)
+        if not self.loaded:
+            absent = [ip for ip in ips if ip not in self._memory.table and read_address(ip)[0] is _GLOBAL]
+            await self._take_rows(await self._rows_of(absent))
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop entries whose rows were deleted; entries that wait to be written stay."""
@@ -251,14 +259,19 @@ class GeoCache:
 
         Raises StoreError.
         """
-        count = 0
-        async with aclosing(self._store.rows()) as pages:
-            async for page in pages:
-                count += self._memory.load(page)
-        await self.naming.count()
+        self.progress = 0.0
+        try:
+            count = await load(self._memory, self._store, self._came_to)
+        finally:
+            self.progress = None
         self.loaded = True
         self.loads += 1
+        with suppress(StoreError):  # it is tried again before a name is written
+            await self.naming.count()
         return count
+
+    def _came_to(self, share: float) -> None:
+        self.progress = share
 
     async def flush_dirty(self, time_left: Callable[[], float] = lambda: math.inf) -> int:
         """Write the dirty set, or as much as the time allows; return how many entries were written.

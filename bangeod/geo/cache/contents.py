@@ -13,6 +13,7 @@ from bangeod.addresses import read as read_address
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.cache.backoff import NegativeCache
 from bangeod.geo.cache.dirty import DirtySet
+from bangeod.geo.cache.recent_changes import RecentChanges
 from bangeod.geo.cache.resolver import Found
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
@@ -35,11 +36,17 @@ class Memory:
         self.max_dirty = max_dirty
         self._on_full = on_full
         self.table = EntryTable()
-        self.dirty = DirtySet()
+        self.changes = RecentChanges()
+        self.dirty = DirtySet(self.changes.note)
         self.negative = NegativeCache()
         self.not_kept = 0  # how often a new address was not kept, so far
         self._told_full = False
         self._full = Trouble("dirty_set_full", "dirty_set_recovered", repeats=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether another entry would drive one out."""
+        return len(self.table) >= self.max_entries
 
     def limit(self, max_entries: int, max_dirty: int) -> None:
         self.max_entries, self.max_dirty = max_entries, max_dirty
@@ -141,13 +148,18 @@ class Memory:
         self.table.put(ip, geo, row.last_seen or 0)
 
     def load(self, rows: Iterable[Row]) -> int:
-        """Take in rows as the table has them; return how many of them are of routable addresses."""
-        count = 0
+        """Take in rows as the table has them; return how many of them are of routable addresses.
+
+        Addresses that have changed since the rows were read are passed over.
+        """
+        count, changed = 0, self.changes
         add = self.table.add
         held = list(rows)
         for row, address in zip(held, octets_of_all([row.key for row in held]), strict=True):
             if address and is_global(address):
                 count += 1
+                if changed and text_of(address) in changed:
+                    continue
                 if not add(address, row.geo, row.last_seen or 0):
                     self.take_row(text_of(address), row)
         self.bound()
@@ -220,6 +232,7 @@ class Memory:
         """Drop entries whose rows were deleted; dirty ones stay. Keys are as the table has them."""
         for key in keys:
             ip = read_address(key)[1]
+            self.changes.note(ip)
             if ip not in self.dirty:
                 self.table.remove(ip)
                 self.negative.discard(ip)

@@ -24,9 +24,13 @@ MOST_REFUSED = 20  # in one flush, unless more were written; beyond that the tab
 
 
 class DirtySet:
-    """Dirty entries by canonical address. Has no clock: times are monotonic seconds, passed in."""
+    """Dirty entries by canonical address. Has no clock: times are monotonic seconds, passed in.
 
-    def __init__(self) -> None:
+    ``changed`` is called with each address whose entry comes, or is written.
+    """
+
+    def __init__(self, changed: Callable[[str], None] = lambda _: None) -> None:
+        self._changed = changed
         self._entries: dict[str, DirtyEntry] = {}
         self._refused: dict[str, float] = {}  # by address: when it may be tried again
         self._refusal = Trouble("row_refused", "row_accepted")
@@ -45,10 +49,12 @@ class DirtySet:
         """Let an entry wait, in place of an older one of the address."""
         self._entries[entry.ip] = entry
         self._refused.pop(entry.ip, None)
+        self._changed(entry.ip)
 
     def committed(self, entries: Iterable[DirtyEntry]) -> None:
         """Drop entries whose transaction has committed, except those that have changed since."""
         for entry in entries:
+            self._changed(entry.ip)
             waiting = self._entries.get(entry.ip)
             if waiting is entry:
                 del self._entries[entry.ip]

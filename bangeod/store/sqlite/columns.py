@@ -22,6 +22,7 @@ GEO_COLUMNS = ("country_code", "country_name", "asn", "org")
 UPSERT_COLUMNS = ("ip", *GEO_COLUMNS, "cached_at", "last_seen")
 # These columns decide how a row is changed; it is written only if they still hold what was read.
 HELD_COLUMNS = (*GEO_COLUMNS, "last_seen")
+_NULLS: Final = ("NULL", "NULL")
 _CODES: Final = ", ".join(f"'{code}'" for code in countries.codes())
 
 
@@ -46,7 +47,9 @@ class Table:
     def sql(self, statement: str, *, first: bool = False) -> str:
         """Fill in a statement of queries.py; ``first`` leaves out the lower bound of a page."""
         after = queries.AFTER_START if first else queries.AFTER_KEY.format(key=self.key)
-        micros = queries.MICROSECONDS.format(c=self.time) if self.time else "NULL"
+        micros, seconds = (
+            (form.format(c=self.time) for form in (queries.MICROSECONDS, queries.SECONDS)) if self.time else _NULLS
+        )
         return statement.format(
             table=self.name,
             key=self.key,
@@ -55,14 +58,15 @@ class Table:
             time=self.time or "NULL",
             after=after,
             codes=_CODES,
-            **self._geo(micros),
+            seconds=seconds,
+            **self._geo(),
         )
 
-    def _geo(self, micros: str) -> dict[str, str]:
+    def _geo(self) -> dict[str, str]:
         if "ip" not in self.columns:
             return {}
-        parts = [name if name in self.columns else "NULL" for name in GEO_COLUMNS]
-        return {"geo": ", ".join(["ip", *parts]), "seconds": f"({micros}) / 1000000"}
+        place = ", ".join(name if name in self.columns else "NULL" for name in GEO_COLUMNS)
+        return {"geo": f"ip, {place}", "place": place}
 
     @property
     def not_filled(self) -> list[str]:

@@ -15,7 +15,6 @@ T = TypeVar("T")
 REPLACED = "\N{REPLACEMENT CHARACTER}"  # in a key that is not UTF-8, which then can't be compared with
 FIRST_PAGE = 500  # rows
 LARGEST_PAGE = 4_000  # rows; some 10 ms of work, during which the read snapshot keeps the WAL from a reset
-LARGEST_COPY = 1_000  # rows, if all are passed to the event loop: some 10 ms of its time
 
 
 class Bounds(NamedTuple):

@@ -51,6 +51,31 @@ MICROSECONDS = (
     " WHEN 'real' THEN CASE WHEN {c} >= 631152000 AND {c} < 7258118400 THEN CAST({c} * 1000000.0 AS INTEGER) END END"
 )
 
+# Whole seconds since the epoch of a time column, as MICROSECONDS has them, rounded towards zero. They are computed for
+# each row that is read: so the usual forms of times after 1970 in UTC go a shorter way, except on the last days of a
+# month. unixepoch() itself refuses what is no digit, and months, days, minutes and seconds that are too large. The `+`
+# is as above; a BLOB is larger than any text.
+_DAY_AND_TIME = "'????-??-[012]?[T ]{hour}:??:??*'"
+_BY_LENGTH = (
+    f" WHEN {length} THEN {{c}} GLOB '???????????????????{ending}'"
+    for length, ending in (
+        (20, "Z"),
+        (24, ".[0-9][0-9][0-9]Z"),
+        (25, "+00:00"),
+        (26, ".[0-9][0-9][0-9][0-9][0-9][0-9]"),
+        (27, ".[0-9][0-9][0-9][0-9][0-9][0-9]Z"),
+        (32, ".[0-9][0-9][0-9][0-9][0-9][0-9]+00:00"),
+    )
+)
+_USUAL_TEXT = (
+    "+{c} BETWEEN '1970' AND ':'"
+    " AND CASE WHEN {c} GLOB " + _DAY_AND_TIME.format(hour="[01]?") + " THEN 1"
+    " ELSE {c} GLOB " + _DAY_AND_TIME.format(hour="2[0-3]") + " END"
+    " AND substr({c}, 6, 5) != '02-29'"
+    " AND CASE length({c}) WHEN 19 THEN 1" + "".join(_BY_LENGTH) + " END AND " + _WHOLE
+)
+SECONDS = "CASE WHEN " + _USUAL_TEXT + " THEN unixepoch(substr({c}, 1, 19)) ELSE (" + MICROSECONDS + ") / 1000000 END"
+
 # --- looking at the file and the schema ----------------------------------------------------------------------------
 
 SCHEMA_VERSION = "PRAGMA schema_version"
@@ -106,6 +131,29 @@ AFTER_START = "1"
 AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
+# All rows of a page in one: between two rows Python's lock must be taken. Each list is in the same order. The places
+# are arrays in JSON, which has no line break in it, so that each is looked up as it is. A BLOB is an error.
+_IN_ONE = (
+    "SELECT json_group_array(geo_cache.ip), group_concat(json_array({place}), char(10)), json_group_array({seconds})"
+)
+GEO_PAGE_IN_ONE = _IN_ONE + " FROM geo_cache WHERE {after} AND {key} <= :upto"
+# By time: the times that equal the last one are a range of their own, or each page would go through all of them.
+NEWEST_KEYS = (
+    "SELECT json_group_array(k), min(t) FROM (SELECT t, k FROM"
+    " (SELECT {time} AS t, {key} AS k FROM geo_cache WHERE {time} = :time AND {key} < :key"
+    " ORDER BY {key} DESC LIMIT :limit)"
+    " UNION ALL SELECT t, k FROM (SELECT {time} AS t, {key} AS k FROM geo_cache WHERE {time} < :time"
+    " ORDER BY {time} DESC, {key} DESC LIMIT :limit) LIMIT :limit)"
+)
+KEYS_WITHOUT_TIME = (
+    "SELECT json_group_array(k), NULL FROM"
+    " (SELECT {key} AS k FROM geo_cache WHERE {time} IS NULL AND {after} ORDER BY {key} LIMIT :limit)"
+)
+PLAN_BY_TIME = "EXPLAIN QUERY PLAN " + NEWEST_KEYS
+_BY_KEYS = " FROM json_each(:keys) AS sought CROSS JOIN geo_cache WHERE geo_cache.{key} = sought.value"
+GEO_OF_KEYS_IN_ONE = _IN_ONE + _BY_KEYS
+GEO_OF_KEYS = "SELECT {geo}, {seconds}" + _BY_KEYS
+FIRST_AND_LAST_ROW = "SELECT min({key}), max({key}) FROM geo_cache"
 # Grouped by the exact values, whatever collation the columns have; row_values.py reads these.
 GEO_NAMES = (
     "SELECT country_code, country_name, count(*) FROM geo_cache WHERE {after} AND {key} <= :upto"

@@ -35,8 +35,7 @@ class PlaceChange(NamedTuple):
 _NO_CHANGE: Final = PlaceChange({})
 
 
-@lru_cache(DISTINCT)
-def read(country_code: object, country_name: object, asn: object, org: object) -> Geo:
+def read_anew(country_code: object, country_name: object, asn: object, org: object) -> Geo:
     """Return the place in the four columns of a row; takes whatever SQLite returns, and never raises.
 
     Anything that is neither an ISO 3166-1 code nor ``XK`` is no country: XX, ZZ, T1, ``-``, ``Unknown``, a number. Then
@@ -50,6 +49,12 @@ def read(country_code: object, country_name: object, asn: object, org: object) -
 def _country(code: object, name: object) -> tuple[str | None, str | None]:
     known = _code(code)
     return known, _name(name) if known else None
+
+
+@lru_cache(DISTINCT)
+def read(country_code: object, country_name: object, asn: object, org: object) -> Geo:
+    """Return what ``read_anew`` does, which is kept: the same values mostly come again."""
+    return read_anew(country_code, country_name, asn, org)
 
 
 def country(country_code: object, country_name: object) -> tuple[str, str] | None:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bangeod.model import DirtyEntry, Row
-from bangeod.store.port import Census, Deleted, Sizes
-from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, tidying
+from bangeod.store.port import Census, Deleted, Page, Sizes
+from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, tidying, whole_table
 from bangeod.store.sqlite.columns import Column, Table, UnfitTableError
 from bangeod.store.sqlite.connection import SharedFile
-from bangeod.store.sqlite.geo_rows import read_page, read_unresolved, rows_by_address
+from bangeod.store.sqlite.geo_rows import read_unresolved, rows_by_address
 from bangeod.store.sqlite.geo_writing import write_slice
 from bangeod.store.sqlite.odd_keys import OddKeys
-from bangeod.store.sqlite.paging import LARGEST_COPY, LARGEST_PAGE, Bounds, pages
+from bangeod.store.sqlite.paging import Bounds, pages
 from bangeod.store.sqlite.row_cap import Overflow
 from bangeod.store.sqlite.row_removal import Due, HeldBack, Removal
 from bangeod.store.sqlite.slicing import SliceWriter, WriteGate
@@ -80,14 +80,22 @@ class SqliteStore:
     async def close(self) -> None:
         await self._file.close()
 
-    async def rows(self) -> AsyncGenerator[Sequence[Row], None]:
-        async for page in self._geo_pages(queries.GEO_PAGE, LARGEST_COPY, read_page):
-            yield page
+    async def rows(self) -> AsyncGenerator[Page, None]:
+        async with aclosing(whole_table.walk(self._file, await self._table("geo_cache"))) as read_pages:
+            async for page in read_pages:
+                yield page
 
     async def unresolved(self) -> AsyncGenerator[Sequence[Row], None]:
-        async for page in self._geo_pages(queries.GEO_PAGE_ODD, LARGEST_PAGE, read_unresolved):
-            if page:
-                yield page
+        table = await self._table("geo_cache")
+
+        def read(connection: "Connection", bounds: Bounds) -> list[Row]:
+            statement = table.sql(queries.GEO_PAGE_ODD, first=bounds.first)
+            return read_unresolved(connection, statement, bounds.parameters())
+
+        async with aclosing(pages(self._file, table, read)) as read_pages:
+            async for page in read_pages:
+                if page:
+                    yield page
 
     async def find(self, ips: Sequence[str]) -> Mapping[str, Row]:
         table = await self._table("geo_cache")
@@ -213,18 +221,6 @@ class SqliteStore:
 
     async def free_bytes(self) -> int:
         return await tidying.free_bytes(self._file)
-
-    async def _geo_pages(
-        self, statement: str, largest: int, read_rows: "Callable[[Connection, str, Mapping[str, object]], list[Row]]"
-    ) -> AsyncGenerator[Sequence[Row], None]:
-        table = await self._table("geo_cache")
-
-        def read(connection: "Connection", bounds: Bounds) -> list[Row]:
-            return read_rows(connection, table.sql(statement, first=bounds.first), bounds.parameters())
-
-        async with aclosing(pages(self._file, table, read, largest=largest)) as read_pages:
-            async for page in read_pages:
-                yield page
 
     def _deleter(self) -> SliceWriter:
         """Start with one row: much may depend on it, and finding that may read a whole table."""

@@ -68,6 +68,13 @@ class DaemonProcess:
             lambda line: _fits(line, event, keys), f"{event} {keys or ''}", since=since, timeout=timeout
         )
 
+    def wait_until_loaded(self) -> None:
+        """Wait until it is ready and has read its table, or found that it can't."""
+        self.wait_for("ready")
+        if not self.lines("database_unavailable"):
+            ends = ("geo_cache_loaded", "geo_cache_not_loaded")
+            self._feed.wait(lambda line: line["event"] in ends, " or ".join(ends))
+
     def runs_of(self, job_id: str) -> list[list[Line]]:
         """Return the lines of each run of a job, in the order of the runs."""
         runs: dict[str, list[Line]] = {}

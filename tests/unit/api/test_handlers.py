@@ -85,6 +85,15 @@ async def test_a_batch_in_the_mode_cached_asks_no_source(host: Host) -> None:
     assert host.backend.world.local.asked == []
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+async def test_until_the_table_is_in_memory_the_mode_cached_asks_the_rows_too(host: Host, *, loaded: bool) -> None:
+    host.backend.world.store.put_geo("1.1.1.1", country_code="AU")
+    host.backend.cache.loaded = loaded
+    entries = (await host.post("/v1/lookup", {"ips": [CACHED, "1.1.1.1"], "mode": "cached"})).json["entries"]
+    assert [entry["country_code"] for entry in entries] == [ENTRY["country_code"], None if loaded else "AU"]
+    assert host.backend.world.local.asked == []
+
+
 async def test_a_batch_says_where_answers_come_from_where_that_is_asked(host: Host) -> None:
     entries = (await host.post("/v1/lookup", {"ips": [CACHED, "10.0.0.1"], "origin": True})).json["entries"]
     assert [entry.get("origin") for entry in entries] == ["memory", None]

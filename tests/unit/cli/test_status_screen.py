@@ -107,6 +107,24 @@ def test_a_problem_that_is_the_daemons_is_not_told_for_each_job_again() -> None:
     assert len(show(shown).troubles) == 1
 
 
+@pytest.mark.parametrize(
+    ("loaded", "progress", "end", "colour"),
+    [
+        (False, None, "; the table was not read yet", BAD),
+        (False, 0.256, "; the table is being read, 26 % so far", BUSY),
+        (True, None, " not found", None),
+    ],
+)
+def test_it_is_shown_how_much_of_the_table_has_been_read(
+    loaded: bool, progress: float | None, end: str, colour: str | None
+) -> None:
+    shown = state()
+    shown.cache.loaded, shown.cache.progress = loaded, progress
+    line = show(shown).line("cache")
+    assert line.text.endswith(end)
+    assert line.colour == colour
+
+
 def test_sources_are_shown_with_their_age_and_their_pause() -> None:
     shown = state()
     shown.sources.mmdb = [

@@ -199,3 +199,17 @@ async def test_a_database_that_nobody_lets_it_read_does_not_let_the_table_grow(p
     place.bans.error = CLOSED
     assert (await place.run()).finished
     assert place.keys == set()
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+async def test_what_is_banned_counts_as_seen_now_also_before_its_row_is_in_memory(*, loaded: bool) -> None:
+    place = Place()
+    place.put("::ffff:8.8.8.8", days=80)
+    place.put("10.0.0.1", days=80)
+    if loaded:
+        await place.world.cache.load_from_db()
+    place.fail2ban_says(reading([(IN_FORCE, "sshd"), ("10.0.0.1", "sshd")], frozenset(["sshd"])))
+    await place.run()
+    seen = {key: row["last_seen"] for key, row in place.world.store.geo_cache.items()}
+    assert seen["::ffff:8.8.8.8"] == to_text(place.world.now)
+    assert place.world.cache.entries == 1  # what is not routable has no place in memory

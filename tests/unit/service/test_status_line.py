@@ -21,6 +21,11 @@ def test_it_says_how_long_ago_the_last_flush_was() -> None:
     assert said == "4 jobs, 1,234,567 cached, 12 to write, last flush 42 s ago"
 
 
+def test_it_says_how_much_of_the_table_has_been_read_until_all_has() -> None:
+    said = line(WELL._replace(progress=0.256))
+    assert said == "4 jobs, 1,234,567 cached (26 % of the table read), 12 to write"
+
+
 def test_a_flush_that_failed_is_not_the_last_one() -> None:
     failed = failing({JobId.GEO_CACHE_FLUSH: Failure(NOW, "it is locked")})
     said = line(failed._replace(last_flush=NOW - 600))

@@ -276,7 +276,7 @@ async def test_a_refused_row_that_changes_is_tried_again_at_once() -> None:
     await world.cache.flush_dirty()
     store.refuses.clear()
     world.clock.advance(86_400)
-    world.cache.see([IPS[1]])
+    await world.cache.see([IPS[1]])
     assert world.cache.refused == 0
     assert await world.cache.flush_dirty() == 1
 

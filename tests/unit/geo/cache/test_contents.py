@@ -74,7 +74,7 @@ async def test_an_entry_waiting_to_be_written_keeps_its_country_when_it_is_seen(
     world.local.places[IP] = GERMANY
     await world.cache.lookup(IP)
     world.clock.advance(DAY)
-    world.cache.see([IP, OTHER])
+    await world.cache.see([IP, OTHER])
     assert world.dirty == {IP: DirtyEntry(IP, GERMANY, world.now, world.now - DAY)}
 
 

@@ -1,13 +1,15 @@
 """Which values of the database are times, to the microsecond."""
 
 import math
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.store.sqlite import times
+from bangeod.store.sqlite import queries, times
+from bangeod.store.sqlite.engine import engine
 
 NOON = 1_704_110_400_000_000  # 2024-01-01T12:00:00Z, in microseconds
 YEAR_10000 = 253_402_300_800
@@ -211,3 +213,41 @@ near_the_ends = st.one_of(*(st.floats(end - 10.0, end + 10.0) for end in (EARLIE
 def test_numbers_are_seconds_of_this_age_alone(seconds: float) -> None:
     assert (times.read(seconds) is not None) == (EARLIEST <= seconds < END)
     assert (times.read(int(seconds)) is not None) == (EARLIEST <= int(seconds) < END)
+
+
+# --- the expressions in SQL ---
+
+utc_endings = st.sampled_from(
+    ["", "Z", "+00:00", ".5", ".123Z", ".123456", ".123456Z", ".123456+00:00", "z", "\0Z", "+01:00"]
+)
+dates_and_times = st.from_regex(
+    r"(19[67]|20[0-9])[0-9]-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]", fullmatch=True
+)
+
+
+def one(expression: str, value: object) -> int | None:
+    """Return what an expression makes of a value, in a column without a type."""
+    with closing(engine.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (v)")
+        connection.execute("INSERT INTO t VALUES (?)", (value,))
+        found: int | None = connection.execute(f"SELECT {expression.format(c='v')} FROM t").fetchone()[0]
+        return found
+
+
+@given(
+    st.builds("".join, st.tuples(dates_and_times, utc_endings))
+    | near_times
+    | st.none()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | dates_and_times.map(str.encode)
+)
+def test_the_short_way_to_seconds_agrees_with_the_long_one(value: object) -> None:
+    assert (
+        one(queries.SECONDS, value) == times.whole_seconds(value) == one(f"({queries.MICROSECONDS}) / 1000000", value)
+    )
+
+
+@pytest.mark.parametrize("day", ["2024-02-29", "2023-02-29", "2024-02-30", "2024-04-31", "2024-12-31", "1969-12-31"])
+def test_the_last_days_of_a_month_are_read_in_sql_as_in_python(day: str) -> None:
+    assert one(queries.SECONDS, f"{day} 23:00:00.123Z") == times.whole_seconds(f"{day} 23:00:00.123Z")
