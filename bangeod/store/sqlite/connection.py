@@ -20,6 +20,7 @@ from bangeod.store.sqlite.copied_over import OverwriteWatch
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.interruptible import Interruptible
 from bangeod.store.sqlite.lenient_text import leniently
+from bangeod.store.sqlite.readers import ReaderProbe, WalView
 from bangeod.store.sqlite.thread import SqliteThread
 from bangeod.store.sqlite.wal_file import WalFile
 from bangeod.store.symlinks import LinkedFile
@@ -51,6 +52,7 @@ class SharedFile:
         self._opened: LinkedFile | None = None
         self._wal = WalFile(path)
         self._watch = OverwriteWatch(path)
+        self._probe: ReaderProbe | None = None
         self._overwritten = False  # another database has the same inode now
         self._suspect = False  # an error was seen; only a new connection shows whether it is gone
         self._damaged = False  # the file was damaged; a repaired one may be another database with the same inode
@@ -96,6 +98,7 @@ class SharedFile:
                 advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
             )
         connection, self._connection, self._opened = self._connection, None, None
+        self._probe = None
         if connection is not None:
             with contextlib.suppress(engine.Error):
                 await connection.close()
@@ -126,6 +129,18 @@ class SharedFile:
             with contextlib.suppress(StoreError, engine.Error):
                 await self.read(lambda connection: connection.execute(queries.EMPTY_WAL).fetchall())
         return not wal.is_in_place or wal.is_empty
+
+    def look_at_readers(self) -> WalView | None:
+        """Return the state of the WAL, and who else reads the database; None where that can't be told. At any time."""
+        return self._probe.look() if self._probe is not None else None
+
+    @property
+    def size(self) -> int:
+        """Return the size of the database's file in bytes; 0 where it is not there."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of bangeod's transactions; it may run again if the database was locked."""
@@ -229,6 +244,7 @@ class SharedFile:
         for statement in queries.ON_OPEN:
             connection.execute(statement).fetchall()
         connection.execute(queries.SCHEMA_VERSION).fetchall()
+        self._probe = ReaderProbe.of(found.path)
         if self._look() != found:
             raise faults.replaced(self.path)
 
