@@ -57,6 +57,8 @@ LONG_WAL = 900  # frames; longer than this, and the web app's commits begin to c
 SHORTEST_WAIT = 0.05  # seconds
 LONGEST_WAIT = 1.0  # seconds
 LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at again
+MARKED_WAL = 32 * 1024 * 1024  # bytes that it grows to beside a read mark (read_mark.py)
+MARKED_FOR = 5.0  # seconds of that: others can't move anything meanwhile
 MOST_WAL = 32 * 1024 * 1024  # bytes that the WAL may grow to while a reader that never ends holds it back
 
 
@@ -162,6 +164,7 @@ class WriteGate:
         self._plan = CheckpointPlan()
         self._giving_way = GivingWay()
         self._checkpoint_due = False
+        self._marked_at: float | None = None  # monotonic
         self._failed = False  # whether the last write failed
         self._failing = Trouble("checkpoint_failed", "checkpoint_recovered", repeats=False)
 
@@ -175,7 +178,7 @@ class WriteGate:
         async with self._turn:
             self._failed = True
             if self._checkpoint_due:
-                await self._checkpoint()
+                await self._let_grow_or_checkpoint()
             await self._pause()
             result, held = await (self._file.write_apart(work) if apart else self._file.write(work))
             self._failed = False
@@ -228,8 +231,27 @@ class WriteGate:
             self._see()
             pause -= step
 
+    async def _let_grow_or_checkpoint(self) -> None:
+        """Let the WAL grow on beside a read mark; where that can't be, or it is long by now, empty it."""
+        now, view = self._clock.monotonic(), self._see()
+        if self._marked_at is not None and now - self._marked_at > MARKED_FOR:
+            view = None
+        if view is None or view.frames * view.page_size >= MARKED_WAL:
+            await self._checkpoint()
+        elif self._file.is_marked or await self._mark():
+            self._plan.grows(view.frames)
+            self._checkpoint_due = False
+        else:
+            await self._checkpoint()
+
+    async def _mark(self) -> bool:
+        self._marked_at = self._clock.monotonic()
+        return await self._file.mark()
+
     async def _checkpoint(self) -> None:
         """Empty the WAL; if other processes prevent that for long, the checkpoint stays due."""
+        await self._file.unmark()
+        self._marked_at = None
         began = self._clock.monotonic()
         while True:
             view = self._held_back()
