@@ -89,7 +89,7 @@ class GeoCacheCleanup:
         else:
             doubted = False
         guard = _Guard(jails.keeper())
-        deletion = self._store.delete_stale(before, keep=guard.keep, max_rows=self._max_rows)
+        deletion = self._store.delete_stale(before, keep=guard.keep, max_rows=self._max_rows, time_left=run.time_left)
         finished = await carry_out(deletion, tally, run, self._cache.forget)
         say = log.info if tally.deleted else log.debug
         say("geo_cache_cleanup_ran", deleted=tally.deleted, retention_days=self._retention_days)

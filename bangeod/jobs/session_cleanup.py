@@ -36,7 +36,7 @@ class SessionCleanup:
         if run.dry:
             tally.count(await self._store.count_expired(now))
             return Result({"would_delete": tally.matching, "unreadable": tally.unreadable, "cutoff_time": to_text(now)})
-        finished = await carry_out(self._store.delete_expired(now), tally, run)
+        finished = await carry_out(self._store.delete_expired(now, time_left=run.time_left), tally, run)
         log.info("session_cleanup_ran", deleted_count=tally.deleted, cutoff_time=to_text(now))
         tally.warn(self._kept, run, complete=finished)
         counts = {"deleted_count": tally.deleted, "unreadable": tally.unreadable, **tally.refused()}

@@ -14,7 +14,7 @@ from typing import TypeVar
 from bangeod.addresses import read as read_address
 from bangeod.errors import StoreError, StoreMissingError
 from bangeod.model import DirtyEntry, Geo, Row
-from bangeod.store.port import Census, Deleted, Page, Refusal, Sizes
+from bangeod.store.port import Census, Deleted, Page, Refusal, Sizes, endless
 from bangeod.store.sqlite import row_values, time_forms, times
 from bangeod.store.sqlite.time_forms import TimeForms
 
@@ -121,7 +121,12 @@ class MemoryStore:
         countries = (row_values.country(row.get("country_code"), row.get("country_name")) for row in rows)
         return Counter(country for country in countries if country is not None and country[0] not in but)
 
-    async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
+    async def write(
+        self,
+        entries: Sequence[DirtyEntry],
+        *,
+        time_left: Callable[[], float] = endless,  # noqa: ARG002 - nobody else is here to be given way to
+    ) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         forms = self._forms()
         for part in _parts(entries, self._slice_size):
             await self._step()
@@ -130,7 +135,12 @@ class MemoryStore:
             yield part
 
     async def delete_stale(
-        self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
+        self,
+        before: int,
+        *,
+        keep: Callable[[str], bool],
+        max_rows: int = 0,
+        time_left: Callable[[], float] = endless,  # noqa: ARG002 - as above
     ) -> AsyncGenerator[Deleted, None]:
         for keys in _parts(list(self.geo_cache), self._page_size):
             await self._step()
@@ -150,7 +160,12 @@ class MemoryStore:
         unreadable = _unreadable(row.get("last_seen") for row in self.geo_cache.values())
         return Census(len(stale) + len(above), *unreadable)
 
-    async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
+    async def delete_expired(
+        self,
+        now: int,
+        *,
+        time_left: Callable[[], float] = endless,  # noqa: ARG002 - as above
+    ) -> AsyncGenerator[Deleted, None]:
         for numbers in _parts(list(self.sessions), self._page_size):
             await self._step()
             page = {number: self.sessions[number] for number in numbers if number in self.sessions}

@@ -1,5 +1,6 @@
 """The store protocol that jobs and cache use. SQLite is one adapter, the memory store another."""
 
+import math
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -53,12 +54,20 @@ class Sizes(NamedTuple):
     wal: int | None = None  # its WAL
 
 
+def endless() -> float:
+    """Return the time that is left to whoever has no limit, in seconds."""
+    return math.inf
+
+
 class Store(Protocol):
     """The tables ``geo_cache`` and ``sessions``.
 
     Every method raises only a StoreError of errors.py, no error of an adapter. Iterators that delete or write
     yield what has been committed; to stop between two slices, close them (``contextlib.aclosing``).
     Times are whole seconds since the epoch.
+
+    ``time_left`` returns the seconds that the caller has for something long; endless for one who does not say. Of a
+    limited time an adapter may use a part to keep quiet for others, as for a backup.
     """
 
     async def prepare(self) -> bool:
@@ -89,7 +98,9 @@ class Store(Protocol):
         A text too long for a name is not counted, and of an endless number of names not all are.
         """
 
-    def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
+    def write(
+        self, entries: Sequence[DirtyEntry], *, time_left: Callable[[], float] = endless
+    ) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         """Insert or update rows in slices; yields the entries of each slice once it is committed.
 
         A country is filled in only where the row has none; a row that holds all that the entry ``replaces``
@@ -106,7 +117,12 @@ class Store(Protocol):
         """
 
     def delete_stale(
-        self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
+        self,
+        before: int,
+        *,
+        keep: Callable[[str], bool],
+        max_rows: int = 0,
+        time_left: Callable[[], float] = endless,
     ) -> AsyncGenerator[Deleted, None]:
         """Delete rows of geo_cache last seen before ``before``, except those whose key ``keep`` holds.
 
@@ -117,7 +133,7 @@ class Store(Protocol):
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
         """Count what ``delete_stale`` would delete."""
 
-    def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
+    def delete_expired(self, now: int, *, time_left: Callable[[], float] = endless) -> AsyncGenerator[Deleted, None]:
         """Delete sessions whose ``expires_at`` is ``now`` or earlier."""
 
     async def count_expired(self, now: int) -> Census:

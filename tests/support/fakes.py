@@ -1,7 +1,7 @@
 """Sources, bans and stores that live in memory, for tests of what asks them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from bangeod.banned import Reading, reading
@@ -13,6 +13,7 @@ from bangeod.geo.cache.resolver import Resolver
 from bangeod.geo.sources import LocalSource, RemoteSource
 from bangeod.model import DirtyEntry, Geo, Origin
 from bangeod.store.memory import MemoryStore
+from bangeod.store.port import endless
 from tests.support.manual_clock import ManualClock
 
 GERMANY = Geo("DE", "Germany", "AS64500", "Example")
@@ -141,7 +142,9 @@ class RefusingStore(MemoryStore):
         self.slice_size = slice_size
         self.attempts = 0
 
-    async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
+    async def write(
+        self, entries: Sequence[DirtyEntry], *, time_left: Callable[[], float] = endless
+    ) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         for start in range(0, len(entries), self.slice_size):
             part = entries[start : start + self.slice_size]
             self.attempts += 1

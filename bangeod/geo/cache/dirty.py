@@ -158,7 +158,7 @@ async def _write(
     """Write entries until one is refused; return how many were written, and the refusal."""
     done = 0
     try:
-        async with aclosing(store.write(part)) as slices:
+        async with aclosing(store.write(part, time_left=time_left)) as slices:
             async for entries in slices:
                 dirty.committed(entries)
                 done += len(entries)

@@ -20,6 +20,8 @@ from bangeod.store.sqlite.copied_over import OverwriteWatch
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.interruptible import Interruptible
 from bangeod.store.sqlite.lenient_text import leniently
+from bangeod.store.sqlite.read_mark import ReadMark
+from bangeod.store.sqlite.readers import ReaderProbe, WalView
 from bangeod.store.sqlite.thread import SqliteThread
 from bangeod.store.sqlite.wal_file import WalFile
 from bangeod.store.symlinks import LinkedFile
@@ -37,6 +39,7 @@ log = structlog.get_logger(__name__)
 FIRST_RETRY = 0.001  # seconds until the lock is asked for again
 RETRY_GROWTH = 1.5  # times longer, each time
 LONGEST_RETRY = 0.05  # seconds
+LONGEST_MARK = 10.0  # seconds until a read mark that nobody has removed is removed
 INTERRUPT_EVERY = 0.02  # seconds; a statement that begins between two of them is caught by the next
 
 
@@ -51,6 +54,9 @@ class SharedFile:
         self._opened: LinkedFile | None = None
         self._wal = WalFile(path)
         self._watch = OverwriteWatch(path)
+        self._probe: ReaderProbe | None = None
+        self._mark = ReadMark(lambda: _connect(path))
+        self._end_of_mark: asyncio.TimerHandle | None = None
         self._overwritten = False  # another database has the same inode now
         self._suspect = False  # an error was seen; only a new connection shows whether it is gone
         self._damaged = False  # the file was damaged; a repaired one may be another database with the same inode
@@ -76,6 +82,7 @@ class SharedFile:
         except engine.Error as error:
             raise self._translated(error) from error
         self._connection, self._opened, self._suspect = connection, found, False
+        self._mark = ReadMark(lambda: _connect(found.path))
         self._wal = WalFile(found.path)
         self._watch, self._overwritten, self._damaged = OverwriteWatch(found.path), False, False
         try:
@@ -96,7 +103,10 @@ class SharedFile:
                 advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
             )
         connection, self._connection, self._opened = self._connection, None, None
+        self._probe = None
         if connection is not None:
+            with contextlib.suppress(engine.Error):
+                await connection.run(self._mark.close)
             with contextlib.suppress(engine.Error):
                 await connection.close()
 
@@ -124,8 +134,51 @@ class SharedFile:
             return True
         if wal.is_in_place:
             with contextlib.suppress(StoreError, engine.Error):
+                await self.unmark()
                 await self.read(lambda connection: connection.execute(queries.EMPTY_WAL).fetchall())
         return not wal.is_in_place or wal.is_empty
+
+    def look_at_readers(self) -> WalView | None:
+        """Return the state of the WAL, and who else reads the database; None where that can't be told. At any time."""
+        return self._probe.look() if self._probe is not None else None
+
+    @property
+    def size(self) -> int:
+        """Return the size of the database's file in bytes; 0 where it is not there."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    @property
+    def is_marked(self) -> bool:
+        """Say whether a read mark is set."""
+        return self._mark.is_set
+
+    async def mark(self) -> bool:
+        """Set a read mark where possible; return whether it is set. It is removed after LONGEST_MARK, come what may."""
+        connection = self._connection
+        is_set = await self.maintain(self._mark.set)
+        if is_set and connection is not None:
+            self._forget_end_of_mark()
+            loop = asyncio.get_running_loop()
+            self._end_of_mark = loop.call_later(LONGEST_MARK, lambda: loop.create_task(self._unmark(connection)))
+        return is_set
+
+    async def unmark(self) -> None:
+        """Remove the read mark, if one is set."""
+        self._forget_end_of_mark()
+        if self._mark.is_set and self._connection is not None:
+            await asyncio.shield(asyncio.ensure_future(self._unmark(self._connection)))
+
+    async def _unmark(self, connection: SqliteThread) -> None:
+        with contextlib.suppress(engine.Error, ValueError):  # it is closed, and so is the mark
+            await connection.run(self._mark.clear)
+
+    def _forget_end_of_mark(self) -> None:
+        if self._end_of_mark is not None:
+            self._end_of_mark.cancel()
+            self._end_of_mark = None
 
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of bangeod's transactions; it may run again if the database was locked."""
@@ -229,6 +282,7 @@ class SharedFile:
         for statement in queries.ON_OPEN:
             connection.execute(statement).fetchall()
         connection.execute(queries.SCHEMA_VERSION).fetchall()
+        self._probe = ReaderProbe.of(found.path)
         if self._look() != found:
             raise faults.replaced(self.path)
 

@@ -20,8 +20,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bangeod.errors import StoreError, StoreLockedError, StoreReplacedError
+from bangeod.store.port import endless
 from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.connection import SharedFile
+from bangeod.store.sqlite.giving_way import LOOK_EVERY, GivingWay
+from bangeod.store.sqlite.readers import WalView
 from bangeod.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ LONG_WAL = 900  # frames; longer than this, and the web app's commits begin to c
 SHORTEST_WAIT = 0.05  # seconds
 LONGEST_WAIT = 1.0  # seconds
 LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at again
+MARKED_WAL = 32 * 1024 * 1024  # bytes that it grows to beside a read mark (read_mark.py)
+MARKED_FOR = 5.0  # seconds of that: others can't move anything meanwhile
+MOST_WAL = 32 * 1024 * 1024  # bytes that the WAL may grow to while a reader that never ends holds it back
 
 
 class Slicer:
@@ -106,6 +112,7 @@ class CheckpointPlan:
         self._frames_a_row = float(WAL_FRAMES)  # high: a checkpoint follows the first slice and tells more
         self._rows = 0  # since the WAL was last looked at
         self._length = 0  # frames when it was last looked at
+        self._held_back = 0  # frames of these that can't be moved for now
 
     def committed(self, rows: int, *, apart: bool = False) -> bool:
         """Count a slice of ``rows`` rows, with ``apart`` one transaction each; return whether a checkpoint is due."""
@@ -113,13 +120,18 @@ class CheckpointPlan:
             self._length += rows * FRAMES_APART
         else:
             self._rows += rows
-        return self._expected >= WAL_FRAMES
+        return self._expected - self._held_back >= WAL_FRAMES
+
+    def grows(self, frames: int) -> None:
+        """Take into account that the WAL has ``frames`` frames and is left to grow: a checkpoint is due later."""
+        self._rows, self._length, self._held_back = 0, frames, frames
 
     def checkpointed(self, frames: int, *, emptied: bool) -> None:
         """Take into account that the WAL was ``frames`` frames long (negative: unknown).
 
         After ``emptied`` the next writer starts the WAL over.
         """
+        self._held_back = 0
         if frames >= 0:
             if self._rows and not self._length:  # else the WAL may have started over: its length says little
                 self._frames_a_row = max(LEAST_FRAMES_A_ROW, frames / self._rows)
@@ -150,7 +162,9 @@ class WriteGate:
         self._turn = asyncio.Lock()
         self._free_until = 0.0  # monotonic; no write of this process earlier
         self._plan = CheckpointPlan()
+        self._giving_way = GivingWay()
         self._checkpoint_due = False
+        self._marked_at: float | None = None  # monotonic
         self._failed = False  # whether the last write failed
         self._failing = Trouble("checkpoint_failed", "checkpoint_recovered", repeats=False)
 
@@ -164,13 +178,30 @@ class WriteGate:
         async with self._turn:
             self._failed = True
             if self._checkpoint_due:
-                await self._checkpoint()
+                await self._let_grow_or_checkpoint()
             await self._pause()
             result, held = await (self._file.write_apart(work) if apart else self._file.write(work))
             self._failed = False
             self._owe(held)
             self._checkpoint_due = self._plan.committed(rows(result), apart=apart)
             return result, held
+
+    async def give_way(self, time_left: "Callable[[], float]") -> None:
+        """Wait while others need quiet: for a part of the seconds that ``time_left`` returns, and not if it is endless.
+
+        Not in the turn of a write: what is written at once, as a single lookup's row, does not wait.
+        """
+        if not self._waits(time_left()):
+            return
+        await self.finish()  # or the web app's commits would reach the length at which they checkpoint
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if not self._waits(time_left()):
+                return
+
+    def _waits(self, time_left: float) -> bool:
+        now, view = self._clock.monotonic(), self._file.look_at_readers()
+        return self._giving_way.waits(now, view, time_left=time_left, size=self._file.size)
 
     async def finish(self) -> None:
         """Checkpoint what the last slices left in the WAL.
@@ -194,27 +225,84 @@ class WriteGate:
 
     async def _pause(self) -> None:
         pause = self._free_until - self._clock.monotonic()
-        if pause > 0:
-            await asyncio.sleep(pause)
+        while pause > 0:
+            step = min(pause, LOOK_EVERY)
+            await asyncio.sleep(step)
+            self._see()
+            pause -= step
+
+    async def _let_grow_or_checkpoint(self) -> None:
+        """Let the WAL grow on beside a read mark; where that can't be, or it is long by now, empty it."""
+        now, view = self._clock.monotonic(), self._see()
+        if self._marked_at is not None and now - self._marked_at > MARKED_FOR:
+            view = None
+        if view is None or view.frames * view.page_size >= MARKED_WAL:
+            await self._checkpoint()
+        elif self._file.is_marked or await self._mark():
+            self._plan.grows(view.frames)
+            self._checkpoint_due = False
+        else:
+            await self._checkpoint()
+
+    async def _mark(self) -> bool:
+        self._marked_at = self._clock.monotonic()
+        return await self._file.mark()
 
     async def _checkpoint(self) -> None:
         """Empty the WAL; if other processes prevent that for long, the checkpoint stays due."""
+        await self._file.unmark()
+        self._marked_at = None
         began = self._clock.monotonic()
         while True:
-            outcome = await self._file.maintain(checkpoint)
-            self._plan.checkpointed(outcome.frames, emptied=outcome.emptied)
-            self._owe(outcome.held)
-            self._checkpoint_due = not outcome.emptied
-            if outcome.emptied or self._clock.monotonic() - began > self._plan.patience:
+            view = self._held_back()
+            if view is not None and view.frames * view.page_size < MOST_WAL:
+                await self._let_grow(view)
+                return
+            if view is None or view.movable:  # else a checkpoint would only keep the reader's own from its work
+                outcome = await self._file.maintain(checkpoint)
+                self._plan.checkpointed(outcome.frames, emptied=outcome.emptied)
+                self._owe(outcome.held)
+                self._checkpoint_due = not outcome.emptied
+                if outcome.emptied:
+                    return
+            if self._clock.monotonic() - began > self._plan.patience:
                 return
             await asyncio.sleep(LOOK_AGAIN)
 
+    def _held_back(self) -> WalView | None:
+        """Return the state of the WAL if a reader that is not waited for keeps it from starting over."""
+        view = self._see()
+        return view if self._giving_way.is_held_back else None
+
+    def _see(self) -> WalView | None:
+        view = self._file.look_at_readers()
+        self._giving_way.see(self._clock.monotonic(), view)
+        return view
+
+    async def _let_grow(self, view: WalView) -> None:
+        """Let the WAL grow on. What can be moved is, or a commit of the web app's would do it."""
+        self._plan.grows(view.frames)
+        self._checkpoint_due = False
+        if view.movable >= WAL_FRAMES:
+            self._owe((await self._file.maintain(checkpoint)).held)
+
 
 class SliceWriter:
-    """Writes the slices of one operation through the gate, sized by the time that earlier slices took."""
+    """Writes the slices of one operation through the gate, sized by the time that earlier slices took.
 
-    def __init__(self, gate: WriteGate, max_lock_time: float, *, first: int = FIRST) -> None:
+    Between two of them it gives way to others, for a part of the seconds that ``time_left`` returns.
+    """
+
+    def __init__(
+        self,
+        gate: WriteGate,
+        max_lock_time: float,
+        *,
+        first: int = FIRST,
+        time_left: "Callable[[], float]" = endless,
+    ) -> None:
         self._gate = gate
+        self._time_left = time_left
         self._slicer = Slicer(max_lock_time, first)
         self.longest = max_lock_time * LONGEST_SHARE  # seconds after which row-by-row work stops
 
@@ -224,12 +312,14 @@ class SliceWriter:
 
     async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> T:
         """Commit one slice of ``rows`` rows."""
+        await self._gate.give_way(self._time_left)
         result, held = await self._gate.write(work, rows=lambda _result: rows)
         self._slicer.measured(rows, held)
         return result
 
     async def write_some(self, work: "Callable[[Connection], Sequence[T]]", *, apart: bool) -> Sequence[T]:
         """Commit one slice of as many rows as ``work`` gets through; it returns one result for each."""
+        await self._gate.give_way(self._time_left)
         result, held = await self._gate.write(work, rows=len, apart=apart)
         self._slicer.measured(len(result), held)
         return result

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bangeod.model import DirtyEntry, Row
-from bangeod.store.port import Census, Deleted, Page, Sizes
+from bangeod.store.port import Census, Deleted, Page, Sizes, endless
 from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, tidying, whole_table
 from bangeod.store.sqlite.columns import Column, Table, UnfitTableError
 from bangeod.store.sqlite.connection import SharedFile
@@ -118,9 +118,11 @@ class SqliteStore:
             pass
         return rows
 
-    async def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
+    async def write(
+        self, entries: Sequence[DirtyEntry], *, time_left: Callable[[], float] = endless
+    ) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         table = await self._table("geo_cache")
-        writer = SliceWriter(self._gate, self._max_lock_time)
+        writer = SliceWriter(self._gate, self._max_lock_time, time_left=time_left)
         forms = await self._file.read(functools.partial(self._form_watch.look, table=table))
         start = 0
         refused: set[str] = set()
@@ -142,11 +144,16 @@ class SqliteStore:
             raise faults.spared(self._file.path, spared)
 
     async def delete_stale(
-        self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0
+        self,
+        before: int,
+        *,
+        keep: Callable[[str], bool],
+        max_rows: int = 0,
+        time_left: Callable[[], float] = endless,
     ) -> AsyncGenerator[Deleted, None]:
         table = await self._aged_geo_table()
         limit = before * MICROSECONDS
-        writer = self._deleter()
+        writer = self._deleter(time_left)
 
         def stale(due: Due) -> bool:
             return not keep(due.label)
@@ -193,10 +200,12 @@ class SqliteStore:
         choice, _ = await deletion.overflow(self._file, table, max_rows, limit, keep=keep)
         return found._replace(matching=found.matching + choice.going)
 
-    async def delete_expired(self, now: int) -> AsyncGenerator[Deleted, None]:
+    async def delete_expired(
+        self, now: int, *, time_left: Callable[[], float] = endless
+    ) -> AsyncGenerator[Deleted, None]:
         table = await self._table("sessions")
         limit = now * MICROSECONDS + 1
-        removal = Removal(table, self._deleter(), limit, self._held_back[table.name])
+        removal = Removal(table, self._deleter(time_left), limit, self._held_back[table.name])
         try:
             async with aclosing(
                 deletion.sweep(self._file, table, removal, limit, goes=_always, clock=self._clock)
@@ -222,9 +231,9 @@ class SqliteStore:
     async def free_bytes(self) -> int:
         return await tidying.free_bytes(self._file)
 
-    def _deleter(self) -> SliceWriter:
+    def _deleter(self, time_left: Callable[[], float]) -> SliceWriter:
         """Start with one row: much may depend on it, and finding that may read a whole table."""
-        return SliceWriter(self._gate, self._max_lock_time, first=1)
+        return SliceWriter(self._gate, self._max_lock_time, first=1, time_left=time_left)
 
     async def _count(self, table: Table) -> int:
         statement = table.sql(queries.COUNT)

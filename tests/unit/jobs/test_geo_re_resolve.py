@@ -14,6 +14,7 @@ from bangeod.jobs.geo_re_resolve import FOR_AN_ANSWER, GeoReResolve
 from bangeod.jobs.job import LONGEST_MARGIN, Result, Run
 from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import MemoryStore
+from bangeod.store.port import endless
 from tests.support.fakes import FRANCE, GERMANY, Bans, RefusingStore, World
 
 IP, OTHER, THIRD = "8.8.8.8", "9.9.9.9", "1.1.1.1"
@@ -116,9 +117,11 @@ class NotingStore(MemoryStore):
         super().__init__()
         self.entries: list[DirtyEntry] = []
 
-    def write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
+    def write(
+        self, entries: Sequence[DirtyEntry], *, time_left: Callable[[], float] = endless
+    ) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         self.entries += entries
-        return super().write(entries)
+        return super().write(entries, time_left=time_left)
 
 
 async def test_what_a_row_has_already_is_not_written_to_it_again() -> None:
