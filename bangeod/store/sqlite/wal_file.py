@@ -46,7 +46,8 @@ class WalFile:
     def is_of_the_new_one(self) -> bool:
         """Say whether the WAL was written to after the file now at the path came there.
 
-        A rename sets a file's ctime, as writing to it does; ctime and mtime both come from the kernel's clock.
+        A rename sets a file's ctime, as writing to it does; ctime and mtime both come from the kernel's clock, which
+        moves on every few milliseconds. What is written in the same step counts as the old file's: the usual case.
         """
         try:
             return self.path.stat().st_mtime_ns > self._database.stat().st_ctime_ns
