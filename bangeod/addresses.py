@@ -188,7 +188,10 @@ def octets_of_all(texts: Sequence[str]) -> list[bytes]:
         addresses = list(map(inet_pton, [AF_INET6 if ":" in text else AF_INET for text in texts], texts))
     except (OSError, ValueError):
         return list(map(octets, texts))
-    return [address[12:] if address.startswith(_MAPPED) else address for address in addresses]
+    return [
+        address if len(address) == _IPV4_OCTETS or not address.startswith(_MAPPED) else address[12:]
+        for address in addresses
+    ]
 
 
 def text_of(address: bytes) -> str:

@@ -1,12 +1,12 @@
 """The protocols through which the API reaches the daemon."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from bangeod.api.daemon_state import ApiState, State
 from bangeod.api.messages import Explanation
 from bangeod.jobs.job import JobId, Report
-from bangeod.model import Answer
+from bangeod.model import Answer, Geo
 
 
 class Lookups(Protocol):
@@ -24,6 +24,12 @@ class Lookups(Protocol):
     @property
     def loaded(self) -> bool:
         """Say whether memory has what the table had when it was read."""
+
+    def lookup_written(self, ips: Sequence[str], write: Callable[[Geo], str]) -> list[str | Answer]:
+        """Return the same, but of an address with a country what ``write`` makes of its place.
+
+        ``write`` is the same each time.
+        """
 
     def worth_asking(self, ips: Iterable[str]) -> bool:
         """Return whether any of these may be known by now; False if none of them was found lately."""

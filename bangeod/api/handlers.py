@@ -31,7 +31,7 @@ from bangeod.api.request_body import LARGEST_BODY, received, too_large
 from bangeod.api.routes import PROMETHEUS_TYPE, ROUTES
 from bangeod.clock import to_text
 from bangeod.jobs.job import JobId
-from bangeod.model import Status
+from bangeod.model import Answer, Status
 
 BODY_SECONDS: Final = 10.0  # until a body must have come
 
@@ -61,9 +61,8 @@ class Handlers:
     async def lookup_one(self, request: web.BaseRequest, ip: str) -> web.Response:
         """Say where one address is."""
         until = _given_up(request)
-        answers = self._backend.cache.lookup_cached_only((ip,))
-        if answers[0].status is _UNRESOLVED:
-            answers = await self._resolving.completed(answers, until)
+        answers = self._writer.known_now(self._backend.cache, (ip,))
+        await self._fill_in(answers, Mode.RESOLVE, until)
         return web.Response(body=self._writer.part(answers), headers=JSON)
 
     async def lookup_batch(self, request: web.BaseRequest, _: str) -> web.Response:
@@ -74,14 +73,38 @@ class Handlers:
             asked = msgspec.json.decode(content, type=LookupRequest)
             if len(asked.ips) > MOST_ADDRESSES:
                 raise RequestError(413, "too_many_addresses", f"{len(asked.ips)} addresses: {MOST_ADDRESSES} at most")
-            answers = await self._resolving.cached(asked.ips)
-            if asked.mode is Mode.RESOLVE:
-                answers = await self._resolving.completed(answers, until)
-            elif not self._backend.cache.loaded:  # what will be in memory soon is known
-                answers = await self._resolving.stored(answers)
-            body = await self._writer.batch(answers, origin=asked.origin)
+            body = await (self._traced if asked.origin else self._written)(asked, until)
             self._connections.relieve()
         return web.Response(body=body, headers=JSON)
+
+    async def _written(self, asked: LookupRequest, until: float) -> bytes:
+        answers = await self._writer.known(self._backend.cache, asked.ips)
+        await self._fill_in(answers, asked.mode, until)
+        return await self._writer.batch(answers)
+
+    async def _traced(self, asked: LookupRequest, until: float) -> bytes:
+        answers = await self._found(await self._resolving.cached(asked.ips), asked.mode, until)
+        return await self._writer.traced_batch(answers)
+
+    async def _fill_in(self, answers: list[str | Answer], mode: Mode, until: float) -> None:
+        """Fill in what memory did not know."""
+        unknown = {
+            place: answer
+            for place, answer in enumerate(answers)
+            if isinstance(answer, Answer) and answer.status is _UNRESOLVED
+        }
+        if unknown:
+            found = await self._found(list(unknown.values()), mode, until)
+            for place, answer in zip(unknown, found, strict=True):
+                answers[place] = answer
+
+    async def _found(self, answers: list[Answer], mode: Mode, until: float) -> list[Answer]:
+        """Return the answers with what a mode allows to ask of what memory did not know."""
+        if mode is Mode.RESOLVE:
+            return await self._resolving.completed(answers, until)
+        if not self._backend.cache.loaded:  # what will be in memory soon is known
+            return await self._resolving.stored(answers)
+        return answers
 
     async def explain(self, request: web.BaseRequest, _: str) -> web.Response:
         """Say of each address what each source says."""

@@ -12,7 +12,8 @@ from typing import Final
 from bangeod.geo.cache.shards import Shards
 from bangeod.model import UNKNOWN, Geo
 
-KEPT: Final = 8_192  # places that are kept as objects; up to twice as many at times
+KEPT: Final = 8_192  # places that are kept as objects, a quarter of a kilobyte each; up to twice as many at times
+KEPT_WRITTEN: Final = 16_384  # places that are kept as they are written, likewise
 _HEAD: Final = 2  # octets: the number of the country
 _END: Final = "\0"  # of the AS; the organisation follows
 _MOST_COUNTRIES: Final = 0xFFFF  # with their names
@@ -25,6 +26,7 @@ _ERRORS: Final = "surrogatepass"  # a row's text may hold lone surrogates
 
 _new: Final[Callable[[type[Geo], tuple[object, ...]], Geo]] = tuple.__new__  # Geo's own takes three times as long
 
+Write = Callable[[Geo], str]
 Country = tuple[str | None, str | None]  # code and name
 
 
@@ -44,8 +46,10 @@ class Places:
         self._index = Shards(_KEY_SIZE)  # numbers, by a part of the record's hash
         self._geos: dict[int, Geo] = {}
         self._numbers: dict[Geo, int] = {}
-        self._earlier_geos = self._geos  # what was in use before these two were begun anew
+        self._written: dict[int, str] = {}
+        self._earlier_geos = self._geos  # what was in use before these three were begun anew
         self._earlier_numbers = self._numbers
+        self._earlier_written = self._written
         self.number(UNKNOWN)
 
     def __len__(self) -> int:
@@ -60,6 +64,24 @@ class Places:
         """Return what gives those of the places that are kept as objects now."""
         return self._geos.get
 
+    @property
+    def kept_written(self) -> Callable[[int], str | None]:
+        """Return what gives those of the places that are kept as they are written."""
+        return self._written.get
+
+    def written(self, number: int, write: Write) -> str | None:
+        """Return what ``write``, the same each time, makes of a place, and keep it; None of one without a country."""
+        text = self._written.get(number) or self._earlier_written.get(number)
+        if text is None:
+            geo = self._geos.get(number) or self._earlier_geos.get(number) or self._read(number)
+            if geo.country_code is None:
+                return None
+            text = write(geo)
+        if len(self._written) >= KEPT_WRITTEN:
+            self._earlier_written, self._written = self._written, {}
+        self._written[number] = text
+        return text
+
     def number(self, geo: Geo) -> int:
         """Return the number of a place, a new one where it has none yet."""
         number = self._numbers.get(geo)
@@ -70,13 +92,10 @@ class Places:
     def _geo(self, number: int) -> Geo:
         geo = self._geos.get(number) or self._earlier_geos.get(number)
         if geo is None:
-            record = self._records[self._ends[number] : self._ends[number + 1]]
-            country = record[0] | record[1] << 8
-            if country == _MOST_COUNTRIES:
-                return self._odd[int.from_bytes(record[_HEAD:], "little")]
-            asn, _, org = record[_HEAD:].decode("utf-8", _ERRORS).partition(_END)
-            geo = _new(Geo, (*self._countries[country], asn or None, org or None))
-        self._keep(number, geo)
+            geo = self._read(number)
+        start = self._ends[number]
+        if self._records[start : start + _HEAD] != _ODD:
+            self._keep(number, geo)
         return geo
 
     def _number(self, geo: Geo) -> int:
@@ -130,6 +149,14 @@ class Places:
         head = self._heads[country] = len(self._countries).to_bytes(_HEAD, "little")
         self._countries.append(country)
         return head
+
+    def _read(self, number: int) -> Geo:
+        record = self._records[self._ends[number] : self._ends[number + 1]]
+        country = record[0] | record[1] << 8
+        if country == _MOST_COUNTRIES:
+            return self._odd[int.from_bytes(record[_HEAD:], "little")]
+        asn, _, org = record[_HEAD:].decode("utf-8", _ERRORS).partition(_END)
+        return _new(Geo, (*self._countries[country], asn or None, org or None))
 
     def _odd_record(self, geo: Geo) -> bytes:
         written = repr(geo)

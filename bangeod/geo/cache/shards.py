@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import not_
 from struct import Struct
-from typing import Final
+from typing import Final, Self
 
-FULL: Final = 56  # records of a shard on average, above which there is one shard more
-SPARSE: Final = 20  # records of a shard on average, below which there is one shard less
+FULL: Final = 28  # records of a shard on average, above which there is one shard more
+SPARSE: Final = 10  # records of a shard on average, below which there is one shard less
 LARGEST: Final = 0xFFFF_FFFF  # of both numbers
 LARGEST_NARROW: Final = 0xFFFF  # of the second number, if a record is to be as short as most are
 NARROW: Final = Struct("<IH")
@@ -64,14 +64,22 @@ class Shards:
         first, second = _read_narrow(shard, at + self._width)
         return first, second
 
-    def get_all(self, keys: Sequence[bytes]) -> list[Pair | None]:
-        """Return the same for many keys, in less time for each."""
+    def get_all(self, other: Self, keys: Sequence[bytes]) -> list[Pair | None]:
+        """Return the same for many keys, in less time for each; keys of another width are looked for in ``other``."""
+        width, stride = self._width, NARROW.size
         shards, mask, wider, divided = self._shards, self._mask, self._wider, self._divided
-        spreads = map(hash, keys)
-        found = [shards[place if (place := spread & mask) >= divided else spread & wider] for spread in spreads]
-        width, size, read, numbers = self._width, self._size, _read_narrow, self._numbers
+        shards2, mask2, wider2, divided2 = other._shards, other._mask, other._wider, other._divided
+        found = [
+            shards[place if (place := spread & mask) >= divided else spread & wider]
+            if len(key) == width
+            else shards2[place if (place := spread & mask2) >= divided2 else spread & wider2]
+            for key, spread in zip(keys, map(hash, keys), strict=True)
+        ]
+        read, numbers, numbers2 = _read_narrow, self._numbers, other._numbers
         return [
-            numbers(shard, key) if at % size or len(shard) & 1 else read(shard, at + width)
+            read(shard, at + size)
+            if not (at % ((size := len(key)) + stride) or len(shard) & 1)
+            else (numbers if size == width else numbers2)(shard, key)
             for shard, at, key in zip(found, map(bytes.find, found, keys), keys, strict=True)
         ]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Final
 
 from bangeod.addresses import octets, octets_of_all, text_of
-from bangeod.geo.cache.places import Places
+from bangeod.geo.cache.places import Places, Write
 from bangeod.geo.cache.shards import LARGEST, Shards
 from bangeod.model import Geo
 
@@ -59,12 +59,10 @@ class EntryTable:
     def find(self, ips: Sequence[str]) -> list[Found | None]:
         """Return for each address when it was last seen and the number of its place; None where it has no entry."""
         addresses = octets_of_all(ips)
-        ipv4 = [address for address in addresses if len(address) == _IPV4]
-        if len(ipv4) == len(addresses):
-            return self._ipv4.get_all(ipv4)
-        ipv6 = [address for address in addresses if len(address) == _IPV6]
-        of_ipv4, of_ipv6 = iter(self._ipv4.get_all(ipv4)), iter(self._ipv6.get_all(ipv6))
-        return [next(of_ipv4) if len(address) == _IPV4 else next(of_ipv6) if address else None for address in addresses]
+        if b"" not in addresses:
+            return self._ipv4.get_all(self._ipv6, addresses)
+        found = iter(self._ipv4.get_all(self._ipv6, [address for address in addresses if address]))
+        return [next(found) if address else None for address in addresses]
 
     def place(self, number: int) -> Geo:
         """Return the place with a number that ``find`` has returned."""
@@ -74,6 +72,15 @@ class EntryTable:
     def kept(self) -> Callable[[int], Geo | None]:
         """Return what gives those of the places that are at hand at once: for a loop that calls it often."""
         return self._places.kept
+
+    @property
+    def kept_written(self) -> Callable[[int], str | None]:
+        """Return the same for what ``written`` returns."""
+        return self._places.kept_written
+
+    def written(self, number: int, write: Write) -> str | None:
+        """Return what ``write`` makes of a place, None of one without a country; the same ``write`` each time."""
+        return self._places.written(number, write)
 
     def add(self, address: bytes, geo: Geo, seen: int) -> bool:
         """Add the entry of an address, given by its octets; return False, and change nothing, where it has one."""

@@ -349,3 +349,18 @@ async def test_two_who_ask_at_once_about_what_nobody_knows_count_as_one_attempt(
     await asyncio.gather(world.cache.lookup(IP), world.cache.lookup(IP))
     world.clock.advance(FIRST_DELAY)
     assert world.resolver.due([IP]) == [IP]
+
+
+async def test_what_memory_knows_can_be_had_in_writing(world: World) -> None:
+    """Of each address what a lookup in memory would answer; the place in writing where it has a country."""
+    now = to_text(world.now)
+    world.store.put_geo("8.8.8.8", country_code="DE", country_name="Germany", last_seen=now)
+    world.store.put_geo("2a00::1", country_code="FR", country_name="France", last_seen=to_text(world.now - 2 * 86_400))
+    world.store.put_geo("9.9.9.9", asn="AS1", last_seen=now)
+    await world.cache.load_from_db()
+    asked = ["::ffff:8.8.8.8", "10.0.0.1", "2A00::1", "nonsense", "9.9.9.9", "1.1.1.1", "8.8.8.8"]
+    written = world.cache.lookup_written(asked, str)
+    assert world.dirty.keys() == {"2a00::1"}  # it has been seen, and not today
+    answers = world.cache.lookup_cached_only(asked)
+    assert written == [str(answer.geo) if answer.geo.country_code else answer for answer in answers]
+    assert [answer.status for answer in answers if answer.geo.country_code] == [Status.RESOLVED] * 3

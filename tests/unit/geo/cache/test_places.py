@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.geo.cache import places
-from bangeod.geo.cache.places import KEPT, Places
+from bangeod.geo.cache.places import KEPT, KEPT_WRITTEN, Places
 from bangeod.model import UNKNOWN, Geo
 
 TEXT = st.one_of(
@@ -60,6 +60,29 @@ def test_places_in_use_share_one_object() -> None:
     kept = Places()
     number = kept.number(of(1))
     assert kept.geo(number) is kept.geo(number)
+
+
+def test_what_is_written_of_a_place_is_kept_for_those_in_use() -> None:
+    kept = Places()
+    asked: list[Geo] = []
+
+    def write(geo: Geo) -> str:
+        asked.append(geo)
+        return str(geo.org)
+
+    numbers = [kept.number(of(number)) for number in range(2 * KEPT_WRITTEN + 1)]
+    assert [kept.written(number, write) for number in numbers] == [f"Network {place}" for place in range(len(numbers))]
+    assert len(kept._written) + len(kept._earlier_written) <= 2 * KEPT_WRITTEN
+    del asked[:]
+    assert kept.written(numbers[-1], write) == f"Network {len(numbers) - 1}"
+    assert asked == []
+    assert kept.written(numbers[0], write) == "Network 0"
+    assert asked == [of(0)]
+
+
+def test_nothing_is_written_of_a_place_without_a_country() -> None:
+    kept = Places()
+    assert kept.written(kept.number(Geo(asn="AS1")), str) is None
 
 
 @pytest.mark.parametrize("alike", [1, 3])
