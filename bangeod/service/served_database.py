@@ -98,6 +98,7 @@ class ServedDatabase:
 
     async def _load(self) -> None:
         """Fill the cache. A failure to read is logged once; the next job has it tried again."""
+        gc.freeze()  # what the start has made stays; scanning it while much is loaded would stop the event loop
         try:
             count = await self._cache.load_from_db()
         except StoreError as error:
@@ -107,5 +108,5 @@ class ServedDatabase:
             return
         self._load_problem = None
         self._not_loaded.forget()
-        gc.freeze()  # loaded entries stay; scanning them again and again would stop the event loop each time
+        gc.freeze()  # so do loaded entries
         log.info("geo_cache_loaded", rows=count, entries=self._cache.entries)

@@ -43,7 +43,7 @@ def test_a_stop_writes_all_that_waits(service: Service) -> None:
     service.configure({"jobs.geo_cache_flush.enabled": False})
     service.drop_in("TimeoutStopSec=1s")  # more of it is asked for while it goes on (EXTEND_TIMEOUT_USEC)
     service.start()
-    assert service.status == "3 jobs, 100,000 cached, 100,000 to write"
+    service.wait_for_status("3 jobs, 100,000 cached, 100,000 to write")
     service.stop()
     assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
     assert service.execute("SELECT count(*) FROM geo_cache WHERE country_code = 'SE'") == [[MANY]]

@@ -5,6 +5,7 @@ since then must not come back: such addresses are passed over, and answered from
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
@@ -14,21 +15,26 @@ from bangeod.geo.cache.contents import Memory
 from bangeod.store.port import Page, Store
 
 AT_ONCE: Final = 500  # rows between two turns of the event loop: a millisecond
+HOUR: Final = 3_600  # seconds
 
 
 async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -> int:
-    """Take in the rows of the table; return how many of them were of routable addresses.
+    """Take in the rows of the table; return how many rows of routable addresses were taken in.
 
-    The next page is read while one is taken in. Rows that come newest first are taken in until memory is full: those
-    after them would only drive each other out. ``came_to`` is told how much of the table was read, from 0 to 1. Raises
+    The next page is read while one is taken in. A table that memory can't hold has its newest rows taken in, since the
+    others would only drive each other out. ``came_to`` is told how much of the table was read, from 0 to 1. Raises
     StoreError; what was taken in by then stays.
     """
-    count = 0
+    count = read = 0
+    newest = NewestRows()
     async with aclosing(store.rows()) as pages:
         reading = _begin_page(memory, pages)
         try:
             while (page := await reading) is not None and not (page.newest_first and memory.is_full):
                 reading = _begin_page(memory, pages)
+                read += len(page)
+                if not page.newest_first and read > memory.max_entries * page.share:  # there are more than that
+                    page = newest.of(page, memory.max_entries)
                 async for rows in yielding(page, AT_ONCE):
                     count += memory.load(rows)
                 came_to(page.share)
@@ -37,6 +43,24 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
             await asyncio.gather(reading, return_exceptions=True)
             memory.changes.end()
     return count
+
+
+class NewestRows:
+    """Tells which rows may be among the newest, of rows that come in no order of time."""
+
+    def __init__(self) -> None:
+        self._by_hour: Counter[int] = Counter()
+
+    def of(self, rows: Page, most: int) -> Page:
+        """Return those of some more rows that may be among the ``most`` newest of all rows that came so far."""
+        self._by_hour.update([(row.last_seen or 0) // HOUR for row in rows])
+        newer, oldest = 0, 0
+        for hour in sorted(self._by_hour, reverse=True):
+            newer += self._by_hour[hour]
+            if newer >= most:
+                oldest = hour * HOUR
+                break
+        return Page((row for row in rows if (row.last_seen or 0) >= oldest), share=rows.share)
 
 
 def _begin_page(memory: Memory, pages: AsyncGenerator[Page, None]) -> "asyncio.Task[Page | None]":

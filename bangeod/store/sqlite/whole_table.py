@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 AT_ONCE: Final = 2_000  # rows; a lookup may have to wait for them: some 2 ms
+AT_ONCE_BY_TIME: Final = 800  # as above: these rows are here and there in the file
 DISTINCT: Final = 100_000  # places that are kept for the time of the walk; a million rows have some ten thousand
 ABOVE_ALL: Final = b"\xff" * 64  # as a time: all numbers and texts come before it
 
@@ -90,7 +91,7 @@ async def _by_time(file: SharedFile, reader: "Reader", extent: _Extent) -> Async
     for statement in reader.newest, reader.rest:
         keys: Sequence[object] = ()
         first = True
-        while first or len(keys) == AT_ONCE:
+        while first or len(keys) == AT_ONCE_BY_TIME:
             found = functools.partial(reader.of_keys, statement=statement(first=first), time=time, key=last)
             keys, time, rows = await file.read(found)
             if isinstance(time, str) and REPLACED in time:
@@ -128,7 +129,7 @@ class Reader:
         self, connection: "Connection", *, statement: str, time: object, key: object
     ) -> tuple[Sequence[object], object, list[Row]]:
         """Find the next keys by time, and read their rows; returns the keys and the last time too."""
-        parameters = {"time": time, "key": key, "after": key, "limit": AT_ONCE}
+        parameters = {"time": time, "key": key, "after": key, "limit": AT_ONCE_BY_TIME}
         texts, oldest = connection.execute(statement, parameters).fetchone()
         whole, plain = (self.table.sql(text) for text in (queries.GEO_OF_KEYS_IN_ONE, queries.GEO_OF_KEYS))
         return _keys(texts), oldest, self._rows(connection, whole, plain, {"keys": texts})

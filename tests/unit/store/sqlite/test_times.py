@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bangeod.store.sqlite import queries, times
@@ -234,6 +234,7 @@ def one(expression: str, value: object) -> int | None:
         return found
 
 
+@settings(deadline=None)  # SQLite on a busy machine
 @given(
     st.builds("".join, st.tuples(dates_and_times, utc_endings))
     | near_times

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bangeod.clock import to_text
@@ -35,6 +35,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_table, "AT_ONCE", 3)
+    monkeypatch.setattr(whole_table, "AT_ONCE_BY_TIME", 3)
     monkeypatch.setattr(paging, "FIRST_PAGE", 3)
 
 
@@ -174,6 +175,7 @@ VALUES = (
 ROWS = st.lists(st.tuples(*[VALUES] * 7), min_size=1, max_size=7)
 
 
+@settings(deadline=None)  # SQLite on a busy machine
 @given(rows=ROWS)
 @pytest.mark.parametrize("kind", ["TEXT", ""])
 def test_a_page_reads_what_reading_row_by_row_does(kind: str, rows: list[tuple[object, ...]]) -> None:
