@@ -222,7 +222,7 @@ class SqliteStore:
 
     async def shorten_log(self) -> None:
         """Give back the room of a WAL file that others have made long, as far as nobody is in the way."""
-        await shortening.shorten(self._file, self._gate, self._max_lock_time)
+        await shortening.shorten(self._file, self._gate)
 
     async def sizes(self) -> Sizes:
         """Return the sizes of the file and its WAL; uses only stat()."""
