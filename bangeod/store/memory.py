@@ -183,6 +183,9 @@ class MemoryStore:
         await self._step()
         return {"free_pages": 0, "page_size": 0, "pages_given_back": 0}
 
+    async def shorten_log(self) -> None:
+        """Do nothing: memory has no log."""
+
     async def sizes(self) -> Sizes:
         return Sizes()
 

@@ -142,6 +142,9 @@ class Store(Protocol):
     async def tidy(self) -> Mapping[str, int]:
         """Do what follows a deletion (statistics, free pages); returns figures for the job's report."""
 
+    async def shorten_log(self) -> None:
+        """Give back the room of a log that others have left long; nothing, while somebody is in the way."""
+
     async def sizes(self) -> Sizes:
         """Return the current sizes of the files, even where the database itself is locked or unusable."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +13,7 @@ from bangeod.service.background_tasks import AGAIN_AFTER
 from bangeod.service.daemon import Daemon
 from bangeod.service.log import setup
 from bangeod.service.systemd import Notifier
+from bangeod.store.sqlite.engine import engine
 from tests.faults.life import Life
 from tests.support.daemon.installation import Installation, every
 from tests.support.fakes import RemoteTable
@@ -20,6 +21,7 @@ from tests.support.feed import DEADLINE
 from tests.support.manual_clock import ManualClock
 
 DAY = 86_400.0
+LONG_LOG = 10_000_000  # bytes; the index on the tokens makes it twice that
 
 
 class Manager(Notifier):
@@ -126,6 +128,28 @@ async def test_a_reload_undoes_what_the_one_before_failed_on(
         place.config.write_text(config)
         await daemon._reload()
         assert dict(life.job_schedule.next_runs()) == before
+
+
+async def test_a_log_that_others_have_made_long_is_shortened_while_no_job_has_anything_to_do(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bangeod.service.daemon.LOG_EVERY", 0.01)
+    log, looked = place.database.with_name(f"{place.database.name}-wal"), asyncio.Event()
+    async with running(place, ManualClock()) as (_, daemon):
+        shorten = daemon._components.store.shorten_log
+
+        async def shorten_log() -> None:
+            await shorten()
+            looked.set()
+
+        with closing(engine.connect(place.database, isolation_level=None)) as web_app:
+            web_app.execute("INSERT INTO sessions (token) VALUES (?)", ("x" * LONG_LOG,))
+            assert log.stat().st_size > LONG_LOG
+            monkeypatch.setattr(daemon._components.store, "shorten_log", shorten_log)
+            await daemon._announce()
+            async with asyncio.timeout(DEADLINE):
+                await looked.wait()
+            assert log.stat().st_size < LONG_LOG // 2
 
 
 def _fail(*_: object) -> None:

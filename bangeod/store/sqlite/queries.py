@@ -261,6 +261,11 @@ CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 EMPTY_WAL = "PRAGMA wal_checkpoint(TRUNCATE)"
 CHECKPOINT_ALL = "PRAGMA wal_checkpoint(FULL)"  # with the write lock held; with no busy timeout it waits for nobody
 LENGTH_OF_WAL = "PRAGMA wal_checkpoint(NOOP)"  # before SQLite 3.51 this is PASSIVE
+# What the file of the WAL is cut to by a commit that starts it over; and the least that such a commit can write.
+SIZE_OF_WAL = "PRAGMA journal_size_limit = {limit}"
+ANY_SIZE_OF_WAL = "PRAGMA journal_size_limit = -1"
+USER_VERSION = "PRAGMA user_version"
+SET_USER_VERSION = "PRAGMA user_version = {version}"
 OPTIMIZE = "PRAGMA optimize"
 FREE_PAGES = "PRAGMA freelist_count"
 PAGE_SIZE = "PRAGMA page_size"

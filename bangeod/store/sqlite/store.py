@@ -1,6 +1,7 @@
 """The SQLite adapter of the store: SqliteStore works on the web app's database."""
 
 import asyncio
+import contextlib
 import functools
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
@@ -9,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bangeod.errors import StoreLockedError
 from bangeod.model import DirtyEntry, Row
 from bangeod.store.port import Census, Deleted, Page, Sizes, endless
-from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, tidying, whole_table
+from bangeod.store.sqlite import columns, country_names, deletion, faults, queries, shortening, tidying, whole_table
 from bangeod.store.sqlite.columns import Column, Table, UnfitTableError
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.geo_rows import read_unresolved, rows_by_address
@@ -220,8 +222,15 @@ class SqliteStore:
         return await deletion.census(self._file, table, now * MICROSECONDS + 1, goes=_always)
 
     async def tidy(self) -> Mapping[str, int]:
-        """Refresh SQLite's statistics; give free pages back if the web app has set that up."""
-        return await tidying.tidy(self._file, self._gate, self._max_lock_time)
+        """Refresh SQLite's statistics; give free pages back if the web app has set that up; shorten a long WAL."""
+        figures = await tidying.tidy(self._file, self._gate, self._max_lock_time)
+        with contextlib.suppress(StoreLockedError):  # the log can stay long for a while
+            await self.shorten_log()
+        return figures
+
+    async def shorten_log(self) -> None:
+        """Give back the room of a WAL file that others have made long, as far as nobody is in the way."""
+        await shortening.shorten(self._file, self._gate)
 
     async def sizes(self) -> Sizes:
         """Return the sizes of the file and its WAL; uses only stat()."""
