@@ -57,7 +57,7 @@ LONG_WAL = 900  # frames; longer than this, and the web app's commits begin to c
 SHORTEST_WAIT = 0.05  # seconds
 LONGEST_WAIT = 1.0  # seconds
 LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at again
-MARKED_WAL = 32 * 1024 * 1024  # bytes that it grows to beside a read mark (read_mark.py)
+MARKED_WAL = 16 * 1024 * 1024  # bytes that it grows to beside a read mark (read_mark.py)
 MARKED_FOR = 5.0  # seconds of that: others can't move anything meanwhile
 MOST_WAL = 32 * 1024 * 1024  # bytes that the WAL may grow to while a reader that never ends holds it back
 
