@@ -214,3 +214,11 @@ async def test_text_that_is_not_utf_8_is_read_as_elsewhere(path: Path) -> None:
     rows = {row.key: row.geo for page in await walked(path) for row in page}
     assert rows["8.8.8.1"] == Geo("DE", asn="AS1", org="M\N{REPLACEMENT CHARACTER}n")
     assert len(rows) == 3
+
+
+@pytest.mark.parametrize("blob", JSON_OF_SQLITE)
+async def test_a_blob_that_is_json_to_sqlite_is_read_as_a_blob(path: Path, blob: bytes) -> None:
+    fill(path, times(3))
+    change(path, "UPDATE geo_cache SET org = ? WHERE ip = '8.8.8.1'", [(blob,)])
+    rows = {row.key: row.geo for page in await walked(path) for row in page}
+    assert rows["8.8.8.1"] == row_values.read("DE", None, None, blob)
