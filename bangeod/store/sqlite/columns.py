@@ -65,8 +65,9 @@ class Table:
     def _geo(self) -> dict[str, str]:
         if "ip" not in self.columns:
             return {}
-        place = ", ".join(name if name in self.columns else "NULL" for name in GEO_COLUMNS)
-        return {"geo": f"ip, {place}", "place": place}
+        names = [name if name in self.columns else "NULL" for name in GEO_COLUMNS]
+        place, blob = ", ".join(names), " OR ".join(f"{name} >= x''" for name in ("geo_cache.ip", *names))
+        return {"geo": f"ip, {place}", "place": place, "blob": blob}
 
     @property
     def not_filled(self) -> list[str]:

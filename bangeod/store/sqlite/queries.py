@@ -132,21 +132,24 @@ AFTER_KEY = "{key} > :after"
 
 GEO_PAGE = "SELECT {geo}, {seconds} FROM geo_cache WHERE {after} AND {key} <= :upto"
 # All rows of a page in one: between two rows Python's lock must be taken. Each list is in the same order. The places
-# are arrays in JSON, which has no line break in it, so that each is looked up as it is. A BLOB is an error.
+# are arrays in JSON, which has no line break in it, so that each is looked up as it is. JSON holds no BLOB, except one
+# that is JSON in SQLite's own form, and then means something else (sqlite.org/json1.html, 3): so it is asked whether
+# there are any. All texts and numbers are less than an empty one.
 _IN_ONE = (
-    "SELECT json_group_array(geo_cache.ip), group_concat(json_array({place}), char(10)), json_group_array({seconds})"
+    "SELECT max({blob}), json_group_array(geo_cache.ip), group_concat(json_array({place}), char(10)),"
+    " json_group_array({seconds})"
 )
 GEO_PAGE_IN_ONE = _IN_ONE + " FROM geo_cache WHERE {after} AND {key} <= :upto"
 # By time: the times that equal the last one are a range of their own, or each page would go through all of them.
 NEWEST_KEYS = (
-    "SELECT json_group_array(k), min(t) FROM (SELECT t, k FROM"
+    "SELECT max(k >= x''), json_group_array(k), min(t) FROM (SELECT t, k FROM"
     " (SELECT {time} AS t, {key} AS k FROM geo_cache WHERE {time} = :time AND {key} < :key"
     " ORDER BY {key} DESC LIMIT :limit)"
     " UNION ALL SELECT t, k FROM (SELECT {time} AS t, {key} AS k FROM geo_cache WHERE {time} < :time"
     " ORDER BY {time} DESC, {key} DESC LIMIT :limit) LIMIT :limit)"
 )
 KEYS_WITHOUT_TIME = (
-    "SELECT json_group_array(k), NULL FROM"
+    "SELECT max(k >= x''), json_group_array(k), NULL FROM"
     " (SELECT {key} AS k FROM geo_cache WHERE {time} IS NULL AND {after} ORDER BY {key} LIMIT :limit)"
 )
 PLAN_BY_TIME = "EXPLAIN QUERY PLAN " + NEWEST_KEYS

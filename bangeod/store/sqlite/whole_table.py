@@ -50,7 +50,7 @@ class _Extent(NamedTuple):
 
 
 class _NotByTimeError(Exception):
-    """The rows can't be walked through by time: one of the times is no valid text, and can't be compared with."""
+    """The rows can't be walked through by time: a time or a key is no valid text, and can't be compared with."""
 
 
 async def walk(file: SharedFile, table: Table) -> AsyncGenerator[Page, None]:
@@ -94,7 +94,7 @@ async def _by_time(file: SharedFile, reader: "Reader", extent: _Extent) -> Async
         while first or len(keys) == AT_ONCE_BY_TIME:
             found = functools.partial(reader.of_keys, statement=statement(first=first), time=time, key=last)
             keys, time, rows = await file.read(found)
-            if isinstance(time, str) and REPLACED in time:
+            if any(isinstance(value, str) and REPLACED in value for value in (time, *keys[-1:])):
                 raise _NotByTimeError
             if keys:
                 read, last = read + len(keys), keys[-1]
@@ -128,22 +128,34 @@ class Reader:
     def of_keys(
         self, connection: "Connection", *, statement: str, time: object, key: object
     ) -> tuple[Sequence[object], object, list[Row]]:
-        """Find the next keys by time, and read their rows; returns the keys and the last time too."""
+        """Find the next keys by time, and read their rows; returns the keys and the last time too.
+
+        Raises _NotByTimeError.
+        """
         parameters = {"time": time, "key": key, "after": key, "limit": AT_ONCE_BY_TIME}
-        texts, oldest = connection.execute(statement, parameters).fetchone()
+        try:
+            blob, texts, oldest = connection.execute(statement, parameters).fetchone()
+            keys = _keys(texts)
+        except (engine.OperationalError, msgspec.DecodeError) as error:
+            if not _is_unfit(error):
+                raise
+            raise _NotByTimeError from error
+        if blob:
+            raise _NotByTimeError
         whole, plain = (self.table.sql(text) for text in (queries.GEO_OF_KEYS_IN_ONE, queries.GEO_OF_KEYS))
-        return _keys(texts), oldest, self._rows(connection, whole, plain, {"keys": texts})
+        return keys, oldest, self._rows(connection, whole, plain, {"keys": texts})
 
     def _rows(self, connection: "Connection", whole: str, plain: str, parameters: "Mapping[str, object]") -> list[Row]:
         """Read rows all in one; where that can't be done, as it is with BLOBs among them, one by one."""
         try:
-            in_json, texts, times_in_json = connection.execute(whole, parameters).fetchone()
-            ips, places, times = _addresses(in_json), self._read_places(texts), _times(times_in_json)
+            blob, in_json, texts, times_in_json = connection.execute(whole, parameters).fetchone()
+            if not blob:
+                ips, places, times = _addresses(in_json), self._read_places(texts), _times(times_in_json)
+                return list(map(Row, ips, places, times))
         except (engine.OperationalError, msgspec.DecodeError) as error:
-            if "decode to UTF-8" in str(error):  # text that is to be read leniently
+            if not _is_unfit(error):
                 raise
-            return read_page(connection, plain, parameters)
-        return list(map(Row, ips, places, times))
+        return read_page(connection, plain, parameters)
 
     def _read_places(self, texts: str | None) -> list[Geo]:
         """Return the places of some rows."""
@@ -159,6 +171,11 @@ class _Places(dict[str, Geo]):
         """Read a place."""
         self[text] = place = row_values.read_anew(*_place(text))
         return place
+
+
+def _is_unfit(error: Exception) -> bool:
+    """Say whether it is about values that JSON can't hold, or that are of another type than expected."""
+    return isinstance(error, msgspec.DecodeError) or "BLOB" in str(error) or "malformed JSON" in str(error)
 
 
 def _extent(connection: "Connection", table: Table) -> _Extent:

@@ -15,6 +15,7 @@ from bangeod.store.port import Page
 from bangeod.store.sqlite import paging, queries, row_values, schema, whole_table
 from bangeod.store.sqlite.columns import Table
 from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.paging import Bounds
 from bangeod.store.sqlite.store import SqliteStore, look_at_tables
 from bangeod.store.sqlite.whole_table import Reader
@@ -135,6 +136,20 @@ async def test_times_that_are_no_valid_text_have_the_rows_come_by_their_key_afte
     assert keys([page for page in pages if not page.newest_first]) == list(times(7))
 
 
+@pytest.mark.parametrize("odd", [b"blob", 1.5], ids=str)
+async def test_keys_that_are_no_valid_text_have_the_rows_come_by_their_key_after_all(
+    tmp_path: Path, odd: object
+) -> None:
+    path = tmp_path / "other.db"
+    change(path, schema.GEO_CACHE.replace("ip TEXT", "ip") + " WITHOUT ROWID")
+    fill(path, times(9))
+    change(path, "UPDATE geo_cache SET ip = ? WHERE last_seen = (SELECT max(last_seen) FROM geo_cache)", [(odd,)])
+    change(path, INDEX)
+    pages = await walked(path)
+    assert not any(page.newest_first for page in pages)
+    assert len(keys(pages)) == 9
+
+
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_a_row_that_is_deleted_before_its_page_is_read_does_not_come(path: Path, *, by_time: bool) -> None:
     fill(path, times(9))
@@ -164,8 +179,10 @@ async def test_it_is_told_how_much_has_been_read(tmp_path: Path, suffix: str, *,
 # --- what a page reads ---
 
 ODD_TEXT = "a\nb\0c'd\"\\ \N{GRINNING FACE}"
+JSON_OF_SQLITE = [b"\x00", b"\x01", b"\x17a", b"\x131"]  # null, true, "a" and 1 as BLOBs
 VALUES = (
     st.none()
+    | st.sampled_from(JSON_OF_SQLITE)
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False)
     | st.binary(max_size=4)
@@ -184,7 +201,8 @@ def test_a_page_reads_what_reading_row_by_row_does(kind: str, rows: list[tuple[o
         connection.executemany(INSERT.replace("INSERT", "INSERT OR IGNORE"), rows)
         table = (look_at_tables(connection, None)[1] or {})["geo_cache"]
         assert isinstance(table, Table)
-        _, read = Reader(table).page(connection, Bounds(first=True, after=None, upto=len(rows)))
+        bounds = Bounds(first=True, after=None, upto=len(rows))
+        _, read = leniently(connection, lambda connection: Reader(table).page(connection, bounds))
         micros = queries.MICROSECONDS.format(c="last_seen")
         plain = connection.execute(f"SELECT *, ({micros}) / 1000000 FROM geo_cache").fetchall()
     assert read == [Row(str(key), row_values.read(*place), seen) for key, *place, _, _, seen in plain]
@@ -196,3 +214,11 @@ async def test_text_that_is_not_utf_8_is_read_as_elsewhere(path: Path) -> None:
     rows = {row.key: row.geo for page in await walked(path) for row in page}
     assert rows["8.8.8.1"] == Geo("DE", asn="AS1", org="M\N{REPLACEMENT CHARACTER}n")
     assert len(rows) == 3
+
+
+@pytest.mark.parametrize("blob", JSON_OF_SQLITE)
+async def test_a_blob_that_is_json_to_sqlite_is_read_as_a_blob(path: Path, blob: bytes) -> None:
+    fill(path, times(3))
+    change(path, "UPDATE geo_cache SET org = ? WHERE ip = '8.8.8.1'", [(blob,)])
+    rows = {row.key: row.geo for page in await walked(path) for row in page}
+    assert rows["8.8.8.1"] == row_values.read("DE", None, None, blob)
