@@ -61,7 +61,7 @@ class DatabaseSettings(SettingsTable, frozen=True, kw_only=True):
 class CacheSettings(SettingsTable, frozen=True, kw_only=True):
     """The cache in memory."""
 
-    max_entries: Count = 1_000_000
+    max_entries: Count = 5_000_000  # some hundred megabytes
     max_dirty: Count = 100_000
 
 

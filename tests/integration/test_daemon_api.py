@@ -130,7 +130,7 @@ def test_the_status_is_one_screen(start: Start, place: Installation) -> None:
     lines = ran.stdout.splitlines()
     assert len(lines) <= 24
     assert f"pid {daemon.process.pid}" in lines[0]
-    assert "1 of 1,000,000 entries" in ran.stdout
+    assert "1 of 5,000,000 entries" in ran.stdout
     assert str(place.database) in ran.stdout
 
 

@@ -58,7 +58,7 @@ class GeoCache:
         clock: Clock,
         *,
         naming: Naming | None = None,
-        max_entries: int = 1_000_000,
+        max_entries: int = 5_000_000,
         max_dirty: int = 100_000,
         on_full: Callable[[], None] = lambda: None,
     ) -> None:

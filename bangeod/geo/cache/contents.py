@@ -60,11 +60,12 @@ class Memory:
         What the sources say now wins, except with ``held_first``: then what is held came from the local sources, and
         the rest from the remote one.
         """
-        get = self.table.get
         whole = dict(found)
-        for ip, said in found.items():
-            held = get(ip)
-            if held is not None and held.country_code is None and held != UNKNOWN:
+        for (ip, said), entry in zip(found.items(), self.table.find(list(found)), strict=True):
+            if entry is None:
+                continue
+            held = self.table.place(entry[1])
+            if held.country_code is None and held != UNKNOWN:
                 geo = merge(held, said.geo) if held_first else merge(said.geo, held)
                 whole[ip] = Found(geo, said.origin)
         return whole

@@ -12,7 +12,7 @@ from typing import Final
 from bangeod.geo.cache.shards import Shards
 from bangeod.model import UNKNOWN, Geo
 
-KEPT: Final = 8_192  # places that are kept as objects, a quarter of a kilobyte each; up to twice as many at times
+KEPT: Final = 4_096  # places that are kept as objects, a quarter of a kilobyte each; up to twice as many at times
 KEPT_WRITTEN: Final = 16_384  # places that are kept as they are written, likewise
 _HEAD: Final = 2  # octets: the number of the country
 _END: Final = "\0"  # of the AS; the organisation follows

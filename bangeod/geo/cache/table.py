@@ -96,10 +96,11 @@ class EntryTable:
         if not address:
             return
         shards = self._ipv4 if len(address) == _IPV4 else self._ipv6
-        known, seen, place = shards.get(address), _clamped(seen), self._places.number(geo)
-        if known is None:
-            shards.add(address, seen, place)
-        elif known[0] < seen or known[1] != place:
+        seen, place = _clamped(seen), self._places.number(geo)
+        if shards.add(address, seen, place):
+            return
+        known = shards.get(address)
+        if known is not None and (known[0] < seen or known[1] != place):
             shards.change(address, max(seen, known[0]), place)
 
     def remove(self, ip: str) -> None:
