@@ -42,6 +42,7 @@ The words:
     backoff          when sources may be asked about such an address again: after 10, 20, 40 minutes … a day
     slice            what is written in one short transaction, so that the web app hardly meets the lock
     checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written
+    giving way       keeping quiet while a backup copies: a job that writes much would let it begin anew each time
     unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up
     probe            a process that reads a whole MMDB before it is taken into use, since a damaged one may kill it
     verification     entries held against an MMDB that has changed, in the background
