@@ -53,6 +53,8 @@ The words:
     backoff          when sources may be asked about such an address again: after 10, 20, 40 minutes … a day
     slice            what is written in one short transaction, so that the web app hardly meets the lock
     checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written
+    read mark        bangeod's own, while it writes much: nobody has anything to checkpoint, and the WAL may grow
+    giving way       keeping quiet while a backup copies: a job that writes much would let it begin anew each time
     unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up. The log
                      calls it leftover: ``leftover_kept``, ``leftover_taken_up``
     probe            a process that reads a whole MMDB before it is taken into use, since a damaged one may kill it

@@ -123,7 +123,7 @@ class GeoCacheCleanup:
         """Tidy up in the time that is left. The next run does the rest: it is no failure."""
         try:
             async with asyncio.timeout(run.time_left()):
-                return await self._store.tidy()
+                return await self._store.tidy(time_left=run.time_left)
         except (TimeoutError, StoreLockedError):
             return {}
 

@@ -178,7 +178,11 @@ class MemoryStore:
         expired = sum(_has_expired(row, now) for row in self.sessions.values())
         return Census(expired, *_unreadable(row.get("expires_at") for row in self.sessions.values()))
 
-    async def tidy(self) -> Mapping[str, int]:
+    async def tidy(
+        self,
+        *,
+        time_left: Callable[[], float] = endless,  # noqa: ARG002 - as above
+    ) -> Mapping[str, int]:
         """Do nothing: memory has no statistics and no free pages."""
         await self._step()
         return {"free_pages": 0, "page_size": 0, "pages_given_back": 0}

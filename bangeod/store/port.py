@@ -139,7 +139,7 @@ class Store(Protocol):
     async def count_expired(self, now: int) -> Census:
         """Count what ``delete_expired`` would delete."""
 
-    async def tidy(self) -> Mapping[str, int]:
+    async def tidy(self, *, time_left: Callable[[], float] = endless) -> Mapping[str, int]:
         """Do what follows a deletion (statistics, free pages); returns figures for the job's report."""
 
     async def shorten_log(self) -> None:

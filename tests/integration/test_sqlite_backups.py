@@ -16,7 +16,7 @@ from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.giving_way import GivingWay
 from bangeod.store.sqlite.readers import WalView
 from bangeod.store.sqlite.store import SqliteStore
-from tests.contract.values import NOW
+from tests.contract.values import NOW, write_all
 from tests.support.companion import Companion
 from tests.support.feed import DEADLINE
 
@@ -115,6 +115,21 @@ async def test_a_job_gives_way_to_backups_in_steps_and_both_get_to_their_end(
     assert made > 0
     with closing(engine.connect(copy)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_a_job_that_is_cancelled_in_a_pause_ends_at_once(store: SqliteStore, policy: Waits, path: Path) -> None:
+    """At the stop nobody waits for a backup; nor does the flush that follows."""
+    with Companion(COPYING, path, path.with_name("copy.db"), 100) as copying:
+        await asyncio.to_thread(copying.output.readline)
+        job = asyncio.ensure_future(cleanup(store))
+        async with asyncio.timeout(DEADLINE):
+            await policy.pauses.wait()
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        policy.pauses.clear()
+        await write_all(store, [DirtyEntry("8.8.8.8", Geo("US"), NOW, NOW)])
+        assert not policy.pauses.is_set()
 
 
 async def test_the_log_stays_short_while_the_job_waits_for_a_long_read(

@@ -180,6 +180,10 @@ class SharedFile:
             self._end_of_mark.cancel()
             self._end_of_mark = None
 
+    async def sync_wal(self) -> None:
+        """Have the WAL on the disk, so that a checkpoint of another process need not wait for that."""
+        await asyncio.to_thread(self._wal.sync)
+
     async def read(self, work: "Callable[[Connection], T]") -> T:
         """Run ``work`` outside of bangeod's transactions; it may run again if the database was locked."""
         return await self._patiently(lambda connection: self._reading(connection, work))

@@ -280,9 +280,13 @@ class WriteGate:
         return view
 
     async def _let_grow(self, view: WalView) -> None:
-        """Let the WAL grow on. What can be moved is, or a commit of the web app's would do it."""
+        """Let the WAL grow on. What can be moved is, or a commit of the web app's would do it.
+
+        Litestream holds the write lock while it checkpoints; the WAL's fsync is done before, without it.
+        """
         self._plan.grows(view.frames)
         self._checkpoint_due = False
+        await self._file.sync_wal()
         if view.movable >= WAL_FRAMES:
             self._owe((await self._file.maintain(checkpoint)).held)
 

@@ -221,9 +221,9 @@ class SqliteStore:
         table = await self._table("sessions")
         return await deletion.census(self._file, table, now * MICROSECONDS + 1, goes=_always)
 
-    async def tidy(self) -> Mapping[str, int]:
+    async def tidy(self, *, time_left: Callable[[], float] = endless) -> Mapping[str, int]:
         """Refresh SQLite's statistics; give free pages back if the web app has set that up; shorten a long WAL."""
-        figures = await tidying.tidy(self._file, self._gate, self._max_lock_time)
+        figures = await tidying.tidy(self._file, self._gate, self._max_lock_time, time_left)
         with contextlib.suppress(StoreLockedError):  # the log can stay long for a while
             await self.shorten_log()
         return figures

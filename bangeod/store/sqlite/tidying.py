@@ -1,7 +1,7 @@
 """Tidying after a deletion: SQLite's statistics, and free pages given back if the web app wants that."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bangeod.errors import StoreLockedError
@@ -16,7 +16,9 @@ STATISTICS = "sqlite_stat1"  # sqlite.org/lang_analyze.html
 INCREMENTAL = 2  # sqlite.org/pragma.html#pragma_auto_vacuum
 
 
-async def tidy(file: SharedFile, gate: WriteGate, max_lock_time: float) -> Mapping[str, int]:
+async def tidy(
+    file: SharedFile, gate: WriteGate, max_lock_time: float, time_left: Callable[[], float]
+) -> Mapping[str, int]:
     """Refresh statistics if the web app keeps any; with incremental auto_vacuum, give free pages back in slices.
 
     Returns ``free_pages`` still left, ``page_size`` in bytes, and ``pages_given_back``.
@@ -26,7 +28,7 @@ async def tidy(file: SharedFile, gate: WriteGate, max_lock_time: float) -> Mappi
     mode, free, size = await file.read(_pages)
     given_back = 0
     if mode == INCREMENTAL and free:
-        writer = SliceWriter(gate, max_lock_time)
+        writer = SliceWriter(gate, max_lock_time, time_left=time_left)
         await _give_back(writer, free)
         await gate.finish()
         before, (_, free, _) = free, await file.read(_pages)

@@ -1,5 +1,7 @@
 """The WAL beside the database, found by its name alone: SQLite leaves it to whichever file is at the path."""
 
+import contextlib
+import os
 from pathlib import Path
 
 from bangeod.store import symlinks
@@ -13,7 +15,7 @@ def wal_beside(database: Path) -> Path:
 
 
 class WalFile:
-    """The WAL that was seen while a database was in its place. Uses only stat(), which drops none of SQLite's locks."""
+    """The WAL that was seen while a database was in its place. SQLite locks nothing in it, so it may be opened."""
 
     def __init__(self, database: Path) -> None:
         self.path = wal_beside(database)
@@ -23,6 +25,15 @@ class WalFile:
     def see(self) -> None:
         """Take the WAL that is there now as the database's own; the database must be in its place."""
         self._seen = _identity(self.path)
+
+    def sync(self) -> None:
+        """Have what is in it on the disk; a failure is met again by the checkpoint that needs it there."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
 
     @property
     def is_known(self) -> bool:

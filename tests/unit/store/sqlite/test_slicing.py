@@ -174,3 +174,20 @@ def test_a_short_log_is_not_waited_for_a_long_one_is() -> None:
     assert plan.patience == SHORTEST_WAIT
     plan.checkpointed(LONG_WAL + 1, emptied=False)
     assert plan.patience == LONGEST_WAIT
+
+
+def test_a_log_that_is_left_to_grow_is_due_again_once_it_has_grown_as_much_again() -> None:
+    plan = CheckpointPlan()
+    checkpointed(plan, 1)
+    plan.grows(5 * WAL_FRAMES)
+    assert not plan.committed(WAL_FRAMES - 1)
+    assert plan.committed(1)
+
+
+def test_after_it_could_be_emptied_it_is_a_short_log_again() -> None:
+    plan = CheckpointPlan()
+    checkpointed(plan, 1)
+    plan.grows(5 * WAL_FRAMES)
+    plan.checkpointed(5 * WAL_FRAMES, emptied=True)
+    assert not plan.committed(WAL_FRAMES - 1)
+    assert plan.patience == SHORTEST_WAIT
