@@ -12,6 +12,9 @@ A checkpoint moves the frames of the WAL into the database. Only when at some mo
 next writer start the WAL over. Nearly all of that happens without the write lock: a PASSIVE checkpoint waits for nobody
 and stops nobody. But a web app that goes on writing leaves a few new frames each time, so those are moved with the lock
 held (FULL).
+
+That is the longest time for which the lock is held, since it ends with an fsync. So where much is written the WAL grows
+to some megabytes first, beside a read mark (read_mark.py), and pages that were written again and again are moved once.
 """
 
 import asyncio
