@@ -153,11 +153,11 @@ class Memory:
 
         Addresses that have changed since the rows were read are passed over.
         """
-        count, changed = 0, self.changes
+        count, changed = 0, self.changes.addresses()
         for row in rows:
             kind, ip = read_address(row.key)
             if kind is _GLOBAL:
-                if not changed or ip not in changed:
+                if ip not in changed:
                     self.take_row(ip, row)
                 count += 1
         self.bound()
