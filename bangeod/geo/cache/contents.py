@@ -153,7 +153,7 @@ class Memory:
 
         Addresses that have changed since the rows were read are passed over.
         """
-        count, changed = 0, self.changes
+        count, changed = 0, self.changes.addresses()
         add = self.table.add
         held = list(rows)
         for row, address in zip(held, octets_of_all([row.key for row in held]), strict=True):

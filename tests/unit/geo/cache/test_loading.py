@@ -263,4 +263,4 @@ async def test_nothing_is_noted_where_no_load_goes_on(loading: Loading) -> None:
     await loading.end()
     loading.cache.forget([IP])
     loading.cache.adopt({OTHER: Found(FRANCE, Origin.MMDB)})
-    assert not loading.cache._memory.changes
+    assert not loading.cache._memory.changes.addresses()
