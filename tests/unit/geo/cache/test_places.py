@@ -1,5 +1,7 @@
 """Places by number: they come back as they were, each has one number, and few are kept as objects."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,14 @@ def test_each_place_has_one_number_and_comes_back_as_it_was(geos: list[Geo]) -> 
         assert exactly(kept.geo(number)) == exactly(geo)
         assert kept.number(geo) == number
     assert len(set(numbers)) == len({str(exactly(geo)) for geo in geos})
+
+
+def test_values_that_are_equal_and_of_other_types_are_other_places() -> None:
+    kept = Places()
+    geos: list[Any] = [Geo(asn=value) for value in (1, True, 1.0)]  # type: ignore[arg-type] # as a row may hold them
+    first = kept.number(geos[0])
+    assert exactly(kept.geo(first)) == exactly(geos[0])
+    assert [exactly(kept.geo(kept.number(geo))) for geo in geos] == [exactly(geo) for geo in geos]
 
 
 def test_nothing_known_is_number_0() -> None:
