@@ -34,9 +34,12 @@ A flush (geo/cache/dirty.py → store/sqlite/geo_writing.py): entries of the dir
 was committed leaves the set, unless it has changed since. On a full disk the slice is rolled back (connection.py) and
 the error says so (faults.py); what is not written stays and waits for the next flush, up to a bound (contents.py).
 
-Another database at the path, by a backup restored, say (service/served_database.py): before each job, and before each
-write, store/sqlite/connection.py looks which file is there, and copied_over.py whether another was copied over it. Then
-memory forgets all but the dirty set, and is filled again from the new file.
+The start: READY waits for nothing. Then the table is read into memory in the background (service/served_database.py →
+geo/cache/loading.py → store/sqlite/whole_table.py); what is not there yet is answered from its row.
+
+Another database at the path, by a backup restored, say: before each job, and before each write,
+store/sqlite/connection.py looks which file is there, and copied_over.py whether another was copied over it. Then memory
+forgets all but the dirty set, and is filled again from the new file.
 
 Too much at once (api/__init__.py has the limits): connections, bodies, large batches and lookups that nobody waits for
 any more are bounded each by its own module.
