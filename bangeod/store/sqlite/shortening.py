@@ -3,7 +3,7 @@
 SQLite starts the WAL over once it is checkpointed, but leaves its file as long as it ever was: after a VACUUM as long
 as the database, for as long as anybody has that open. It shortens the file at a commit that starts the WAL over, to
 ``journal_size_limit``, with the write lock held; to give back a lot takes long. So it is done in steps, each a commit
-that writes what is there already, and only while nobody reads: a WAL that starts over lets a backup begin anew.
+that writes what is there already, and only while nobody reads for long: a backup begins anew when the WAL starts over.
 """
 
 import asyncio
