@@ -3,10 +3,11 @@
 SQLite starts the WAL over once it is checkpointed, but leaves its file as long as it ever was: after a VACUUM as long
 as the database, for as long as anybody has that open. It shortens the file at a commit that starts the WAL over, to
 ``journal_size_limit``, with the write lock held; to give back a lot takes long. So it is done in steps, each a commit
-that writes what is there already, and only while nobody reads: a WAL that starts over lets a backup begin anew.
+that writes what is there already, and only while nobody reads for long: a backup begins anew when the WAL starts over.
 """
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +24,10 @@ USUAL_FRAMES: Final = 1_000  # at which SQLite checkpoints by itself: the web ap
 FRAME_HEADER: Final = 24  # bytes; sqlite.org/fileformat2.html, 4.1
 LONG: Final = 2.0  # times the usual length
 STEP: Final = 4 * 1024 * 1024  # bytes; on ext4 1.3 ms, beside the fsync that starting the WAL over takes in any case
-MISSES: Final = 3  # steps that may give back nothing because somebody wrote or read in between
-QUIET_LOOKS: Final = 20  # at which nobody may read
-LOOK_EVERY: Final = 0.01  # seconds
+MISSES: Final = 20  # looks or steps in a row at which somebody reads, or has written in between, before it is given up
+QUIET_LOOKS: Final = 40
+MOST_SEEN: Final = 0.25  # of these looks, at which one process may be seen reading: a backup is at nearly all
+LOOK_EVERY: Final = 0.005  # seconds
 
 
 async def shorten(file: SharedFile, gate: WriteGate) -> None:
@@ -37,10 +39,15 @@ async def shorten(file: SharedFile, gate: WriteGate) -> None:
         return
     misses = 0
     try:
-        while (length := _length(path)) > usual and misses < MISSES and not _is_read(file):
-            await gate.finish()  # only a WAL with nothing left to move starts over
-            await gate.write(_step(max(usual, length - STEP)), rows=lambda _result: 1)
-            misses += _length(path) >= length
+        while (length := _length(path)) > usual and misses < MISSES:
+            if not _readers(file):
+                await gate.finish()  # only a WAL with nothing left to move starts over
+                await gate.write(_step(max(usual, length - STEP)), rows=lambda _result: 1)
+            if _length(path) < length:
+                misses = 0
+            else:
+                misses += 1
+                await asyncio.sleep(LOOK_EVERY)
     finally:
         await file.read(lambda connection: connection.execute(queries.ANY_SIZE_OF_WAL).fetchall())
         await gate.finish()
@@ -56,17 +63,18 @@ def _step(limit: int) -> "Callable[[Connection], None]":
 
 
 async def _is_quiet(file: SharedFile) -> bool:
+    """Say whether nobody reads for long; who reads now and then is no reason to wait."""
+    seen: Counter[int] = Counter()
     for _ in range(QUIET_LOOKS):
-        if _is_read(file):
-            return False
+        seen.update(_readers(file))
         await asyncio.sleep(LOOK_EVERY)
-    return True
+    return max(seen.values(), default=0) <= MOST_SEEN * QUIET_LOOKS
 
 
-def _is_read(file: SharedFile) -> bool:
-    """Say whether somebody else reads just now, as far as that can be seen."""
+def _readers(file: SharedFile) -> set[int]:
+    """Return the processes that read just now, as far as that can be seen."""
     view = file.look_at_readers()
-    return view is not None and bool(view.readers)
+    return {reader.process for reader in view.readers} if view is not None else set()
 
 
 def _length(path: Path) -> int:
