@@ -102,6 +102,7 @@ class SharedFile:
                 problem="it belongs to the database that was replaced, and another program still uses that",
                 advice="stop all that use the database, remove its -wal and -shm, and put the new one there again",
             )
+        self._forget_end_of_mark()
         connection, self._connection, self._opened = self._connection, None, None
         self._probe = None
         if connection is not None:
