@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contract.harness import KINDS, Harness, opened
+from tests.contract.harness import EACH_KIND, Harness, opened
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=EACH_KIND)
 async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     async with opened(request.param) as made:
         yield made

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, asynccontextmanager, closing, con
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
+import pytest
+
 from bangeod.clock import SystemClock
 from bangeod.errors import StoreLockedError
 from bangeod.store.memory import GEO_COLUMNS, MemoryStore, RawRow
@@ -48,6 +50,8 @@ HOLD_BACK = (
     ),
 )
 KINDS = ("memory", *TABLES)
+# As parameters of tests: the quick loop does with one kind of tables.
+EACH_KIND = tuple(pytest.param(kind, marks=[] if kind in ("memory", "sqlite") else pytest.mark.slow) for kind in KINDS)
 
 
 class Harness(Protocol):

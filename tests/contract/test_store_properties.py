@@ -18,13 +18,13 @@ from bangeod.model import DirtyEntry, Geo
 from bangeod.store.memory import RawRow
 from bangeod.store.sqlite import row_values, times
 from bangeod.store.sqlite.time_forms import TimeForms, choose, newest
-from tests.contract.harness import KINDS, Harness, opened
+from tests.contract.harness import EACH_KIND, Harness, opened
 from tests.contract.values import NOW, read_all, total, write_all
 from tests.support.examples import at_most
 
 SECOND = times.MICROSECONDS
 
-each_store = pytest.mark.parametrize("kind", KINDS)
+each_store = pytest.mark.parametrize("kind", EACH_KIND)
 # Of each kind of store, of which there are seven; the rules are the same for all, and each example makes a database.
 examples = settings(max_examples=at_most(35), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Where an example has several rows that don't concern each other.

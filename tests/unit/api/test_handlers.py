@@ -230,6 +230,7 @@ async def test_a_lone_surrogate_is_no_address_and_no_fault(host: Host) -> None:
     assert reply.status in {200, 400}
 
 
+@pytest.mark.slow
 async def test_a_body_that_is_announced_too_large_is_refused_unread(host: Host) -> None:
     reply = parse(await host.raw(b"POST /v1/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n"))
     assert (reply.status, reply.code) == (413, "too_large")
@@ -247,6 +248,7 @@ async def test_a_compressed_body_is_refused(host: Host) -> None:
     assert (reply.status, reply.code) == (415, "encoded")
 
 
+@pytest.mark.slow
 async def test_a_body_that_does_not_come_is_given_up(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bangeod.api.handlers.BODY_SECONDS", 0.01)
     monkeypatch.setattr("bangeod.api.server.LINGER", 0.01)

@@ -18,6 +18,8 @@ from tests.support.daemon.served import served, settings_in
 from tests.support.manual_clock import ManualClock
 from tests.support.mmdb.files import GOOGLE, nested, write_mmdb
 
+pytestmark = pytest.mark.slow  # each MMDB is probed by a process
+
 IP = "8.8.8.8"
 replace = msgspec.structs.replace
 

@@ -22,6 +22,8 @@ from tests.support.feed import DEADLINE
 from tests.support.manual_clock import ManualClock
 from tests.support.mmdb.files import nested, remove, write_mmdb
 
+pytestmark = pytest.mark.slow  # each MMDB is probed by a process
+
 IP = "8.8.8.8"
 GERMANY = {"8.8.8.0/24": nested("DE")}
 FRANCE = {"8.8.8.0/24": nested("FR")}

@@ -18,6 +18,8 @@ from bangeod.jobs.geo_re_resolve import GeoReResolve
 from bangeod.jobs.job import Run
 from tests.support.fakes import GERMANY, RemoteTable, World
 
+pytestmark = pytest.mark.slow  # a month of lookups
+
 DAY, MONTH = 86_400.0, 30 * 86_400.0
 EVERY = 600.0  # seconds between two runs of the job
 STEPS = 9  # attempts until the delay is a day; the delays before it add up to 42.5 hours

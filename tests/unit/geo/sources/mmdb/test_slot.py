@@ -17,6 +17,8 @@ from bangeod.geo.sources.mmdb.snapshot import Signature
 from bangeod.model import Geo
 from tests.support.mmdb.files import FATAL_RECORD, GOOGLE, US, by_hand, nested, put, remove, write_mmdb
 
+pytestmark = pytest.mark.slow  # each MMDB is probed by a process
+
 SIGNATURE = Signature(1, 2, 3, 4, 5)
 
 
