@@ -379,10 +379,13 @@ def _look_written(memory: Memory, clock: Clock, ips: Sequence[str], write: Calla
 
     def written(place: int) -> str | Answer:
         entry = found[place]
-        if entry is not None and entry[0] > yesterday:
-            return table.written(entry[1], write) or Answer(ips[place], _UNRESOLVED, table.place(entry[1]))
-        answer = _look(memory, clock, ips[place : place + 1])[0][0]
-        return write(answer.geo) if answer.status is _RESOLVED else answer
+        if entry is None:
+            answer = _look(memory, clock, ips[place : place + 1])[0][0]
+            return write(answer.geo) if answer.status is _RESOLVED else answer
+        seen, number = entry
+        if seen <= yesterday:
+            memory.seen(read_address(ips[place])[1], table.place(number), now)
+        return table.written(number, write) or Answer(ips[place], _UNRESOLVED, table.place(number))
 
     answers = [kept(entry[1]) if entry is not None and entry[0] > yesterday else None for entry in found]
     return [written(place) if answer is None else answer for place, answer in enumerate(answers)]
