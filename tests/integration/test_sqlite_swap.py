@@ -134,7 +134,7 @@ async def commit_to_another(store: SqliteStore, path: Path, worker: WebApp) -> l
     for number in range(20):
         worker.execute(f"INSERT INTO sessions (token, expires_at) VALUES ('new {number:02}', '2099-01-01T00:00:00Z')")
     while not _is_later(wal_beside(path), path):
-        worker.execute("UPDATE sessions SET expires_at = expires_at WHERE token = 'kept'")
+        worker.execute("UPDATE sessions SET created_at = random() WHERE token = 'kept'")
     return ["kept", *(f"new {number:02}" for number in range(20))]
 
 
