@@ -166,6 +166,18 @@ class SharedFile:
             self._end_of_mark = loop.call_later(LONGEST_MARK, lambda: loop.create_task(self._unmark(connection)))
         return is_set
 
+    def unmarking(self, work: "Callable[[Connection], T]") -> "Callable[[Connection], T]":
+        """Return the work with the read mark removed just before it.
+
+        With a trip to the thread in between, a commit of the web app's would checkpoint the whole WAL meanwhile.
+        """
+
+        def unmarked(connection: "Connection") -> T:
+            self._mark.clear()
+            return work(connection)
+
+        return unmarked
+
     async def unmark(self) -> None:
         """Remove the read mark, if one is set."""
         self._forget_end_of_mark()

@@ -253,8 +253,13 @@ class WriteGate:
 
     async def _checkpoint(self) -> None:
         """Empty the WAL; if other processes prevent that for long, the checkpoint stays due."""
-        await self._file.unmark()
         self._marked_at = None
+        try:
+            await self._empty()
+        finally:
+            await self._file.unmark()
+
+    async def _empty(self) -> None:
         began = self._clock.monotonic()
         while True:
             view = self._held_back()
@@ -262,7 +267,7 @@ class WriteGate:
                 await self._let_grow(view)
                 return
             if view is None or view.movable:  # else a checkpoint would only keep the reader's own from its work
-                outcome = await self._file.maintain(checkpoint)
+                outcome = await self._file.maintain(self._file.unmarking(checkpoint))
                 self._plan.checkpointed(outcome.frames, emptied=outcome.emptied)
                 self._owe(outcome.held)
                 self._checkpoint_due = not outcome.emptied
