@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="readers are see
 
 COPYING, READING = "tests.support.web_app.copying", "tests.support.web_app.reading"
 OLD = "2001-01-01T00:00:00Z"
-ROWS = 25_000
+ROWS = 60_000  # whose deletion takes longer than it takes to notice who reads
 RUN = 60.0  # seconds that a job has
 
 

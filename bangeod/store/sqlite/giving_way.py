@@ -26,7 +26,7 @@ LOOK_EVERY: Final = 0.005  # seconds between two looks during a pause
 NEW_RUN: Final = 2.0  # seconds without a look, after which nothing of before counts
 
 WINDOW: Final = 1.0  # seconds of looks that are remembered, and
-MOST_LOOKS: Final = 100  # no more than so many
+APART: Final = 0.004  # seconds between two of them; looks in between say nothing new of who reads for long
 ENOUGH_TIME: Final = 0.15  # seconds of them, and
 ENOUGH_LOOKS: Final = 20  # so many, before anything is said of who is stepping
 STEPPING: Final = 0.2  # share of the looks at which a stepping reader is seen; `.backup` is at nearly all
@@ -63,7 +63,7 @@ class ReaderWatch:
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self._looks: deque[_Look] = deque(maxlen=MOST_LOOKS)
+        self._looks: deque[_Look] = deque()
         self._since: dict[Reader, float] = {}  # the readers of the last look, and when each came
         self._behind: list[Reader] = []  # those of them that do not know the newest commit
         self._stood: set[int] = set()  # the processes that were ever found standing
@@ -72,7 +72,8 @@ class ReaderWatch:
     def see(self, now: float, view: WalView) -> None:
         """Take a look into account."""
         look = _Look(now, frozenset(view.readers))
-        self._looks.append(look)
+        if not self._looks or now - self._looks[-1].at >= APART:
+            self._looks.append(look)
         while now - self._looks[0].at > WINDOW:
             self._looks.popleft()
         self._since = {reader: self._since.get(reader, now) for reader in view.readers}

@@ -25,6 +25,7 @@ from bangeod.store.sqlite.readers import Reader, WalView
 BACKUP, REPLICATOR, WEB_APP = 11, 22, 33
 SLICE = 0.007  # seconds from one slice to the next
 SLOW = 0.03  # seconds of one that takes longer
+FAST = 0.000_7  # seconds of one on a fast machine
 SMALL = 1_000_000  # bytes
 RUN = 60.0  # seconds
 
@@ -113,11 +114,12 @@ def both(*all_readers: Readers) -> Readers:
 # --- readers that are noticed ---
 
 
+@pytest.mark.parametrize("duration", [FAST, SLICE, SLOW])
 @pytest.mark.parametrize("reader", [stepping, standing])
 def test_a_long_reader_is_noticed_within_a_second_and_given_way_to_until_it_ends(
-    reader: Callable[..., Readers],
+    reader: Callable[..., Readers], duration: float
 ) -> None:
-    world = World(reader(1.0, 4.0)).go_on(4.9)
+    world = World(reader(1.0, 4.0), slice=duration).go_on(4.9)
     ((since, until),) = world.pauses
     assert since < 2.0
     assert 4.0 <= until < 4.0 + 2 * GONE
