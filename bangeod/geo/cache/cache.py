@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -359,9 +359,9 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
             if seen > yesterday and known.country_code is not None:
                 answer(Answer(ip, _RESOLVED, known, _MEMORY))
                 continue
-            canonical = read_address(ip)[1]
+            canonical = ip if ":" not in ip else read_address(ip)[1]
             if seen <= yesterday:
-                memory.seen(canonical, known, now)
+                memory.seen_again(canonical, known, now)
             if known.country_code is not None:
                 answer(Answer(ip, _RESOLVED, known, _MEMORY))
                 continue
@@ -373,22 +373,32 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
 def _look_written(memory: Memory, clock: Clock, ips: Sequence[str], write: Callable[[Geo], str]) -> list[str | Answer]:
     """Answer from memory as ``_look`` does, but in writing where there is a country. Moves ``last_seen``."""
     now = int(clock.now())
+    hot = memory.table.hot
+    known = hot.get_all(ips, now)
+    if None not in known:
+        return cast("list[str | Answer]", known)
     yesterday = now - SECONDS_A_DAY
     table = memory.table
-    kept, found = table.kept_written, table.find(ips)
-
-    def written(place: int) -> str | Answer:
-        entry = found[place]
+    kept = table.kept_written
+    places = [place for place, text in enumerate(known) if text is None]
+    answers: list[str | Answer | None] = [*known]
+    for place, entry in zip(places, table.find([ips[place] for place in places]), strict=True):
+        ip = ips[place]
         if entry is None:
-            answer = _look(memory, clock, ips[place : place + 1])[0][0]
-            return write(answer.geo) if answer.status is _RESOLVED else answer
+            answer = _look(memory, clock, (ip,))[0][0]
+            answers[place] = write(answer.geo) if answer.status is _RESOLVED else answer
+            continue
         seen, number = entry
         if seen <= yesterday:
-            memory.seen(read_address(ips[place])[1], table.place(number), now)
-        return table.written(number, write) or Answer(ips[place], _UNRESOLVED, table.place(number))
-
-    answers = [kept(entry[1]) if entry is not None and entry[0] > yesterday else None for entry in found]
-    return [written(place) if answer is None else answer for place, answer in enumerate(answers)]
+            canonical = ip if ":" not in ip else read_address(ip)[1]
+            memory.seen_again(canonical, table.place(number), seen := now)
+        text = kept(number) or table.written(number, write)
+        if text is None:
+            answers[place] = Answer(ip, _UNRESOLVED, table.place(number))
+        else:
+            answers[place] = text
+            hot.keep(ip, text, seen=seen, now=now)
+    return cast("list[str | Answer]", answers)
 
 
 def _unasked(memory: Memory, clock: Clock, unresolved: Unresolved) -> list[str]:

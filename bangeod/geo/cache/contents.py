@@ -188,14 +188,22 @@ class Memory:
 
     def seen(self, ip: str, geo: Geo, now: int) -> None:
         """Move ``last_seen`` of an entry forward, at most once a day, so that lookups cost few writes."""
-        if now - self.table.last_seen(ip) < SECONDS_A_DAY:
-            return
+        if now - self.table.last_seen(ip) >= SECONDS_A_DAY:
+            self.seen_again(ip, geo, now)
+
+    def seen_again(self, ip: str, geo: Geo, now: int) -> None:
+        """Move ``last_seen`` of an entry that is in the table, and was last seen a day ago or longer."""
         waiting = self.dirty.get(ip)
         entry = replace(waiting, geo=geo, last_seen=now) if waiting else DirtyEntry(ip, geo, now, resolved_at=now)
-        self._learn(entry)
+        self.table.see(ip, now)
+        self._wait(entry)
 
     def _learn(self, entry: DirtyEntry) -> None:
         self.table.put(entry.ip, entry.geo, entry.last_seen)
+        self._wait(entry)
+
+    def _wait(self, entry: DirtyEntry) -> None:
+        """Let an entry wait to be written."""
         self.dirty.put(entry)
         if len(self.dirty) >= self.max_dirty and not self._told_full:
             self._told_full = True

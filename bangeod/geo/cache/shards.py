@@ -24,6 +24,10 @@ WIDE: Final = Struct("<II")
 _MORE: Final = bytes(WIDE.size - NARROW.size)  # makes a narrow record a wide one: the numbers' last bytes come last
 _FLAG: Final = b"\0"  # at the end of a shard with wide records: its size is odd then, and that of all others is even
 
+_FIRST: Final = Struct("<I")  # the first number of either
+
+_read_first: Final = _FIRST.unpack_from
+_pack_first: Final = _FIRST.pack
 _read_narrow: Final = NARROW.unpack_from
 _pack_narrow: Final = NARROW.pack
 
@@ -113,6 +117,23 @@ class Shards:
         else:
             records = [other for other in self._records(shard) if not other.startswith(key)]
             self._shards[place] = _shard([*records, record], self._size)
+
+    def raise_first(self, key: bytes, first: int) -> None:
+        """Give a key a higher first number, if it is there; the second one stays."""
+        spread = hash(key)
+        place = spread & self._mask
+        if place < self._divided:
+            place = spread & self._wider
+        shard = self._shards[place]
+        at = shard.find(key)
+        if at % self._size or len(shard) & 1:
+            known = self._numbers(shard, key)
+            if known is not None and known[0] < first:
+                self.change(key, first, known[1])
+            return
+        at += self._width
+        if _read_first(shard, at)[0] < first:
+            self._shards[place] = b"".join((shard[:at], _pack_first(first), shard[at + _FIRST.size :]))
 
     def remove(self, key: bytes) -> bool:
         """Drop a key; return whether it was there."""

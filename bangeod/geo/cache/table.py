@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Final
 
 from bangeod.addresses import octets, octets_of_all, text_of
+from bangeod.geo.cache.hot_entries import HotEntries
 from bangeod.geo.cache.places import Places, Write
 from bangeod.geo.cache.shards import LARGEST, Shards
 from bangeod.model import Geo
@@ -24,7 +25,8 @@ Entry = tuple[Geo, int]  # where an address is, and when it was last seen, in se
 class EntryTable:
     """Entries by address, in whatever spelling. A text that is no address is never in it, nor is one with a zone.
 
-    Does not limit its own size: see ``evict``. Places that no entry is in any more stay until ``clear``.
+    Does not limit its own size: see ``evict``. Places that no entry is in any more stay until ``clear``. ``hot`` is for
+    what is written of entries; what has changed here is forgotten there.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,7 @@ class EntryTable:
     def clear(self) -> None:
         self._ipv4, self._ipv6 = Shards(_IPV4), Shards(_IPV6)
         self._places = Places()
+        self.hot = HotEntries()
         self._hand = 0  # the shard at which the next eviction begins, those of IPv6 after those of IPv4
 
     def __len__(self) -> int:
@@ -100,8 +103,19 @@ class EntryTable:
         if shards.add(address, seen, place):
             return
         known = shards.get(address)
-        if known is not None and (known[0] < seen or known[1] != place):
+        if known is None:
+            return
+        if known[1] != place:
+            self.hot.forget(address)
             shards.change(address, max(seen, known[0]), place)
+        elif known[0] < seen:
+            shards.raise_first(address, seen)
+
+    def see(self, ip: str, seen: int) -> None:
+        """Move the time of an entry forward, if it is there."""
+        if address := octets(ip):
+            shards = self._ipv4 if len(address) == _IPV4 else self._ipv6
+            shards.raise_first(address, seen if 0 <= seen <= LARGEST else _clamped(seen))
 
     def remove(self, ip: str) -> None:
         """Forget an entry, if it is there."""
@@ -159,6 +173,7 @@ class EntryTable:
 
     def _remove(self, address: bytes) -> None:
         if address:
+            self.hot.forget(address)
             (self._ipv4 if len(address) == _IPV4 else self._ipv6).remove(address)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import pytest
 
@@ -9,7 +10,7 @@ from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreLockedError
 from bangeod.geo.cache.backoff import FIRST_DELAY
 from bangeod.geo.cache.cache import LOCAL_BATCH, LOOKED_UP, GeoCache
-from bangeod.geo.cache.resolver import Resolver
+from bangeod.geo.cache.resolver import Found, Resolver
 from bangeod.model import UNKNOWN, Answer, Geo, Origin, Status
 from tests.support.fakes import FRANCE, GERMANY, LocalTable, World
 
@@ -349,6 +350,40 @@ async def test_two_who_ask_at_once_about_what_nobody_knows_count_as_one_attempt(
     await asyncio.gather(world.cache.lookup(IP), world.cache.lookup(IP))
     world.clock.advance(FIRST_DELAY)
     assert world.resolver.due([IP]) == [IP]
+
+
+async def test_what_was_asked_about_lately_is_answered_as_memory_has_it_now(world: World) -> None:
+    """Of an address that moves, goes and comes back, though it was asked about just before."""
+    world.store.put_geo(IP, country_code="DE", country_name="Germany", last_seen=to_text(world.now))
+    await world.cache.load_from_db()
+
+    def asked() -> object:
+        for _ in range(2):
+            [text] = world.cache.lookup_written([IP], str)
+        return text
+
+    assert asked() == str(Geo("DE", "Germany"))
+    await world.cache.verify(lambda _: FRANCE)
+    assert asked() == str(FRANCE)
+    await world.cache.flush_dirty()
+    world.cache.forget([IP])
+    assert asked() == Answer(IP, Status.UNRESOLVED)
+    world.cache.adopt({IP: Found(FRANCE, Origin.MMDB)})
+    assert asked() == str(FRANCE)
+    world.cache.clear()
+    assert asked() == str(FRANCE)  # it still waits to be written
+
+
+async def test_one_who_asks_all_day_moves_last_seen_once_a_day(world: World) -> None:
+    world.store.put_geo(IP, country_code="DE", country_name="Germany", last_seen=to_text(world.now))
+    await world.cache.load_from_db()
+    seen = []
+    for _ in range(3 * 24):
+        world.clock.advance(3_600)
+        world.cache.lookup_written([IP], str)
+        seen += [entry.last_seen for entry in world.cache.dirty_entries()]
+        await world.cache.flush_dirty()
+    assert [later - earlier for earlier, later in pairwise(seen)] == [86_400] * 2
 
 
 async def test_what_memory_knows_can_be_had_in_writing(world: World) -> None:

@@ -42,6 +42,12 @@ class AgainstADict(RuleBasedStateMachine):
             self.shards.change(key, first, second)
             self.model[key] = first, second
 
+    @rule(key=KEYS, first=NUMBERS)
+    def raise_first(self, key: bytes, first: int) -> None:
+        self.shards.raise_first(key, first)
+        if key in self.model:
+            self.model[key] = max(first, self.model[key][0]), self.model[key][1]
+
     @rule(key=KEYS)
     def remove(self, key: bytes) -> None:
         assert self.shards.remove(key) == (self.model.pop(key, None) is not None)

@@ -85,12 +85,25 @@ class AgainstADict(RuleBasedStateMachine):
             self.table.remove(ip)
             self.model.pop(ip, None)
 
+    @rule(ip=SPELLED, seen=TIMES)
+    def see(self, ip: str, seen: int) -> None:
+        self.table.see(ip, seen)
+        if known := self.model.get(canonical(ip)):
+            self.model[canonical(ip)] = known[0], max(kept(seen), known[1])
+
+    @rule()
+    def keep_in_writing(self) -> None:
+        for ip, (geo, _) in self.model.items():
+            for spelled in spellings(ip):
+                self.table.hot.keep(spelled, written(geo), seen=LAST_SECOND, now=LAST_SECOND)
+
     @rule(ip=NO_ADDRESSES, geo=GEOS)
     def put_what_is_no_address(self, ip: str, geo: Geo) -> None:
         self.table.put(ip, geo, 1)
         assert ip not in self.table
         assert self.table.get(ip) is None
         assert self.table.find([ip]) == [None]
+        self.table.see(ip, 1)
         self.table.remove(ip)
 
     @rule(excess=st.integers(1, 20), keep=st.sets(IPS))
@@ -127,6 +140,13 @@ class AgainstADict(RuleBasedStateMachine):
         held = {ip: shown((geo, seen)) for ip, geo, seen in self.table.items()}
         assert held == {ip: shown(entry) for ip, entry in self.model.items()}
         assert sorted(ip for some in self.table.addresses() for ip in some) == sorted(self.model)
+        asked = [*ALL, *self.model]
+        for ip, text in zip(asked, self.table.hot.get_all(asked, LAST_SECOND), strict=True):
+            assert text is None or text == written(self.model[ip][0])
+
+
+def written(geo: Geo) -> str:
+    return repr(exactly(geo))
 
 
 def shown(entry: tuple[Geo, int] | None) -> Any:
