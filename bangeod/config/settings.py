@@ -55,7 +55,7 @@ class DatabaseSettings(SettingsTable, frozen=True, kw_only=True):
 
     path: AnyPath = Path("/var/lib/bangui/bangui.db")
     busy_timeout: BusyTimeout = 5.0
-    max_lock_time: LockTime = 0.01
+    max_lock_time: LockTime = 0.003
 
 
 class CacheSettings(SettingsTable, frozen=True, kw_only=True):
