@@ -132,7 +132,7 @@ _BY_OCTET4: Final = _kinds_by_octet(_STARTS4, _KINDS4, 32)
 _BY_OCTET6: Final = _kinds_by_octet(_STARTS6, _KINDS6, 128)
 
 
-def read(text: object) -> tuple[AddressKind, str]:
+def read_address(text: object) -> tuple[AddressKind, str]:
     """Return the kind of a text and its canonical form; a text that is not an address is returned as it is.
 
     Canonical is dotted for IPv4, IPv4 for an IPv4-mapped IPv6 address, and compressed lower case for IPv6. White space,
@@ -250,9 +250,9 @@ def carried_ipv4(canonical: str) -> str | None:
 def spellings(canonical: str) -> tuple[str, ...]:
     """Return the texts under which a web app may have stored an address, the canonical one first.
 
-    ``read`` turns each of them into the canonical one. A text that is not a canonical address has no other spelling.
+    ``read_address`` turns each of them into the canonical one. What is no canonical address has no other spelling.
     """
-    kind, text = read(canonical)
+    kind, text = read_address(canonical)
     if kind is AddressKind.INVALID or text != canonical or "%" in canonical:
         return (canonical,)
     if ":" in canonical:

@@ -8,8 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final, NamedTuple
 
-from bangeod.addresses import AddressKind
-from bangeod.addresses import read as read_address
+from bangeod.addresses import AddressKind, read_address
 
 Network = IPv4Network | IPv6Network
 

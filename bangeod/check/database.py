@@ -12,8 +12,8 @@ from bangeod.check.finding import Finding, fault, ok, quoted, warning
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
 from bangeod.errors import StoreDamagedError, StoreError, StoreLockedError, StoreReadOnlyError
-from bangeod.store import symlinks
-from bangeod.store.sqlite import faults, times
+from bangeod.store import symlinks, times
+from bangeod.store.sqlite import faults
 from bangeod.store.sqlite.child_tables import quoted as in_sql
 from bangeod.store.sqlite.columns import GEO_COLUMNS, Table, UnfitTableError
 from bangeod.store.sqlite.engine import IS_SAFE, engine

@@ -7,8 +7,7 @@ from typing import Final
 
 import structlog
 
-from bangeod.addresses import AddressKind
-from bangeod.addresses import read as read_address
+from bangeod.addresses import AddressKind, read_address
 from bangeod.banned import Banned, Reading
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.cooperative import yielding

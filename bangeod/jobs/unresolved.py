@@ -6,8 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
-from bangeod.addresses import AddressKind
-from bangeod.addresses import read as read_address
+from bangeod.addresses import AddressKind, read_address
 from bangeod.cooperative import yielding
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import Run

@@ -28,7 +28,7 @@ _ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 
 async def explain(components: Components, ips: Sequence[str]) -> list[Explanation]:
     """Explain each address, in the order asked."""
-    read = [addresses.read(ip) for ip in ips]
+    read = [addresses.read_address(ip) for ip in ips]
     routable = list(dict.fromkeys(ip for kind, ip in read if kind is AddressKind.GLOBAL))
     rows, problem = await _rows(components, routable)
     explained = []

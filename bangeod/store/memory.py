@@ -11,12 +11,12 @@ from functools import lru_cache
 from itertools import count
 from typing import TypeVar
 
-from bangeod.addresses import read as read_address
+from bangeod.addresses import read_address
 from bangeod.errors import StoreError, StoreMissingError
 from bangeod.model import DirtyEntry, Geo, Row
+from bangeod.store import row_values, time_forms, times
 from bangeod.store.port import Census, Deleted, Page, Refusal, Sizes, endless
-from bangeod.store.sqlite import row_values, time_forms, times
-from bangeod.store.sqlite.time_forms import TimeForms
+from bangeod.store.time_forms import TimeForms
 
 GEO_COLUMNS = ("country_code", "country_name", "asn", "org", "cached_at", "last_seen")
 SESSION_COLUMNS = ("token", "created_at", "expires_at")

@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bangeod.addresses import read as read_address
+from bangeod.addresses import read_address
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import Geo, Status

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from bangeod.addresses import AddressKind, read
+from bangeod.addresses import AddressKind, read_address
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.countries import name as country_name
 from bangeod.model import UNKNOWN, DirtyEntry, Geo
@@ -53,7 +53,7 @@ def addresses(count: int, seed: int = 2, *, ipv6: float = _IPV6_SHARE) -> list[s
             text = str(IPv6Address((0x2A << 120) | chance.getrandbits(112)))
         else:
             text = str(IPv4Address(chance.getrandbits(32)))
-        if read(text)[0] is AddressKind.GLOBAL:
+        if read_address(text)[0] is AddressKind.GLOBAL:
             found[text] = None
     return list(found)
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from bangeod.clock import to_text
-from bangeod.store.sqlite import times
+from bangeod.store import times
 from tests.contract.harness import Harness
 from tests.contract.values import BROKEN, NOW, NOW_TEXT, read_all, total
 

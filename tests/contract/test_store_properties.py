@@ -11,13 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bangeod.addresses import read as read_address
-from bangeod.addresses import spellings
+from bangeod.addresses import read_address, spellings
 from bangeod.errors import StoreLockedError
 from bangeod.model import DirtyEntry, Geo
+from bangeod.store import row_values, times
 from bangeod.store.memory import RawRow
-from bangeod.store.sqlite import row_values, times
-from bangeod.store.sqlite.time_forms import TimeForms, choose, newest
+from bangeod.store.time_forms import TimeForms, choose, newest
 from tests.contract.harness import EACH_KIND, Harness, opened
 from tests.contract.values import NOW, read_all, total, write_all
 from tests.support.examples import at_most

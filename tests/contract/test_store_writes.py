@@ -4,11 +4,10 @@ from contextlib import aclosing
 
 import pytest
 
-from bangeod.addresses import read as read_address
-from bangeod.addresses import spellings
+from bangeod.addresses import read_address, spellings
 from bangeod.clock import to_text
 from bangeod.model import Geo
-from bangeod.store.sqlite import times
+from bangeod.store import times
 from tests.contract.harness import Harness
 from tests.contract.values import BROKEN, NOW, NOW_TEXT, entry, read_all, write_all
 

@@ -25,7 +25,8 @@ from bangeod.config.settings import (
 from bangeod.jobs.job import JobId
 from bangeod.jobs.registry import DECLARATIONS
 from bangeod.service.schedule import timing
-from bangeod.store.sqlite import schema, times
+from bangeod.store import times
+from bangeod.store.sqlite import schema
 from tests.faults.life import Life
 from tests.faults.month import TICK, Month, Ran
 from tests.faults.siege import Process

@@ -16,7 +16,7 @@ from typing import Final
 
 from bangeod.client import GeoClient
 from bangeod.clock import SECONDS_A_DAY
-from bangeod.store.sqlite import times as stored_times
+from bangeod.store import times as stored_times
 from tests.conftest import Start
 from tests.faults import punctual
 from tests.faults.siege import Process, troubles

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.addresses import AddressKind, read
+from bangeod.addresses import AddressKind, read_address
 from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.model import Geo
 from tests.support.mmdb import published
@@ -25,7 +25,7 @@ async def real(fetch: Callable[[Path], Path]) -> MmdbFiles:
 
 
 def find(files: MmdbFiles, text: str) -> Geo | None:
-    kind, ip = read(text)
+    kind, ip = read_address(text)
     assert kind is AddressKind.GLOBAL
     return files.find(ip)
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.addresses import AddressKind, carried_ipv4, is_global, octets, octets_of_all, read, spellings, text_of
+from bangeod.addresses import (
+    AddressKind,
+    carried_ipv4,
+    is_global,
+    octets,
+    octets_of_all,
+    read_address,
+    spellings,
+    text_of,
+)
 
 IPV4 = st.ip_addresses(v=4)
 IPV6 = st.ip_addresses(v=6)
@@ -34,13 +43,13 @@ IPV6 = st.ip_addresses(v=6)
     ],
 )
 def test_a_special_ipv4_block_is_private_to_its_borders_and_no_further(first: str, last: str) -> None:
-    assert read(first) == (AddressKind.PRIVATE, first)
-    assert read(last) == (AddressKind.PRIVATE, last)
+    assert read_address(first) == (AddressKind.PRIVATE, first)
+    assert read_address(last) == (AddressKind.PRIVATE, last)
     before, after = int(ipaddress.IPv4Address(first)) - 1, int(ipaddress.IPv4Address(last)) + 1
     if before >= 0:
-        assert read(str(ipaddress.IPv4Address(before)))[0] is AddressKind.GLOBAL
+        assert read_address(str(ipaddress.IPv4Address(before)))[0] is AddressKind.GLOBAL
     if after < 2**32:
-        assert read(str(ipaddress.IPv4Address(after)))[0] is AddressKind.GLOBAL
+        assert read_address(str(ipaddress.IPv4Address(after)))[0] is AddressKind.GLOBAL
 
 
 @pytest.mark.parametrize(
@@ -79,7 +88,7 @@ def test_a_special_ipv4_block_is_private_to_its_borders_and_no_further(first: st
     ],
 )
 def test_ipv6_blocks(text: str, kind: AddressKind) -> None:
-    assert read(text)[0] is kind
+    assert read_address(text)[0] is kind
 
 
 @pytest.mark.parametrize(
@@ -98,7 +107,7 @@ def test_ipv6_blocks(text: str, kind: AddressKind) -> None:
 def test_an_address_that_carries_ipv4_is_as_routable_as_what_it_carries(
     text: str, carried: str, kind: AddressKind
 ) -> None:
-    assert read(text) == (kind, text)
+    assert read_address(text) == (kind, text)
     assert carried_ipv4(text) == carried
 
 
@@ -119,12 +128,12 @@ def test_other_addresses_carry_none(text: str) -> None:
     ],
 )
 def test_canonical_form(text: str, canonical: str) -> None:
-    assert read(text) == (AddressKind.GLOBAL, canonical)
+    assert read_address(text) == (AddressKind.GLOBAL, canonical)
 
 
 def test_a_zone_belongs_to_a_link_local_address() -> None:
-    assert read("FE80::1%eth0") == (AddressKind.PRIVATE, "fe80::1%eth0")
-    assert read("fe80::1%eth0") == (AddressKind.PRIVATE, "fe80::1%eth0")
+    assert read_address("FE80::1%eth0") == (AddressKind.PRIVATE, "fe80::1%eth0")
+    assert read_address("fe80::1%eth0") == (AddressKind.PRIVATE, "fe80::1%eth0")
 
 
 @pytest.mark.parametrize(
@@ -167,26 +176,26 @@ def test_a_zone_belongs_to_a_link_local_address() -> None:
     ],
 )
 def test_no_address(text: str) -> None:
-    assert read(text) == (AddressKind.INVALID, text)
+    assert read_address(text) == (AddressKind.INVALID, text)
 
 
 @pytest.mark.parametrize(
     "value", [None, b"8.8.8.8", 134744072, pytest.param(10**6000, id="huge"), 8.8, [":"], memoryview(b"")]
 )
 def test_what_is_no_text_is_invalid_and_named_by_its_type(value: object) -> None:
-    assert read(value) == (AddressKind.INVALID, f"<{type(value).__name__}>")
+    assert read_address(value) == (AddressKind.INVALID, f"<{type(value).__name__}>")
 
 
 def test_rows_of_sqlite_hold_such_values() -> None:
     with sqlite3.connect(":memory:") as connection:
         values = [value for (value,) in connection.execute("VALUES (NULL), (x'00'), (1), (1.5)")]
     connection.close()
-    assert [read(value)[0] for value in values] == [AddressKind.INVALID] * 4
+    assert [read_address(value)[0] for value in values] == [AddressKind.INVALID] * 4
 
 
 @given(st.text() | st.text(alphabet="0123456789abcdef:.%/ ", max_size=70))
 def test_any_text_is_read_as_ipaddress_reads_it(text: str) -> None:
-    kind, canonical = read(text)
+    kind, canonical = read_address(text)
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -202,9 +211,9 @@ def test_any_text_is_read_as_ipaddress_reads_it(text: str) -> None:
 @given(IPV4 | IPV6, st.sampled_from([str, str.upper, lambda text: ipaddress.ip_address(text).exploded]))
 def test_canonical_is_a_fixed_point_of_every_spelling(address: ipaddress.IPv4Address, spell: object) -> None:
     assert callable(spell)
-    kind, canonical = read(spell(str(address)))
+    kind, canonical = read_address(spell(str(address)))
     assert kind is not AddressKind.INVALID
-    assert read(canonical) == (kind, canonical)
+    assert read_address(canonical) == (kind, canonical)
 
 
 @given(IPV4 | IPV6)
@@ -215,7 +224,7 @@ def test_no_address_that_python_calls_private_or_multicast_is_global(
     carries = carried_ipv4(text) is not None  # releases of Python differ on these
     exceptions = ("192.0.0.", "2001:")  # and on the exceptions within these
     if (address.is_private or address.is_multicast) and not carries and not text.startswith(exceptions):
-        assert read(text)[0] is AddressKind.PRIVATE
+        assert read_address(text)[0] is AddressKind.PRIVATE
 
 
 def test_spellings_of_ipv4() -> None:
@@ -244,16 +253,16 @@ def test_what_is_no_canonical_address_is_its_only_spelling(text: str) -> None:
 
 @given(IPV4 | IPV6)
 def test_every_spelling_is_read_as_the_canonical_and_none_comes_twice(address: ipaddress.IPv4Address) -> None:
-    _, canonical = read(str(address))
+    _, canonical = read_address(str(address))
     texts = spellings(canonical)
     assert texts[0] == canonical
     assert len(set(texts)) == len(texts)
-    assert {read(text)[1] for text in texts} == {canonical}
+    assert {read_address(text)[1] for text in texts} == {canonical}
 
 
 @given(IPV4 | IPV6)
 def test_every_spelling_has_the_octets_of_the_canonical(address: ipaddress.IPv4Address) -> None:
-    kind, canonical = read(str(address))
+    kind, canonical = read_address(str(address))
     known = octets(canonical)
     assert len(known) == (16 if ":" in canonical else 4)
     assert text_of(known) == canonical
@@ -264,6 +273,6 @@ def test_every_spelling_has_the_octets_of_the_canonical(address: ipaddress.IPv4A
 @given(st.lists(st.text() | st.text(alphabet="0123456789abcdef:.%/ ", max_size=70) | (IPV4 | IPV6).map(str)))
 def test_what_is_no_address_or_has_a_zone_has_no_octets(texts: list[str]) -> None:
     for text in texts:
-        kind, canonical = read(text)
+        kind, canonical = read_address(text)
         assert bool(octets(text)) == (kind is not AddressKind.INVALID and "%" not in canonical)
     assert octets_of_all(texts) == [octets(text) for text in texts]

@@ -10,7 +10,7 @@ import pytest
 from bangeod.cli import cli
 from bangeod.errors import AlreadyServedError, BangeodError, ConfigError, UsageError
 from bangeod.jobs.job import JobId
-from bangeod.store.sqlite import times
+from bangeod.store import times
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,8 +11,7 @@ from typing import Final, cast
 
 import structlog
 
-from bangeod.addresses import AddressKind
-from bangeod.addresses import read as read_address
+from bangeod.addresses import AddressKind, read_address
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.cooperative import yielding
 from bangeod.errors import StoreError

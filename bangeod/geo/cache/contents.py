@@ -8,8 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bangeod.addresses import AddressKind, is_global, octets_of_all, text_of
-from bangeod.addresses import read as read_address
+from bangeod.addresses import AddressKind, is_global, octets_of_all, read_address, text_of
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.cache.backoff import NegativeCache
 from bangeod.geo.cache.dirty import DirtySet

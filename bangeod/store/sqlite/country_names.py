@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bangeod.store import row_values
 from bangeod.store.port import MOST_NAMES
-from bangeod.store.sqlite import queries, row_values
+from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.columns import Table
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.paging import Bounds, pages

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bangeod.addresses import read as read_address
-from bangeod.addresses import spellings
+from bangeod.addresses import read_address, spellings
 from bangeod.model import Row
-from bangeod.store.sqlite import queries, row_values
+from bangeod.store import row_values
+from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.columns import Table
 
 if TYPE_CHECKING:

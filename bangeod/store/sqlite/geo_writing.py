@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from bangeod.addresses import read as read_address
+from bangeod.addresses import read_address
 from bangeod.model import DirtyEntry
-from bangeod.store.sqlite import queries, row_values, times
+from bangeod.store import row_values, times
+from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.columns import GEO_COLUMNS, UPSERT_COLUMNS, Table
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.geo_rows import spelled
 from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.odd_keys import OddKeys
 from bangeod.store.sqlite.slicing import SliceWriter
-from bangeod.store.sqlite.time_forms import TimeForms
+from bangeod.store.time_forms import TimeForms
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

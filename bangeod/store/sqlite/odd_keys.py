@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bangeod.addresses import AddressKind, spellings
-from bangeod.addresses import read as read_address
+from bangeod.addresses import AddressKind, read_address, spellings
 from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.columns import Table
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bangeod.model import DirtyEntry
     from bangeod.store.sqlite.columns import Table
-    from bangeod.store.sqlite.time_forms import TimeForms
+    from bangeod.store.time_forms import TimeForms
 
 
 @contextlib.contextmanager

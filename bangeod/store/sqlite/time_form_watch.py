@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from bangeod.model import DirtyEntry, Geo
-from bangeod.store.sqlite import queries, schema_copy, time_forms
+from bangeod.store import time_forms
+from bangeod.store.sqlite import queries, schema_copy
 from bangeod.store.sqlite.columns import Table
-from bangeod.store.sqlite.time_forms import TimeForms
+from bangeod.store.time_forms import TimeForms
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -6,7 +6,7 @@ from bangeod.store.sqlite import queries, schema_copy, time_form_watch
 from bangeod.store.sqlite.child_tables import quoted
 from bangeod.store.sqlite.columns import Table
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.time_forms import TimeForms
+from bangeod.store.time_forms import TimeForms
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

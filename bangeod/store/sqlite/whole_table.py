@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from bangeod.model import Geo, Row
+from bangeod.store import row_values
 from bangeod.store.port import Page
-from bangeod.store.sqlite import queries, row_values
+from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.columns import Table
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.engine import engine

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from bangeod.store.sqlite.columns import Table
-    from bangeod.store.sqlite.time_forms import TimeForms
+    from bangeod.store.time_forms import TimeForms
 
 _SEEN: Final = 1_795_305_600  # seconds since the epoch; any will do
 _PLACE: Final = Geo("US", "United States", "AS15169", "Google LLC")

@@ -88,7 +88,7 @@ def _match(items: Sequence[object], asked: frozenset[str]) -> Mapping[str, Geo |
     for item in items:
         if not isinstance(item, dict):
             continue
-        _, ip = addresses.read(item.get("query"))
+        _, ip = addresses.read_address(item.get("query"))
         if ip not in asked or ip in found:
             continue
         if item.get("status") == "success":

@@ -107,7 +107,9 @@ class IpApi:
         request in flight. Raises SourcePausedError and SourceError as RemoteSource says.
         """
         async with self._one_in_flight:
-            routable = (ip for ip in dict.fromkeys(ips) if addresses.read(ip) == (addresses.AddressKind.GLOBAL, ip))
+            routable = (
+                ip for ip in dict.fromkeys(ips) if addresses.read_address(ip) == (addresses.AddressKind.GLOBAL, ip)
+            )
             queries = {ip: addresses.carried_ipv4(ip) or ip for ip in routable}
             asked = list(dict.fromkeys(queries.values()))[: self._batch]
             if not asked:

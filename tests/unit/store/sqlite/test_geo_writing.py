@@ -17,7 +17,7 @@ from bangeod.store.sqlite.odd_keys import OddKeys
 from bangeod.store.sqlite.schema import GEO_CACHE, SESSIONS
 from bangeod.store.sqlite.slicing import SliceWriter
 from bangeod.store.sqlite.store import SqliteStore
-from bangeod.store.sqlite.time_forms import TimeForms
+from bangeod.store.time_forms import TimeForms
 from tests.contract.values import write_all
 
 if TYPE_CHECKING:

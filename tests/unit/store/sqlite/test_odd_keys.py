@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.addresses import AddressKind, spellings
-from bangeod.addresses import read as read_address
+from bangeod.addresses import AddressKind, read_address, spellings
 from bangeod.store.sqlite import odd_keys, queries
 from bangeod.store.sqlite.columns import Table
 from bangeod.store.sqlite.engine import engine

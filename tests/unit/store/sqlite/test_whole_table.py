@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bangeod.clock import to_text
 from bangeod.model import Geo, Row
+from bangeod.store import row_values
 from bangeod.store.port import Page
-from bangeod.store.sqlite import paging, queries, row_values, schema, whole_table
+from bangeod.store.sqlite import paging, queries, schema, whole_table
 from bangeod.store.sqlite.columns import Table
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.lenient_text import leniently

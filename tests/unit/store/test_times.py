@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bangeod.store.sqlite import queries, times
+from bangeod.store import times
+from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.engine import engine
 
 NOON = 1_704_110_400_000_000  # 2024-01-01T12:00:00Z, in microseconds

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bangeod import countries, fields
 from bangeod.model import DirtyEntry, Geo
-from bangeod.store.sqlite import row_values
+from bangeod.store import row_values
 
 GOOGLE = Geo("US", "United States", "AS15169", "Google LLC")
 

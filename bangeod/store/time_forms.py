@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from bangeod.clock import to_text
-from bangeod.store.sqlite import times
+from bangeod.store import times
 
 _ENDING = re.compile(r"(?:\.([0-9]+))?(.*)", re.DOTALL)  # of a date and time: from its 20th character on
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.clock import to_text
-from bangeod.store.sqlite import time_forms, times
-from bangeod.store.sqlite.time_forms import DEFAULT, SECONDS, TimeForm, TimeKind
+from bangeod.store import time_forms, times
+from bangeod.store.time_forms import DEFAULT, SECONDS, TimeForm, TimeKind
 
 NOON = 1_704_110_400  # 2024-01-01T12:00:00Z
 
