@@ -3,7 +3,7 @@
     python -m tests.benchmarks [NAME...] [--against COMMIT] [--quick] [--runs N] [--json FILE]
 
 By themselves they are beside the plain way of doing the same; against a commit its build is measured, in turns with
-that of the working tree.
+that of the working tree, and of the others ``memory`` follows: it can't be measured from outside.
 """
 
 import argparse
@@ -36,19 +36,22 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ip_api": ip_api.run,
     "api": api.run,
 }
+BESIDES = ("memory",)  # what is measured with --against, too
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run those that are named, or all."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    known = turns.TRIALS if options.against else BENCHMARKS
-    unknown = set(options.names) - known.keys()
+    known = [*turns.TRIALS, *BESIDES] if options.against else list(BENCHMARKS)
+    unknown = set(options.names).difference(known)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    names = options.names or list(known)
-    chosen = {"against": _against(options.against, names)} if options.against else {n: BENCHMARKS[n] for n in names}
+    names = options.names or known
+    compared = [name for name in names if options.against and name in turns.TRIALS]
+    chosen = {"against": _against(options.against, compared)} if compared else {}
+    chosen |= {name: BENCHMARKS[name] for name in names if name not in compared}
     try:
         figures = _run(chosen, Scale(quick=options.quick, wanted_runs=options.runs))
     except NotToBeHadError as error:
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="bangeod beside the plain way.")
-    names = f"which ones: {', '.join(BENCHMARKS)}; with --against {', '.join(turns.TRIALS)} (all)"
+    names = f"which ones: {', '.join(BENCHMARKS)}; with --against {', '.join([*turns.TRIALS, *BESIDES])} (all)"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--against", metavar="COMMIT", help="measure the working tree's build beside COMMIT's")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the sizes, one run: a smoke test")

@@ -1,15 +1,20 @@
 """The cache in memory: how large an entry is, how long loading takes, how fast lookups are.
 
     python -m tests.benchmarks.memory KIND DATABASE
+    python -m tests.benchmarks.memory grown COUNT
 
-loads all rows of a database in a process of its own and prints by how many bytes it has grown. What is counted
-is the resident set: it is what the machine has to give, with all that allocators keep for themselves. Text comes
-from SQLite, so each row brings new string objects, as it does in the daemon.
+The first loads all rows of a database in a process of its own and prints by how many bytes it has grown. What is
+counted is the resident set: it is what the machine has to give, with all that allocators keep for themselves. Text
+comes from SQLite, so each row brings new string objects, as it does in the daemon. The second fills a table with so
+many entries, without a database, and prints the same and how many seconds a lookup takes then.
 """
 
 import asyncio
 import gc
+import json
+import random
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -18,7 +23,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bangeod.addresses import read_address
+from bangeod.addresses import read_address, text_of
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import Geo, Status
@@ -32,6 +37,10 @@ from tests.benchmarks.steps import StepMonitor
 ROWS = 1_000_000
 LOOKUPS = 100_000
 AT_ONCE = 10_000  # addresses a call, as many as a request to the API may hold
+MANY = 10_000_000  # entries
+IPV6 = 0.15  # of these
+FOUND_AT_ONCE = 2_000  # addresses, as GeoCache does it
+SLOWEST_AMONG_MANY = 1.5  # times a lookup among ROWS
 LARGEST_ENTRY = 0.06  # of the plain one's size
 SLOWEST_LOAD = 4.0  # times the plain way
 SLOWEST_LOOKUP = 4.0  # times the plain way
@@ -55,11 +64,12 @@ def run(scale: Scale, directory: Path) -> Iterator[Section]:
     ips = samples.addresses(scale.of(ROWS))
     databases.make(path, ips, int(time.time()))
     yield _sizes(scale, path)
+    yield _many(scale)
     loads, lookups = [], []
     for _ in range(scale.runs):
         gc.collect()
         load, lookup = asyncio.run(_cache(path, ips[:: len(ips) // scale.of(LOOKUPS)]))
-        loads.append(load | {"bare": _bare_load(path)})
+        loads.append(load | {"bare": bare_load(path)})
         lookups.append(lookup)
     yield _loading(scale.of(ROWS), medians(loads))
     yield _looking_up(scale.of(LOOKUPS), medians(lookups))
@@ -111,6 +121,58 @@ def _measure(kind: str, path: str) -> int:
     return _resident() - before
 
 
+def _many(scale: Scale) -> Section:
+    counts = [scale.of(ROWS), scale.of(MANY)]
+    figures = {count: medians(_filled(count) for _ in range(scale.runs)) for count in counts}
+    few, many = (figures[count] for count in counts)
+    ratio = many["lookup"] / few["lookup"]
+    shown = [
+        [f"{count:,}", f"{of['grown'] / count:.1f} B", f"{of['grown'] / 1e6:,.0f} MB", f"{of['lookup'] * 1e6:.2f} µs"]
+        for count, of in figures.items()
+    ]
+    bar = verdict(times(SLOWEST_AMONG_MANY), reached=ratio <= SLOWEST_AMONG_MANY)
+    rows = [[*shown[0], "", "", ""], [*shown[1], times(ratio), *bar]]
+    notes = [f"EntryTable.find of known addresses here and there, {FOUND_AT_ONCE:,} a call"]
+    heads = ("entries", "an entry", "all", "a lookup", "ratio", "at most", "")
+    return Section("memory: a table that grows", heads, rows, notes, {str(count): of for count, of in figures.items()})
+
+
+def _filled(count: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.memory", "grown", str(count)]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def _fill(count: int) -> dict[str, float]:
+    """Fill a table; return by how many bytes the resident set has grown, and the seconds of a lookup."""
+    chance = random.Random(count)
+    networks = samples.networks()
+    table = EntryTable()
+    asked: list[str] = []
+    gc.collect()
+    before = _resident()
+    while len(table) < count:
+        address = _random_address(chance)
+        place = networks[int(len(networks) * chance.random() ** 3)]  # some have thousands of addresses, most a handful
+        if table.add(address, place, 1_800_000_000) and chance.random() < LOOKUPS / count:
+            asked.append(text_of(address))
+    gc.collect()
+    grown = _resident() - before - sum(map(sys.getsizeof, asked))
+    spent = []
+    for _ in range(5):
+        began = time.perf_counter()
+        for start in range(0, len(asked), FOUND_AT_ONCE):
+            table.find(asked[start : start + FOUND_AT_ONCE])
+        spent.append((time.perf_counter() - began) / len(asked))
+    return {"grown": grown, "lookup": statistics.median(spent)}
+
+
+def _random_address(chance: random.Random) -> bytes:
+    if chance.random() < IPV6:
+        return b"\x2a" + chance.randbytes(15)
+    return chance.randbytes(4)
+
+
 def _resident() -> int:
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * resource.getpagesize()
@@ -119,7 +181,8 @@ def _resident() -> int:
 # --- loading and looking up -----------------------------------------------------------------------------------------
 
 
-def _bare_load(path: Path) -> float:
+def bare_load(path: Path) -> float:
+    """Read all rows with one cursor, and hold them in a dict; return the seconds."""
     held: dict[str, PlainEntry] = {}
     began = time.perf_counter()
     with closing(engine.connect(path)) as connection:
@@ -200,4 +263,5 @@ def _looking_up(count: int, spent: dict[str, float]) -> Section:
 
 
 if __name__ == "__main__":
-    print(_measure(*sys.argv[1:3]))
+    kind, what = sys.argv[1:3]
+    print(json.dumps(_fill(int(what))) if kind == "grown" else _measure(kind, what))

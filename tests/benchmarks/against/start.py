@@ -1,5 +1,6 @@
 """How soon the daemon is ready, how soon it has all rows in memory, and what they and it take there."""
 
+import statistics
 import threading
 import time
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from tests.benchmarks import databases, samples
 from tests.benchmarks.against.builds import Build
 from tests.benchmarks.against.comparison import Figure, Figures
 from tests.benchmarks.against.measured_daemon import MeasuredDaemon
-from tests.benchmarks.against.trial import IPV6, ROWS, daemon_on, fine, in_bytes, in_mib
+from tests.benchmarks.against.trial import IPV6, ROWS, daemon_on, fine, in_bytes, in_mib, repeated
 from tests.benchmarks.load import Connection, exchange
+from tests.benchmarks.memory import bare_load
 from tests.benchmarks.report import milliseconds
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.steps import share
@@ -25,8 +27,6 @@ SETTLE: Final = 10  # seconds that a daemon is left alone before its memory is r
 class Start:
     """From the start to READY, until all rows are in memory, and what they take there."""
 
-    notes = ("GETs are timed where not all rows are in memory at READY",)
-
     def __init__(self, scale: Scale, directory: Path) -> None:
         self._ips = samples.addresses(scale.of(ROWS), ipv6=IPV6)
         self._settle = max(1, scale.of(SETTLE))
@@ -34,6 +34,11 @@ class Start:
         databases.make(self._full, self._ips, int(time.time()), stale=0)
         databases.make(self._empty, (), int(time.time()))
         self.title = f"start and memory, {len(self._ips):,} rows"
+        bare = statistics.median(bare_load(self._full) for _ in range(repeated(scale)))
+        self.notes = (
+            "GETs are timed where not all rows are in memory at READY",
+            f"a bare cursor loop over the rows, into a dict, takes {milliseconds(bare)}",
+        )
 
     def measure(self, build: Build, home: Path) -> Figures:
         """Start it on each of the databases."""

@@ -11,6 +11,7 @@ from tests.benchmarks.against.builds import Build
 from tests.benchmarks.against.commands import Commands
 from tests.benchmarks.against.comparison import Figures, Measured, summary
 from tests.benchmarks.against.jobs import NewAddresses, geo_cache_cleanup, session_cleanup
+from tests.benchmarks.against.replication import Replication
 from tests.benchmarks.against.start import Start
 from tests.benchmarks.against.trial import Trial
 from tests.benchmarks.report import Section
@@ -24,6 +25,7 @@ TRIALS: Mapping[str, Callable[[Scale, Path], Trial]] = {
     "geo_cache_cleanup": geo_cache_cleanup,
     "session_cleanup": session_cleanup,
     "backup": Backup,
+    "replication": Replication,
 }
 
 
