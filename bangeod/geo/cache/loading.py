@@ -14,7 +14,9 @@ from bangeod.cooperative import yielding
 from bangeod.geo.cache.contents import Memory
 from bangeod.store.port import Page, Store
 
-AT_ONCE: Final = 500  # rows between two turns of the event loop: a millisecond
+AT_ONCE: Final = 100  # rows; some half a millisecond, for which a lookup may have to wait
+# Turns of the event loop between these: a lookup that asks the database takes some ten of them. One costs a few µs.
+TURNS: Final = 8
 HOUR: Final = 3_600  # seconds
 
 
@@ -35,7 +37,7 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
                 read += len(page)
                 if not page.newest_first and read > memory.max_entries * page.share:  # there are more than that
                     page = newest.of(page, memory.max_entries)
-                async for rows in yielding(page, AT_ONCE):
+                async for rows in yielding(page, AT_ONCE, turns=TURNS):
                     count += memory.load(rows)
                 came_to(page.share)
         finally:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from sqlite3 import Connection
 
-AT_ONCE: Final = 2_000  # rows; a lookup may have to wait for them: some 2 ms
-AT_ONCE_BY_TIME: Final = 800  # as above: these rows are here and there in the file
+AT_ONCE: Final = 500  # rows; a lookup may have to wait for them: some 1.5 ms
+AT_ONCE_BY_TIME: Final = 300  # as above: these rows are here and there in the file
 DISTINCT: Final = 100_000  # places that are kept for the time of the walk; a million rows have some ten thousand
 ABOVE_ALL: Final = b"\xff" * 64  # as a time: all numbers and texts come before it
 
