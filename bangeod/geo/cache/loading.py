@@ -12,6 +12,7 @@ from typing import Final
 
 from bangeod.cooperative import yielding
 from bangeod.geo.cache.contents import Memory
+from bangeod.geo.cache.places import WalkedPlaces
 from bangeod.store.port import Page, Store
 
 AT_ONCE: Final = 100  # rows; some half a millisecond, for which a lookup may have to wait
@@ -29,6 +30,7 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
     """
     count = read = 0
     newest = NewestRows()
+    places = WalkedPlaces()
     async with aclosing(store.rows()) as pages:
         reading = _begin_page(memory, pages)
         try:
@@ -38,7 +40,7 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
                 if not page.newest_first and read > memory.max_entries * page.share:  # there are more than that
                     page = newest.of(page, memory.max_entries)
                 async for rows in yielding(page, AT_ONCE, turns=TURNS):
-                    count += memory.load(rows)
+                    count += memory.load(rows, places)
                 came_to(page.share)
         finally:
             reading.cancel()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Final
 
 from bangeod.addresses import octets, octets_of_all, text_of
-from bangeod.geo.cache.places import Places, Write
+from bangeod.geo.cache.places import Places, WalkedPlaces, Write
 from bangeod.geo.cache.shards import LARGEST, Shards
-from bangeod.model import Geo
+from bangeod.model import Geo, Row
 
 SAMPLE: Final = 4_096  # entries that an eviction looks at
 EVICTED_SHARE: Final = 20  # a twentieth of them goes
@@ -82,10 +82,18 @@ class EntryTable:
         """Return what ``write`` makes of a place, None of one without a country; the same ``write`` each time."""
         return self._places.written(number, write)
 
-    def add(self, address: bytes, geo: Geo, seen: int) -> bool:
-        """Add the entry of an address, given by its octets; return False, and change nothing, where it has one."""
-        shards = self._ipv4 if len(address) == _IPV4 else self._ipv6
-        return shards.add(address, seen if 0 <= seen <= LARGEST else _clamped(seen), self._places.number(geo))
+    def add_all(self, addresses: Sequence[bytes], rows: Sequence[Row], places: WalkedPlaces) -> list[tuple[bytes, Row]]:
+        """Add the entries of rows whose addresses, given by their octets too, have none; return the others."""
+        times = [row.last_seen or 0 for row in rows]
+        if times and (min(times) < 0 or max(times) > LARGEST):
+            times = list(map(_clamped, times))
+        numbers = places.numbers(self._places, [row.geo for row in rows])
+        ipv4: list[tuple[bytes, int, int, int]] = []
+        ipv6: list[tuple[bytes, int, int, int]] = []
+        for record in zip(addresses, times, numbers, range(len(rows)), strict=True):
+            (ipv4 if len(record[0]) == _IPV4 else ipv6).append(record)
+        there = self._ipv4.add_all(ipv4) + self._ipv6.add_all(ipv6)
+        return [(addresses[at], rows[at]) for at in there]
 
     def put(self, ip: str, geo: Geo, seen: int) -> None:
         """Set where an address is; its time last seen only moves forward.

@@ -36,6 +36,15 @@ class AgainstADict(RuleBasedStateMachine):
         for number in range(start, start + count):
             self.add(number.to_bytes(WIDTH), number, second)
 
+    @rule(records=st.lists(st.tuples(KEYS, NUMBERS, NUMBERS), max_size=200))
+    def add_all(self, records: list[tuple[bytes, int, int]]) -> None:
+        there = []
+        for number, (key, first, second) in enumerate(records):
+            if key in self.model:
+                there.append(number)
+            self.model.setdefault(key, (first, second))
+        assert self.shards.add_all([(*record, number) for number, record in enumerate(records)]) == there
+
     @rule(key=KEYS, first=NUMBERS, second=NUMBERS)
     def change(self, key: bytes, first: int, second: int) -> None:
         if key in self.model:
