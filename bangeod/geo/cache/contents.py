@@ -18,6 +18,7 @@ from bangeod.geo.cache.recent_changes import RecentChanges
 from bangeod.geo.cache.resolver import Found
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
+from bangeod.store.port import Page
 from bangeod.trouble import Trouble
 
 MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what arrives during a flush
@@ -148,6 +149,13 @@ class Memory:
             elif geo.country_code is None:
                 geo = merge(known, geo)
         self.table.put(ip, geo, row.last_seen or 0)
+
+    def expect(self, first: Page) -> None:
+        """Prepare for the rows of a table whose first page this is, if there are many like these."""
+        if first and first.share > 0:
+            ipv6 = sum(":" in row.key for row in first) / len(first)
+            rows = min(len(first) / first.share, self.max_entries)
+            self.table.expect(int(rows * (1 - ipv6)), int(rows * ipv6))
 
     def load(self, rows: Sequence[Row], places: WalkedPlaces | None = None) -> int:
         """Take in rows as the table has them; return how many of them are of routable addresses.

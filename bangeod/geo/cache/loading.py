@@ -36,6 +36,8 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
         try:
             while (page := await reading) is not None and not (page.newest_first and memory.is_full):
                 reading = _begin_page(memory, pages)
+                if not read:
+                    memory.expect(page)
                 read += len(page)
                 if not page.newest_first and read > memory.max_entries * page.share:  # there are more than that
                     page = newest.of(page, memory.max_entries)
@@ -46,6 +48,8 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             memory.changes.end()
+    for _ in iter(memory.table.settle, False):
+        await asyncio.sleep(0)
     return count
 
 

@@ -17,6 +17,7 @@ from typing import Final, Self, TypeVar
 
 FULL: Final = 28  # records of a shard on average, above which there is one shard more
 SPARSE: Final = 10  # records of a shard on average, below which there is one shard less
+FEW: Final = 1_000  # records that can be moved at once; a millisecond
 LARGEST: Final = 0xFFFF_FFFF  # of both numbers
 LARGEST_NARROW: Final = 0xFFFF  # of the second number, if a record is to be as short as most are
 NARROW: Final = Struct("<IH")
@@ -152,7 +153,7 @@ class Shards:
         left = shard[:at] + shard[at + self._stride(shard) :]
         self._shards[place] = b"" if left == _FLAG else left
         self._length -= 1
-        if self._length < (len(self._shards) - 1) * SPARSE and not self._walks:
+        if self._has_too_many_shards():
             self._join()
         return True
 
@@ -211,6 +212,33 @@ class Shards:
         return [shard[start : start + stride] for start in range(0, len(shard) - 1, stride)]
 
     # --- the number of shards ---
+
+    def expect(self, keys: int) -> None:
+        """Have as many shards as so many keys need, so that none has to be divided until there are more.
+
+        Does so only while there are few keys: all are moved. If fewer come, ``settle`` gives the room back.
+        """
+        count = keys // FULL + 1
+        if self._length > FEW or count <= len(self._shards):
+            return
+        held = [pair for number in range(len(self._shards)) for pair in self.pairs_of(number)]
+        bits = count.bit_length() - 1
+        self._shards = [b""] * count
+        self._divided, self._mask, self._wider = count - (1 << bits), (1 << bits) - 1, (2 << bits) - 1
+        self._length = 0
+        for key, numbers in held:
+            self.add(key, *numbers)
+
+    def settle(self, most: int) -> bool:
+        """Join shards where there are too few keys for them, at most so many; return whether more are to be joined."""
+        for _ in range(most):
+            if not self._has_too_many_shards():
+                return False
+            self._join()
+        return self._has_too_many_shards()
+
+    def _has_too_many_shards(self) -> bool:
+        return self._length < (len(self._shards) - 1) * SPARSE and not self._walks
 
     def _divide(self) -> None:
         """Let one shard's records be spread over two."""

@@ -13,6 +13,8 @@ from bangeod.geo.cache.shards import LARGEST, Shards
 from bangeod.model import Geo, Row
 
 SAMPLE: Final = 4_096  # entries that an eviction looks at
+MOST_SHARDS: Final = 16_384  # that it looks at; many are empty where many more entries are expected
+JOINED: Final = 100  # shards at once: a millisecond
 EVICTED_SHARE: Final = 20  # a twentieth of them goes
 _IPV4: Final = 4  # octets
 _IPV6: Final = 16
@@ -95,6 +97,15 @@ class EntryTable:
         there = self._ipv4.add_all(ipv4) + self._ipv6.add_all(ipv6)
         return [(addresses[at], rows[at]) for at in there]
 
+    def expect(self, ipv4: int, ipv6: int) -> None:
+        """Prepare for so many entries of each kind, while there are few: then they are added in less time."""
+        self._ipv4.expect(ipv4)
+        self._ipv6.expect(ipv6)
+
+    def settle(self) -> bool:
+        """Give some of the room back that was prepared for more than came; return whether there may be more of it."""
+        return self._ipv4.settle(JOINED) or self._ipv6.settle(JOINED)
+
     def put(self, ip: str, geo: Geo, seen: int) -> None:
         """Set where an address is; its time last seen only moves forward.
 
@@ -152,8 +163,8 @@ class EntryTable:
         """Return time and address of the entries of the next shards, and whether those are all entries."""
         sample: list[tuple[int, bytes]] = []
         ipv4, total = self._ipv4.count, self._ipv4.count + self._ipv6.count
-        for _ in range(total):
-            if len(sample) >= SAMPLE:
+        for looked_at in range(total):
+            if len(sample) >= SAMPLE or looked_at == MOST_SHARDS:
                 return sample, False
             self._hand %= total
             shards, number = (self._ipv4, self._hand) if self._hand < ipv4 else (self._ipv6, self._hand - ipv4)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bangeod.addresses import octets, spellings, text_of
+from bangeod.geo.cache import table as table_module
 from bangeod.geo.cache.places import WalkedPlaces
 from bangeod.geo.cache.table import SAMPLE, EntryTable
 from bangeod.model import UNKNOWN, Geo, Row
@@ -206,6 +207,17 @@ def test_of_a_large_table_old_ones_go_a_few_at_a_time_and_in_the_end_enough() ->
     assert len(table) == count - gone
     left = sorted(seen for _, _, seen in table.items())
     assert left[len(left) // 10] > count // 4  # next to none of the oldest quarter is left
+
+
+def test_an_eviction_looks_at_few_shards_where_many_more_entries_are_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_module, "MOST_SHARDS", 10)
+    table = EntryTable()
+    for number in range(100):
+        table.put(f"8.8.8.{number}", Geo("DE"), number)
+    table.expect(10_000, 0)
+    evictions = [table.evict(1, ()) for _ in range(50)]
+    assert max(evictions) < 10
+    assert sum(evictions) == 100 - len(table) > 0
 
 
 def test_room_that_became_free_is_used_again() -> None:
