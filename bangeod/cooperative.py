@@ -10,9 +10,14 @@ AT_ONCE: Final = 500  # items; takes some milliseconds for what is done with an 
 T = TypeVar("T")
 
 
-async def yielding(items: Iterable[T], size: int = AT_ONCE) -> AsyncIterator[list[T]]:
-    """Yield the items in slices; meanwhile nobody else may change the collection they come from."""
+async def yielding(items: Iterable[T], size: int = AT_ONCE, *, turns: int = 1) -> AsyncIterator[list[T]]:
+    """Yield the items in slices; meanwhile nobody else may change the collection they come from.
+
+    After each slice the others have so many ``turns``. What takes several of them, one after the other, then waits for
+    one slice, and not for as many slices.
+    """
     remaining = iter(items)
     while some := list(islice(remaining, size)):
         yield some
-        await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)

@@ -152,10 +152,11 @@ def _fill(count: int) -> dict[str, float]:
     gc.collect()
     before = _resident()
     while len(table) < count:
-        address = _random_address(chance)
+        ip = text_of(_random_address(chance))
         place = networks[int(len(networks) * chance.random() ** 3)]  # some have thousands of addresses, most a handful
-        if table.add(address, place, 1_800_000_000) and chance.random() < LOOKUPS / count:
-            asked.append(text_of(address))
+        table.put(ip, place, 1_800_000_000)
+        if chance.random() < LOOKUPS / count:
+            asked.append(ip)
     gc.collect()
     grown = _resident() - before - sum(map(sys.getsizeof, asked))
     spent = []

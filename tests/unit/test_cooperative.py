@@ -32,3 +32,18 @@ async def test_others_have_a_turn_after_each_slice() -> None:
         turns.extend(some)
     await task
     assert turns[:6] == ["a", "other", "b", "other", "c", "other"]
+
+
+async def test_others_have_as_many_turns_as_they_are_to_have() -> None:
+    turns: list[str] = []
+
+    async def other() -> None:
+        while len(turns) < 8:
+            turns.append("other")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    async for some in yielding("ab", 1, turns=3):
+        turns.extend(some)
+    await task
+    assert turns[:8] == ["a", "other", "other", "other", "b", "other", "other", "other"]

@@ -232,7 +232,7 @@ class GeoCache:
         """Give a row, if need be without a country, to addresses that are new or known to be ``rowless``."""
         self._memory.add_rows(ips, rowless=rowless)
 
-    def hold(self, rows: Iterable[Row]) -> None:
+    def hold(self, rows: Sequence[Row]) -> None:
         """Take in rows as the table has them; their addresses need not be in use."""
         self._memory.load(rows)
 

@@ -3,7 +3,7 @@
 No I/O; belongs to one event loop. Addresses are canonical, and every entry of the dirty set is in the table too.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -12,10 +12,12 @@ from bangeod.addresses import AddressKind, is_global, octets_of_all, read_addres
 from bangeod.clock import SECONDS_A_DAY, Clock
 from bangeod.geo.cache.backoff import NegativeCache
 from bangeod.geo.cache.dirty import DirtySet
+from bangeod.geo.cache.places import WalkedPlaces
 from bangeod.geo.cache.recent_changes import RecentChanges
 from bangeod.geo.cache.resolver import Found
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, merge
+from bangeod.store.port import Page
 from bangeod.trouble import Trouble
 
 MOST_DIRTY: Final = 2  # times max_dirty: as much room again for what arrives during a flush
@@ -147,21 +149,28 @@ class Memory:
                 geo = merge(known, geo)
         self.table.put(ip, geo, row.last_seen or 0)
 
-    def load(self, rows: Iterable[Row]) -> int:
+    def expect(self, first: Page) -> None:
+        """Prepare for the rows of a table whose first page this is, if there are many like these."""
+        if first and first.share > 0:
+            ipv6 = sum(":" in row.key for row in first) / len(first)
+            rows = min(len(first) / first.share, self.max_entries)
+            self.table.expect(int(rows * (1 - ipv6)), int(rows * ipv6))
+
+    def load(self, rows: Sequence[Row], places: WalkedPlaces | None = None) -> int:
         """Take in rows as the table has them; return how many of them are of routable addresses.
 
-        Addresses that have changed since the rows were read are passed over.
+        Addresses that have changed since the rows were read are passed over. ``places`` are those of the walk that the
+        rows come from.
         """
-        count, changed = 0, self.changes.addresses()
-        add = self.table.add
-        held = list(rows)
-        for row, address in zip(held, octets_of_all([row.key for row in held]), strict=True):
-            if address and is_global(address):
-                count += 1
-                if changed and text_of(address) in changed:
-                    continue
-                if not add(address, row.geo, row.last_seen or 0):
-                    self.take_row(text_of(address), row)
+        pairs = zip(octets_of_all([row.key for row in rows]), rows, strict=True)
+        routable = [pair for pair in pairs if pair[0] and is_global(pair[0])]
+        count = len(routable)
+        if changed := self.changes.addresses():
+            routable = [pair for pair in routable if text_of(pair[0]) not in changed]
+        if routable:
+            addresses, taken = zip(*routable, strict=True)
+            for address, row in self.table.add_all(addresses, taken, places or WalkedPlaces()):
+                self.take_row(text_of(address), row)
         self.bound()
         return count
 

@@ -12,9 +12,12 @@ from typing import Final
 
 from bangeod.cooperative import yielding
 from bangeod.geo.cache.contents import Memory
+from bangeod.geo.cache.places import WalkedPlaces
 from bangeod.store.port import Page, Store
 
-AT_ONCE: Final = 500  # rows between two turns of the event loop: a millisecond
+AT_ONCE: Final = 100  # rows; some half a millisecond, for which a lookup may have to wait
+# Turns of the event loop between these: a lookup that asks the database takes some ten of them. One costs a few µs.
+TURNS: Final = 8
 HOUR: Final = 3_600  # seconds
 
 
@@ -27,21 +30,26 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
     """
     count = read = 0
     newest = NewestRows()
+    places = WalkedPlaces()
     async with aclosing(store.rows()) as pages:
         reading = _begin_page(memory, pages)
         try:
             while (page := await reading) is not None and not (page.newest_first and memory.is_full):
                 reading = _begin_page(memory, pages)
+                if not read:
+                    memory.expect(page)
                 read += len(page)
                 if not page.newest_first and read > memory.max_entries * page.share:  # there are more than that
                     page = newest.of(page, memory.max_entries)
-                async for rows in yielding(page, AT_ONCE):
-                    count += memory.load(rows)
+                async for rows in yielding(page, AT_ONCE, turns=TURNS):
+                    count += memory.load(rows, places)
                 came_to(page.share)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             memory.changes.end()
+    for _ in iter(memory.table.settle, False):
+        await asyncio.sleep(0)
     return count
 
 

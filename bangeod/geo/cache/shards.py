@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import not_
 from struct import Struct
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 FULL: Final = 28  # records of a shard on average, above which there is one shard more
 SPARSE: Final = 10  # records of a shard on average, below which there is one shard less
+FEW: Final = 1_000  # records that can be moved at once; a millisecond
 LARGEST: Final = 0xFFFF_FFFF  # of both numbers
 LARGEST_NARROW: Final = 0xFFFF  # of the second number, if a record is to be as short as most are
 NARROW: Final = Struct("<IH")
@@ -32,6 +33,7 @@ _read_narrow: Final = NARROW.unpack_from
 _pack_narrow: Final = NARROW.pack
 
 Pair = tuple[int, int]
+T = TypeVar("T")
 
 
 class Shards:
@@ -40,6 +42,7 @@ class Shards:
     def __init__(self, width: int) -> None:
         self._width = width
         self._size = width + NARROW.size  # of a narrow record
+        self._record = Struct(f"<{width}s{NARROW.format[1:]}")
         self._shards = [b""]
         self._mask = 0  # of the hash; for a shard that has not been divided in this round
         self._wider = 1  # for one that has been: the first ``_divided``
@@ -106,6 +109,32 @@ class Shards:
             self._divide()
         return True
 
+    def add_all(self, records: Sequence[tuple[bytes, int, int, T]]) -> list[T]:
+        """Add many keys, in less time for each; return the last parts of those records whose keys were there already.
+
+        Nothing of these is changed.
+        """
+        if not records:
+            return []
+        while self._length + len(records) > len(self._shards) * FULL:
+            self._divide()
+        shards, mask, wider, divided = self._shards, self._mask, self._wider, self._divided
+        keys, firsts, seconds, _ = zip(*records, strict=True)
+        places = [place if (place := spread & mask) >= divided else spread & wider for spread in map(hash, keys)]
+        if max(seconds) <= LARGEST_NARROW:
+            left = []
+            packed = map(self._record.pack, keys, firsts, seconds)
+            for at, key, place, record in zip(range(len(keys)), keys, places, packed, strict=True):
+                shard = shards[place]
+                if key in shard or len(shard) & 1:
+                    left.append(records[at])
+                else:
+                    shards[place] = shard + record
+            self._length += len(keys) - len(left)
+            records = left
+        # Never divides: there is room for all.
+        return [what for key, first, second, what in records if not self.add(key, first, second)]
+
     def change(self, key: bytes, first: int, second: int) -> None:
         """Give a key that is there other numbers."""
         place = self._place(key)
@@ -145,7 +174,7 @@ class Shards:
         left = shard[:at] + shard[at + self._stride(shard) :]
         self._shards[place] = b"" if left == _FLAG else left
         self._length -= 1
-        if self._length < (len(self._shards) - 1) * SPARSE and not self._walks:
+        if self._has_too_many_shards():
             self._join()
         return True
 
@@ -204,6 +233,33 @@ class Shards:
         return [shard[start : start + stride] for start in range(0, len(shard) - 1, stride)]
 
     # --- the number of shards ---
+
+    def expect(self, keys: int) -> None:
+        """Have as many shards as so many keys need, so that none has to be divided until there are more.
+
+        Does so only while there are few keys: all are moved. If fewer come, ``settle`` gives the room back.
+        """
+        count = keys // FULL + 1
+        if self._length > FEW or count <= len(self._shards):
+            return
+        held = [pair for number in range(len(self._shards)) for pair in self.pairs_of(number)]
+        bits = count.bit_length() - 1
+        self._shards = [b""] * count
+        self._divided, self._mask, self._wider = count - (1 << bits), (1 << bits) - 1, (2 << bits) - 1
+        self._length = 0
+        for key, numbers in held:
+            self.add(key, *numbers)
+
+    def settle(self, most: int) -> bool:
+        """Join shards where there are too few keys for them, at most so many; return whether more are to be joined."""
+        for _ in range(most):
+            if not self._has_too_many_shards():
+                return False
+            self._join()
+        return self._has_too_many_shards()
+
+    def _has_too_many_shards(self) -> bool:
+        return self._length < (len(self._shards) - 1) * SPARSE and not self._walks
 
     def _divide(self) -> None:
         """Let one shard's records be spread over two."""

@@ -9,11 +9,13 @@ from typing import Final
 
 from bangeod.addresses import octets, octets_of_all, text_of
 from bangeod.geo.cache.hot_entries import HotEntries
-from bangeod.geo.cache.places import Places, Write
+from bangeod.geo.cache.places import Places, WalkedPlaces, Write
 from bangeod.geo.cache.shards import LARGEST, Shards
-from bangeod.model import Geo
+from bangeod.model import Geo, Row
 
 SAMPLE: Final = 4_096  # entries that an eviction looks at
+MOST_SHARDS: Final = 16_384  # that it looks at; many are empty where many more entries are expected
+JOINED: Final = 100  # shards at once: a millisecond
 EVICTED_SHARE: Final = 20  # a twentieth of them goes
 _IPV4: Final = 4  # octets
 _IPV6: Final = 16
@@ -85,10 +87,27 @@ class EntryTable:
         """Return what ``write`` makes of a place, None of one without a country; the same ``write`` each time."""
         return self._places.written(number, write)
 
-    def add(self, address: bytes, geo: Geo, seen: int) -> bool:
-        """Add the entry of an address, given by its octets; return False, and change nothing, where it has one."""
-        shards = self._ipv4 if len(address) == _IPV4 else self._ipv6
-        return shards.add(address, seen if 0 <= seen <= LARGEST else _clamped(seen), self._places.number(geo))
+    def add_all(self, addresses: Sequence[bytes], rows: Sequence[Row], places: WalkedPlaces) -> list[tuple[bytes, Row]]:
+        """Add the entries of rows whose addresses, given by their octets too, have none; return the others."""
+        times = [row.last_seen or 0 for row in rows]
+        if times and (min(times) < 0 or max(times) > LARGEST):
+            times = list(map(_clamped, times))
+        numbers = places.numbers(self._places, [row.geo for row in rows])
+        ipv4: list[tuple[bytes, int, int, int]] = []
+        ipv6: list[tuple[bytes, int, int, int]] = []
+        for record in zip(addresses, times, numbers, range(len(rows)), strict=True):
+            (ipv4 if len(record[0]) == _IPV4 else ipv6).append(record)
+        there = self._ipv4.add_all(ipv4) + self._ipv6.add_all(ipv6)
+        return [(addresses[at], rows[at]) for at in there]
+
+    def expect(self, ipv4: int, ipv6: int) -> None:
+        """Prepare for so many entries of each kind, while there are few: then they are added in less time."""
+        self._ipv4.expect(ipv4)
+        self._ipv6.expect(ipv6)
+
+    def settle(self) -> bool:
+        """Give some of the room back that was prepared for more than came; return whether there may be more of it."""
+        return self._ipv4.settle(JOINED) or self._ipv6.settle(JOINED)
 
     def put(self, ip: str, geo: Geo, seen: int) -> None:
         """Set where an address is; its time last seen only moves forward.
@@ -158,8 +177,8 @@ class EntryTable:
         """Return time and address of the entries of the next shards, and whether those are all entries."""
         sample: list[tuple[int, bytes]] = []
         ipv4, total = self._ipv4.count, self._ipv4.count + self._ipv6.count
-        for _ in range(total):
-            if len(sample) >= SAMPLE:
+        for looked_at in range(total):
+            if len(sample) >= SAMPLE or looked_at == MOST_SHARDS:
                 return sample, False
             self._hand %= total
             shards, number = (self._ipv4, self._hand) if self._hand < ipv4 else (self._ipv6, self._hand - ipv4)

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from sqlite3 import Connection
 
-AT_ONCE: Final = 2_000  # rows; a lookup may have to wait for them: some 2 ms
-AT_ONCE_BY_TIME: Final = 800  # as above: these rows are here and there in the file
-DISTINCT: Final = 100_000  # places that are kept for the time of the walk; a million rows have some ten thousand
+AT_ONCE: Final = 500  # rows; a lookup may have to wait for them: some 1.5 ms
+AT_ONCE_BY_TIME: Final = 300  # as above: these rows are here and there in the file
+DISTINCT: Final = 8_192  # places that are kept during the walk, half a kilobyte each: the first that come
+OTHERS: Final = 16 * DISTINCT  # rows in other places, after which those that come from then on are kept instead
 ABOVE_ALL: Final = b"\xff" * 64  # as a time: all numbers and texts come before it
 
 _addresses: Final = msgspec.json.Decoder(list[str]).decode
@@ -160,17 +161,30 @@ class Reader:
 
     def _read_places(self, texts: str | None) -> list[Geo]:
         """Return the places of some rows."""
-        if len(self._places) >= DISTINCT:
-            self._places.clear()
         return list(map(self._places.__getitem__, texts.split("\n"))) if texts else []
 
 
 class _Places(dict[str, Geo]):
-    """Places by the text that a page has for them; a new one is read. Raises msgspec.DecodeError."""
+    """Places by the text that a page has for them; a new one is read. Raises msgspec.DecodeError.
+
+    Not all are kept: the memory of those that come once or twice would stay with the process, since entries lie in
+    between by the end of the walk.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._others = 0  # how often one was not kept
 
     def __missing__(self, text: str) -> Geo:
         """Read a place."""
-        self[text] = place = row_values.read_anew(*_place(text))
+        place = row_values.read_anew(*_place(text))
+        if len(self) < DISTINCT:
+            self[text] = place
+        else:
+            self._others += 1
+            if self._others == OTHERS:
+                self._others = 0
+                self.clear()
         return place
 
 

@@ -11,6 +11,7 @@ from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreError, StoreLockedError
 from bangeod.geo.cache.loading import NewestRows
 from bangeod.geo.cache.resolver import Found
+from bangeod.geo.cache.table import EntryTable
 from bangeod.model import Geo, Origin, Row, Status
 from bangeod.store.memory import MemoryStore
 from bangeod.store.port import Page
@@ -213,6 +214,32 @@ async def test_by_key_the_newest_stay_too(loading: Loading) -> None:
     assert 3 <= await loading.end() < 10
     held = [number for number in range(10) if loading.cache.known(f"8.8.8.{number}")]
     assert sorted(number * 7 % 10 for number in held) == [0, 1, 2]
+
+
+class BoastingStore(MemoryStore):
+    """A store that says at its first page that this is the smallest part of a table, which then ends."""
+
+    async def rows(self) -> AsyncGenerator[Page, None]:
+        async for page in super().rows():
+            yield Page(page, share=1e-4)
+
+
+async def test_room_for_rows_that_did_not_come_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected: list[tuple[int, int]] = []
+    prepare = EntryTable.expect
+
+    def expect(table: EntryTable, ipv4: int, ipv6: int) -> None:
+        expected.append((ipv4, ipv6))
+        prepare(table, ipv4, ipv6)
+
+    monkeypatch.setattr(EntryTable, "expect", expect)
+    world = World(BoastingStore(page_size=4), max_entries=30_000)
+    for ip in (IP, OTHER, THIRD, IPV6):
+        world.store.put_geo(ip, country_code="DE", last_seen=to_text(world.now))
+    assert await world.cache.load_from_db() == 4
+    assert expected == [(22_500, 7_500)]  # no more than there is room for
+    table = world.cache._memory.table
+    assert (table._ipv4.count, table._ipv6.count) == (1, 1)
 
 
 @given(times=st.lists(st.integers(0, 40) | st.none(), min_size=1, max_size=30), most=st.integers(1, 12))

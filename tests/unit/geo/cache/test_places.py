@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.geo.cache import places
-from bangeod.geo.cache.places import KEPT, KEPT_WRITTEN, Places
+from bangeod.geo.cache.places import KEPT, KEPT_WRITTEN, Places, WalkedPlaces
 from bangeod.model import UNKNOWN, Geo
 
 TEXT = st.one_of(
@@ -112,3 +112,38 @@ def test_more_names_of_countries_than_fit_are_kept_all_the_same(monkeypatch: pyt
     geos = [Geo("DE", name) for name in ("Germany", "Deutschland", "Allemagne")]
     assert [kept.geo(kept.number(geo)) for geo in geos] == geos
     assert kept.number(geos[2]) == kept.number(geos[2])
+
+
+# --- those of a walk, by their objects ---
+
+
+@given(st.lists(GEOS, min_size=1), st.data())
+def test_a_walk_has_the_numbers_that_its_places_have_anyway(geos: list[Geo], data: st.DataObject) -> None:
+    kept, walked = Places(), WalkedPlaces()
+    for _ in range(3):
+        some = data.draw(st.lists(st.sampled_from(geos)))
+        assert walked.numbers(kept, some) == [kept.number(geo) for geo in some]
+
+
+def test_places_of_a_walk_that_have_gone_are_not_taken_for_those_that_get_their_identity() -> None:
+    kept, walked = Places(), WalkedPlaces()
+    for number in range(1_000):
+        assert walked.numbers(kept, [of(number)]) == [number + 1]  # 0 is what is not known
+
+
+def test_after_a_table_was_cleared_a_walk_has_the_numbers_of_the_new_one() -> None:
+    walked, geos = WalkedPlaces(), [of(1), of(2)]
+    assert walked.numbers(Places(), geos) == [1, 2]
+    assert walked.numbers(Places(), geos[::-1]) == [1, 2]
+
+
+def test_a_walk_keeps_few_places_and_others_once_those_no_longer_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "KEPT_OF_WALK", 3)
+    monkeypatch.setattr(places, "OTHERS", 5)
+    kept, walked = Places(), WalkedPlaces()
+    geos = [of(number) for number in range(20)]
+    for start in range(0, 20, 2):
+        assert walked.numbers(kept, geos[start : start + 2]) == [start + 1, start + 2]
+        assert len(walked._geos) == len(walked._numbers) <= 3
+    assert walked._geos == geos[16:19]
+    assert walked.numbers(kept, geos) == list(range(1, 21))

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bangeod.geo.cache.shards import FULL, LARGEST, LARGEST_NARROW, Shards
+from bangeod.geo.cache.shards import FEW, FULL, LARGEST, LARGEST_NARROW, SPARSE, Shards
 
 WIDTH = 4
 # Keys of few different octets look like one another where one ends and the next begins.
@@ -36,6 +36,15 @@ class AgainstADict(RuleBasedStateMachine):
         for number in range(start, start + count):
             self.add(number.to_bytes(WIDTH), number, second)
 
+    @rule(records=st.lists(st.tuples(KEYS, NUMBERS, NUMBERS), max_size=200))
+    def add_all(self, records: list[tuple[bytes, int, int]]) -> None:
+        there = []
+        for number, (key, first, second) in enumerate(records):
+            if key in self.model:
+                there.append(number)
+            self.model.setdefault(key, (first, second))
+        assert self.shards.add_all([(*record, number) for number, record in enumerate(records)]) == there
+
     @rule(key=KEYS, first=NUMBERS, second=NUMBERS)
     def change(self, key: bytes, first: int, second: int) -> None:
         if key in self.model:
@@ -47,6 +56,18 @@ class AgainstADict(RuleBasedStateMachine):
         self.shards.raise_first(key, first)
         if key in self.model:
             self.model[key] = max(first, self.model[key][0]), self.model[key][1]
+
+    @rule(keys=st.integers(0, 2_000))
+    def expect(self, keys: int) -> None:
+        self.shards.expect(keys)
+        assert self.shards.count > keys // FULL
+
+    @rule(most=st.integers(0, 30))
+    def settle(self, most: int) -> None:
+        before = self.shards.count
+        left = self.shards.settle(most)
+        assert before - most <= self.shards.count <= before
+        assert left == (len(self.shards) < (self.shards.count - 1) * SPARSE)
 
     @rule(key=KEYS)
     def remove(self, key: bytes) -> None:
@@ -90,6 +111,56 @@ def test_a_value_that_looks_like_a_key_is_none() -> None:
     assert shards.get(looks_like_one) is None
     assert shards.get_all(Shards(2), [looks_like_one]) == [None]
     assert shards.add(looks_like_one, 1, 1)
+
+
+@pytest.mark.parametrize("keys", [999, 27, 28, 28 * 7, 28 * 8, 28 * 9, 100_000])
+def test_as_many_keys_as_were_expected_divide_no_shard(keys: int) -> None:
+    shards = filled(10)
+    shards.expect(keys)
+    before = shards.count
+    for number in range(keys):
+        shards.add(number.to_bytes(WIDTH), number, 1)
+    assert shards.count == before == keys // FULL + 1
+    assert [shards.get(number.to_bytes(WIDTH)) for number in range(10, keys)] == [(n, 1) for n in range(10, keys)]
+    assert shards.get(b"\0\0\0\1") == (1, 0)
+    assert max(len(shards.pairs_of(number)) for number in range(shards.count)) < 4 * FULL
+
+
+def test_once_there_are_many_keys_none_is_moved_for_those_that_are_expected() -> None:
+    shards = filled(FEW + 1)
+    before = shards.count
+    shards.expect(1_000_000)
+    assert shards.count == before
+
+
+def test_room_for_keys_that_did_not_come_is_given_back_in_steps() -> None:
+    shards = filled(500)
+    shards.expect(100_000)
+    steps = 0
+    while shards.settle(100):
+        steps += 1
+    assert steps == 100_000 // FULL // 100
+    assert shards.count == 500 // SPARSE + 1
+    assert all(shards.get(number.to_bytes(WIDTH)) == (number, 0) for number in range(500))
+
+
+def test_during_a_walk_no_room_is_given_back() -> None:
+    shards = filled(500)
+    shards.expect(10_000)
+    walk = shards.walk()
+    next(walk)
+    assert not shards.settle(100)
+    assert shards.count == 10_000 // FULL + 1
+
+
+def test_a_walk_misses_no_key_when_more_are_expected_meanwhile() -> None:
+    shards = filled(500)
+    seen: list[bytes] = []
+    for step, keys in enumerate(shards.walk()):
+        seen += keys
+        if step == 3:
+            shards.expect(5_000)
+    assert set(seen) == {number.to_bytes(WIDTH) for number in range(500)}
 
 
 def test_no_shard_becomes_much_larger_than_the_others() -> None:

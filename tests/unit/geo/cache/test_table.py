@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bangeod.addresses import octets, spellings
+from bangeod.addresses import octets, spellings, text_of
+from bangeod.geo.cache import table as table_module
+from bangeod.geo.cache.places import WalkedPlaces
 from bangeod.geo.cache.table import SAMPLE, EntryTable
-from bangeod.model import Geo
+from bangeod.model import UNKNOWN, Geo, Row
 from tests.unit.geo.cache.test_places import GEOS, exactly
 
 LAST_SECOND = 2**32 - 1
@@ -30,6 +32,7 @@ SPELLED = IPS.flatmap(lambda ip: st.sampled_from(spellings(ip)))
 NO_ADDRESSES = st.sampled_from(
     ["", "8.8.8", "8.8.8.8/32", " 8.8.8.8", "fe80::1%eth0", "example.org", "\ud800", "8.8\0", "<bytes>"]
 )
+SHARED = [UNKNOWN, Geo("DE", "Germany"), Geo("DE", "Germany"), Geo(asn="AS1"), Geo("FR", None, "AS1", "Ä")]
 TIMES = st.one_of(st.integers(-(2**40), 2**40), st.integers(1_700_000_000, 1_700_000_009))
 
 
@@ -42,6 +45,8 @@ def canonical(ip: str) -> str:
     return next(known for known in ALL if ip in spellings(known))
 
 
+# As in a walk, some places are the same objects.
+ROWS = st.lists(st.builds(Row, SPELLED, st.one_of(st.sampled_from(SHARED), GEOS), st.one_of(st.none(), TIMES)))
 ALL = [*(f"8.8.8.{i}" for i in range(12)), "8.8.9.8", "1.1.1.1", "1.0.0.1", "1.1.0.1"]
 ALL += ["2a00::", "2a00::1", "2a00:1::", "2606:4700:4700::1111", "2002:808:808::1", "64:ff9b::808:808"]
 ALL += ["2001:0:1::f7f7:f7f7"]
@@ -54,6 +59,7 @@ class AgainstADict(RuleBasedStateMachine):
         super().__init__()
         self.table = EntryTable()
         self.model: dict[str, tuple[Geo, int]] = {}
+        self.walked = WalkedPlaces()
 
     @rule(ip=SPELLED, geo=GEOS, seen=TIMES)
     def put(self, ip: str, geo: Geo, seen: int) -> None:
@@ -61,10 +67,21 @@ class AgainstADict(RuleBasedStateMachine):
         known = self.model.get(canonical(ip))
         self.model[canonical(ip)] = geo, max(kept(seen), known[1] if known else 0)
 
-    @rule(ip=SPELLED, geo=GEOS, seen=TIMES)
-    def add(self, ip: str, geo: Geo, seen: int) -> None:
-        assert self.table.add(octets(ip), geo, seen) == (canonical(ip) not in self.model)
-        self.model.setdefault(canonical(ip), (geo, kept(seen)))
+    @rule(rows=ROWS)
+    def add_all(self, rows: list[Row]) -> None:
+        known = set(self.model)
+        there = []
+        for row in rows:
+            ip = canonical(row.key)
+            if ip in known:
+                there.append((ip, row))
+            else:
+                self.model[ip] = row.geo, kept(row.last_seen or 0)
+            known.add(ip)
+        found = self.table.add_all([octets(row.key) for row in rows], rows, self.walked)
+        assert sorted(((text_of(address), id(row)) for address, row in found)) == sorted(
+            (ip, id(row)) for ip, row in there
+        )
 
     @rule(start=st.integers(0, 500), count=st.integers(1, 400), geo=GEOS, seen=TIMES)
     def put_many(self, start: int, count: int, geo: Geo, seen: int) -> None:
@@ -210,6 +227,17 @@ def test_of_a_large_table_old_ones_go_a_few_at_a_time_and_in_the_end_enough() ->
     assert len(table) == count - gone
     left = sorted(seen for _, _, seen in table.items())
     assert left[len(left) // 10] > count // 4  # next to none of the oldest quarter is left
+
+
+def test_an_eviction_looks_at_few_shards_where_many_more_entries_are_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_module, "MOST_SHARDS", 10)
+    table = EntryTable()
+    for number in range(100):
+        table.put(f"8.8.8.{number}", Geo("DE"), number)
+    table.expect(10_000, 0)
+    evictions = [table.evict(1, ()) for _ in range(50)]
+    assert max(evictions) < 10
+    assert sum(evictions) == 100 - len(table) > 0
 
 
 def test_room_that_became_free_is_used_again() -> None:

@@ -223,3 +223,17 @@ async def test_a_blob_that_is_json_to_sqlite_is_read_as_a_blob(path: Path, blob:
     change(path, "UPDATE geo_cache SET org = ? WHERE ip = '8.8.8.1'", [(blob,)])
     rows = {row.key: row.geo for page in await walked(path) for row in page}
     assert rows["8.8.8.1"] == row_values.read("DE", None, None, blob)
+
+
+async def test_few_places_are_kept_during_a_walk_and_others_once_those_no_longer_come(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_table, "DISTINCT", 2)
+    monkeypatch.setattr(whole_table, "OTHERS", 3)
+    known = whole_table._Places()
+    texts = [f'["DE",null,"AS{number}",null]' for number in range(1, 10)]
+    for number, text in enumerate(texts, start=1):
+        assert known[text] == Geo("DE", asn=f"AS{number}")
+        assert len(known) <= 2
+    assert list(known) == texts[5:7]
+    assert known[texts[5]] is known[texts[5]]
