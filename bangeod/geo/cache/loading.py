@@ -16,8 +16,8 @@ from bangeod.geo.cache.places import WalkedPlaces
 from bangeod.store.port import Page, Store
 
 AT_ONCE: Final = 100  # rows; some half a millisecond, for which a lookup may have to wait
-# Turns of the event loop between these: a lookup that asks the database takes some ten of them. One costs a few µs.
-TURNS: Final = 8
+# Turns of the event loop between these: a lookup that asks the database takes some ten of them. One costs some 10 µs.
+TURNS: Final = 4
 HOUR: Final = 3_600  # seconds
 
 

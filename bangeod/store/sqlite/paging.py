@@ -35,7 +35,7 @@ async def pages(
     """Yield what ``read``, on SQLite's thread, returns for each page, in the order of the keys."""
     after: object = None
     first = True
-    size = FIRST_PAGE
+    size = min(FIRST_PAGE, largest)
 
     def page(connection: "Connection") -> tuple[object, int, T | None]:
         statement = table.sql(queries.PAGE_END, first=first)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from sqlite3 import Connection
 
-AT_ONCE: Final = 500  # rows; a lookup may have to wait for them: some 1.5 ms
+AT_ONCE: Final = 250  # rows; a lookup may have to wait for them: some millisecond
 AT_ONCE_BY_TIME: Final = 300  # as above: these rows are here and there in the file
 DISTINCT: Final = 8_192  # places that are kept during the walk, half a kilobyte each: the first that come
 OTHERS: Final = 16 * DISTINCT  # rows in other places, after which those that come from then on are kept instead

@@ -1,5 +1,6 @@
 """Reading all of geo_cache for memory: in which order, and that it reads what reading row by row does."""
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -237,3 +238,13 @@ async def test_few_places_are_kept_during_a_walk_and_others_once_those_no_longer
         assert len(known) <= 2
     assert list(known) == texts[5:7]
     assert known[texts[5]] is known[texts[5]]
+
+
+async def test_a_number_that_json_does_not_have_is_read_as_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "untyped.db"
+    change(path, schema.GEO_CACHE.replace(" TEXT", ""))
+    fill(path, times(3))
+    change(path, "UPDATE geo_cache SET org = 9e999 WHERE ip = '8.8.8.1'")
+    rows = {row.key: row.geo for page in await walked(path) for row in page}
+    assert rows["8.8.8.1"] == row_values.read("DE", None, None, math.inf)
+    assert len(rows) == 3
