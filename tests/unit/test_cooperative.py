@@ -2,10 +2,11 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.cooperative import yielding
+from bangeod.cooperative import WHILE, yielding
 
 
 @given(items=st.lists(st.integers(), max_size=20), size=st.integers(1, 7))
@@ -43,7 +44,24 @@ async def test_others_have_as_many_turns_as_they_are_to_have() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    async for some in yielding("ab", 1, turns=3):
+    async for some in yielding("ab", 1, turns=3, timer=lambda: 0.0):
         turns.extend(some)
     await task
     assert turns[:8] == ["a", "other", "other", "other", "b", "other", "other", "other"]
+
+
+async def test_others_that_do_much_in_a_turn_have_fewer_turns() -> None:
+    now = 0.0
+
+    async def other() -> None:
+        nonlocal now
+        while True:
+            now += 0.75 * WHILE
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    async for _ in yielding("ab", 1, turns=100, timer=lambda: now):
+        began = now
+    assert now - began == pytest.approx(1.5 * WHILE)
+    task.cancel()
