@@ -182,7 +182,7 @@ class Shards:
 
     def pairs_of(self, number: int) -> list[tuple[bytes, Pair]]:
         """Return the keys of one shard with their numbers; of a shard that is not there, nothing."""
-        if number >= len(self._shards):
+        if number >= len(self._shards) or not self._shards[number]:
             return []
         width, value = self._width, WIDE if len(self._shards[number]) & 1 else NARROW
         return [(record[:width], value.unpack_from(record, width)) for record in self._records(self._shards[number])]

@@ -14,7 +14,7 @@ from bangeod.geo.cache.shards import LARGEST, Shards
 from bangeod.model import Geo, Row
 
 SAMPLE: Final = 4_096  # entries that an eviction looks at
-MOST_SHARDS: Final = 16_384  # that it looks at; many are empty where many more entries are expected
+MOST_SHARDS: Final = 1_000  # that it looks at; many are empty where many more entries are expected
 JOINED: Final = 100  # shards at once: a millisecond
 EVICTED_SHARE: Final = 20  # a twentieth of them goes
 _IPV4: Final = 4  # octets
