@@ -165,8 +165,8 @@ class Memory:
         pairs = zip(octets_of_all([row.key for row in rows]), rows, strict=True)
         routable = [pair for pair in pairs if pair[0] and is_global(pair[0])]
         count = len(routable)
-        if changed := self.changes.addresses():
-            routable = [pair for pair in routable if text_of(pair[0]) not in changed]
+        if self.changes:
+            routable = [pair for pair in routable if text_of(pair[0]) not in self.changes]
         if routable:
             addresses, taken = zip(*routable, strict=True)
             for address, row in self.table.add_all(addresses, taken, places or WalkedPlaces()):

@@ -19,6 +19,7 @@ AT_ONCE: Final = 100  # rows; some half a millisecond, for which a lookup may ha
 # Turns of the event loop between these: a lookup that asks the database takes some ten of them. One costs some 10 µs.
 TURNS: Final = 4
 HOUR: Final = 3_600  # seconds
+COUNTED_EVERY: Final = 5_000  # rows; to go through a year's hours takes a millisecond or two
 
 
 async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -> int:
@@ -58,17 +59,24 @@ class NewestRows:
 
     def __init__(self) -> None:
         self._by_hour: Counter[int] = Counter()
+        self._oldest = 0  # seconds since the epoch; of older rows there are enough newer ones
+        self._came = COUNTED_EVERY  # rows since it was found
 
     def of(self, rows: Page, most: int) -> Page:
         """Return those of some more rows that may be among the ``most`` newest of all rows that came so far."""
         self._by_hour.update([(row.last_seen or 0) // HOUR for row in rows])
-        newer, oldest = 0, 0
+        self._came += len(rows)
+        if self._came >= COUNTED_EVERY:
+            self._came, self._oldest = 0, self._find_oldest(most)
+        return Page((row for row in rows if (row.last_seen or 0) >= self._oldest), share=rows.share)
+
+    def _find_oldest(self, most: int) -> int:
+        newer = 0
         for hour in sorted(self._by_hour, reverse=True):
             newer += self._by_hour[hour]
             if newer >= most:
-                oldest = hour * HOUR
-                break
-        return Page((row for row in rows if (row.last_seen or 0) >= oldest), share=rows.share)
+                return hour * HOUR
+        return 0
 
 
 def _begin_page(memory: Memory, pages: AsyncGenerator[Page, None]) -> "asyncio.Task[Page | None]":

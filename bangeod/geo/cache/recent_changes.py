@@ -3,8 +3,6 @@
 Belongs to one event loop. While no page is read nothing is kept.
 """
 
-from collections.abc import Set as AbstractSet
-
 
 class RecentChanges:
     """Canonical addresses whose entry was learned or written, or whose row was deleted, while pages are being read.
@@ -29,6 +27,9 @@ class RecentChanges:
         if self._since is not None:
             self._since.add(ip)
 
-    def addresses(self) -> AbstractSet[str]:
-        """Return the addresses that have changed; mostly a handful."""
-        return self._before | (self._since or set())
+    def __bool__(self) -> bool:
+        """Say whether any address has changed."""
+        return bool(self._since or self._before)
+
+    def __contains__(self, ip: str) -> bool:
+        return ip in self._before or (self._since is not None and ip in self._since)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreError, StoreLockedError
-from bangeod.geo.cache.loading import NewestRows
+from bangeod.geo.cache import loading as loading_module
+from bangeod.geo.cache.loading import COUNTED_EVERY, NewestRows
 from bangeod.geo.cache.resolver import Found
 from bangeod.geo.cache.table import EntryTable
 from bangeod.model import Geo, Origin, Row, Status
@@ -72,6 +73,11 @@ class Loading:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def _counts_at_each_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading_module, "COUNTED_EVERY", 1)
 
 
 @pytest.fixture
@@ -260,6 +266,28 @@ def test_no_row_that_is_among_the_newest_is_left_out(times: list[int | None], mo
             assert row not in taken
 
 
+def test_the_newest_are_not_counted_again_for_each_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going through all hours takes as long as a page does, and a large table has thousands of pages."""
+    monkeypatch.setattr(loading_module, "COUNTED_EVERY", COUNTED_EVERY)
+    newest = NewestRows()
+    pages = [
+        Page([Row(f"8.8.{page}.{number}", Geo(), page * 3_600) for number in range(100)], share=1)
+        for page in range(2 * COUNTED_EVERY // 100)
+    ]
+    counts = 0
+    count = newest._find_oldest
+
+    def find_oldest(most: int) -> int:
+        nonlocal counts
+        counts += 1
+        return count(most)
+
+    monkeypatch.setattr(newest, "_find_oldest", find_oldest)
+    for page in pages:
+        newest.of(page, 1_000)
+    assert counts <= 3
+
+
 async def test_an_error_in_the_middle_leaves_what_was_read_and_the_rest_to_the_rows(loading: Loading) -> None:
     loading.put(IP)
     loading.put(OTHER)
@@ -290,4 +318,4 @@ async def test_nothing_is_noted_where_no_load_goes_on(loading: Loading) -> None:
     await loading.end()
     loading.cache.forget([IP])
     loading.cache.adopt({OTHER: Found(FRANCE, Origin.MMDB)})
-    assert not loading.cache._memory.changes.addresses()
+    assert not loading.cache._memory.changes
