@@ -1,7 +1,7 @@
 """The hot entries: what is written of addresses that were asked about lately, at hand without a look into the table.
 
-Asking the packed table takes a microsecond and a half an address, this a tenth of one; but an entry takes some hundred
-octets more. So it is bounded, and begins anew twice a day.
+Asking the packed table takes a microsecond and a half an address, this a tenth of one; but an entry takes a hundred
+octets more, and its text two hundred where few share its place. So it is bounded, and begins anew twice a day.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final
 from bangeod.addresses import octets, text_of
 from bangeod.clock import SECONDS_A_DAY
 
-MOST: Final = 1 << 17  # entries: some 20 MB, if so many different addresses are asked about in half a day
+MOST: Final = 1 << 17  # entries: 13 MB in 8,000 places, 37 MB in 60,000
 KEPT_FOR: Final = SECONDS_A_DAY // 2  # seconds
 
 
