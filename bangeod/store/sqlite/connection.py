@@ -253,7 +253,9 @@ class SharedFile:
             if connection.in_transaction:
                 connection.execute(queries.ROLLBACK)
             raise
-        return result, time.perf_counter() - began
+        held = time.perf_counter() - began
+        self._wal.begin_sync()
+        return result, held
 
     async def _patiently(self, work: "Callable[[Connection], T]") -> T:
         """Retry while the database is locked, for the busy timeout; SQLite's own handler is less considerate."""
