@@ -384,8 +384,8 @@ def _look_written(memory: Memory, clock: Clock, ips: Sequence[str], write: Calla
     for place, entry in zip(places, table.find([ips[place] for place in places]), strict=True):
         ip = ips[place]
         if entry is None:
-            answer = _look(memory, clock, (ip,))[0][0]
-            answers[place] = write(answer.geo) if answer.status is _RESOLVED else answer
+            kind = read_address(ip)[0]
+            answers[place] = Answer(ip, _UNRESOLVED if kind is _GLOBAL else LOCALLY_KNOWN[kind])
             continue
         seen, number = entry
         if seen <= yesterday:

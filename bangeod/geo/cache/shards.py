@@ -67,7 +67,7 @@ class Shards:
         shard = self._shards[place]
         at = shard.find(key)
         if at % self._size or len(shard) & 1:
-            return self._numbers(shard, key)
+            return None if at < 0 else self._numbers(shard, key)
         first, second = _read_narrow(shard, at + self._width)
         return first, second
 
@@ -86,6 +86,8 @@ class Shards:
         return [
             read(shard, at + size)
             if not (at % ((size := len(key)) + stride) or len(shard) & 1)
+            else None
+            if at < 0
             else (numbers if size == width else numbers2)(shard, key)
             for shard, at, key in zip(found, map(bytes.find, found, keys), keys, strict=True)
         ]
