@@ -358,7 +358,7 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
             if seen > yesterday and known.country_code is not None:
                 answer(Answer(ip, _RESOLVED, known, _MEMORY))
                 continue
-            canonical = ip if ":" not in ip else read_address(ip)[1]
+            canonical = _canonical(ip)
             if seen <= yesterday:
                 memory.seen_again(canonical, known, now)
             if known.country_code is not None:
@@ -389,8 +389,7 @@ def _look_written(memory: Memory, clock: Clock, ips: Sequence[str], write: Calla
             continue
         seen, number = entry
         if seen <= yesterday:
-            canonical = ip if ":" not in ip else read_address(ip)[1]
-            memory.seen_again(canonical, table.place(number), seen := now)
+            memory.seen_again(_canonical(ip), table.place(number), seen := now)
         text = kept(number) or table.written(number, write)
         if text is None:
             answers[place] = Answer(ip, _UNRESOLVED, table.place(number))
@@ -398,6 +397,11 @@ def _look_written(memory: Memory, clock: Clock, ips: Sequence[str], write: Calla
             answers[place] = text
             hot.keep(ip, text, seen=seen, now=now)
     return cast("list[str | Answer]", answers)
+
+
+def _canonical(ip: str) -> str:
+    """Return the canonical form of an address; all that is an IPv4 address is in that form."""
+    return ip if ":" not in ip else read_address(ip)[1]
 
 
 def _unasked(memory: Memory, clock: Clock, unresolved: Unresolved) -> list[str]:

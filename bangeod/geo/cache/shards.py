@@ -151,10 +151,7 @@ class Shards:
 
     def raise_first(self, key: bytes, first: int) -> None:
         """Give a key a higher first number, if it is there; the second one stays."""
-        spread = hash(key)
-        place = spread & self._mask
-        if place < self._divided:
-            place = spread & self._wider
+        place = self._place(key)
         shard = self._shards[place]
         at = shard.find(key)
         if at % self._size or len(shard) & 1:
