@@ -25,9 +25,6 @@ class HotEntries:
         self._texts: dict[str, str] = {}
         self._began = self._ends = -math.inf
 
-    def __len__(self) -> int:
-        return len(self._texts)
-
     def get_all(self, ips: Sequence[str], now: int) -> list[str | None]:
         """Return the text of each address; None of those that are not here."""
         if not self._began <= now < self._ends:
