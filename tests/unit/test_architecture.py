@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 PLACES = {
     "sqlite3": {"store.sqlite.engine"},
     "pysqlite3": {"store.sqlite.engine"},
+    "sqlcipher3": {"store.sqlite.engine"},
     "aiosqlite": {"store.sqlite.thread"},
     "httpx": {"geo.sources.ip_api.transport", "geo.update", "client"},
     "httpcore": {"client"},
