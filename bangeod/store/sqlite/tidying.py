@@ -24,7 +24,7 @@ async def tidy(
     Returns ``free_pages`` still left, ``page_size`` in bytes, and ``pages_given_back``.
     """
     with contextlib.suppress(StoreLockedError):  # statistics can wait for the next run
-        await file.maintain(_optimize)
+        await file.write(_optimize)
     mode, free, size = await file.read(_pages)
     given_back = 0
     if mode == INCREMENTAL and free:
