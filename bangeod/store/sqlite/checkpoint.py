@@ -45,8 +45,11 @@ class _Wal(NamedTuple):
     left: int  # frames not in the database yet, or at least 1 where that is unknown
 
 
-def checkpoint(connection: "Connection") -> Checkpointed:
-    """Move all frames, unless another process prevents it by reading old frames, a checkpoint or heavy writing."""
+def checkpoint(connection: "Connection", *, may_lock: bool = True) -> Checkpointed:
+    """Move all frames, unless another process prevents it by reading old frames, a checkpoint or heavy writing.
+
+    Without ``may_lock`` frames that others go on adding stay: nobody ever waits for it.
+    """
     lengths = []
     for _ in range(WITHOUT_LOCK):
         began = time.perf_counter()
@@ -58,13 +61,15 @@ def checkpoint(connection: "Connection") -> Checkpointed:
             return Checkpointed(lengths[0], emptied=False, held=0.0)
         if not added or (len(lengths) > 1 and spent > TIME_OF_FSYNC):
             break
+    if not may_lock:
+        return Checkpointed(lengths[0], emptied=not added, held=0.0)
     began = time.perf_counter()
     wal = _look(connection, queries.CHECKPOINT_ALL)
     return Checkpointed(lengths[0], emptied=not wal.left, held=time.perf_counter() - began)
 
 
 def checkpoint_with_reader(
-    connection: "Connection", reader: ReadMark, look: Callable[[], WalView | None]
+    connection: "Connection", reader: ReadMark, look: Callable[[], WalView | None], *, may_lock: bool = True
 ) -> Checkpointed:
     """Do as ``checkpoint`` does, with an SQLite that has the WAL-reset bug. ``look`` returns the state of the WAL."""
     length, moved, held = -1, -1, 0.0
@@ -72,7 +77,7 @@ def checkpoint_with_reader(
         wal = look()
         if wal is None or wal.moved in (wal.frames, moved):  # not to be told; or none is left, or can be moved
             break
-        if statement == queries.CHECKPOINT_ALL and wal.frames - wal.moved > FEW_FRAMES:
+        if statement == queries.CHECKPOINT_ALL and (not may_lock or wal.frames - wal.moved > FEW_FRAMES):
             break
         length, moved = max(length, wal.frames), wal.moved
         began = time.perf_counter()

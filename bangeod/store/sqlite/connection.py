@@ -168,7 +168,7 @@ class SharedFile:
             self._end_of_mark = loop.call_later(LONGEST_MARK, lambda: loop.create_task(self._unmark(connection)))
         return is_set
 
-    async def checkpoint(self, *, unmark: bool = True) -> Checkpointed:
+    async def checkpoint(self, *, unmark: bool = True, may_lock: bool = True) -> Checkpointed:
         """Move the frames of the WAL into the database, with the read mark removed just before, if ``unmark``.
 
         With a trip to the thread in between, a commit of the web app's would checkpoint the whole WAL meanwhile.
@@ -178,8 +178,8 @@ class SharedFile:
             if unmark:
                 self._mark.clear()
             if IS_SAFE or self._probe is None:
-                return checkpoint(connection)
-            return checkpoint_with_reader(connection, self._mark, self._probe.state)
+                return checkpoint(connection, may_lock=may_lock)
+            return checkpoint_with_reader(connection, self._mark, self._probe.state, may_lock=may_lock)
 
         return await self.maintain(work)
 

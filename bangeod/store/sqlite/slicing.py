@@ -22,10 +22,11 @@ from bangeod.store.port import endless
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.giving_way import LOOK_EVERY, GivingWay
 from bangeod.store.sqlite.readers import WalView
+from bangeod.store.sqlite.wal_growth import WalGrowth, is_worth_a_checkpoint
 from bangeod.trouble import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from sqlite3 import Connection
 
     from bangeod.clock import Clock
@@ -159,6 +160,7 @@ class WriteGate:
         self._turn = asyncio.Lock()
         self._free_until = 0.0  # monotonic; no write of this process earlier
         self._plan = CheckpointPlan()
+        self._growth = WalGrowth()
         self._giving_way = GivingWay()
         self._checkpoint_due = False
         self._marked_at: float | None = None  # monotonic
@@ -206,16 +208,32 @@ class WriteGate:
         Never raises StoreError: the rows are safe in the WAL, and the next checkpoint tries again. A failure is logged.
         """
         async with self._turn:
-            try:
-                await self._checkpoint()
-            except (StoreLockedError, StoreReplacedError):  # reported when the file is next opened
-                pass
-            except StoreError as error:
-                if not self._failed:  # else the caller of the write reports it
-                    self._failing.tell(error.problem, **error.log_fields())
-            else:
-                self._failing.is_over(database=str(self._file.path))
+            await self._tell_of(self._checkpoint())
             self._failed = False
+
+    async def relieve_others(self) -> float:
+        """Checkpoint what others have written, before one of them has to; return the seconds until the next look.
+
+        Never takes the write lock, and never raises StoreError, as ``finish``.
+        """
+        view = self._file.look_at_readers()
+        is_writing = self._turn.locked() or self._file.is_marked  # and checkpoints by itself
+        if is_worth_a_checkpoint(view) and not is_writing:
+            async with self._turn:
+                await self._tell_of(self._file.checkpoint(may_lock=False))
+            view = self._file.look_at_readers()
+        return self._growth.next_look(self._clock.monotonic(), view)
+
+    async def _tell_of(self, checkpointing: "Awaitable[object]") -> None:
+        try:
+            await checkpointing
+        except (StoreLockedError, StoreReplacedError):  # reported when the file is next opened
+            pass
+        except StoreError as error:
+            if not self._failed:  # else the caller of the write reports it
+                self._failing.tell(error.problem, **error.log_fields())
+        else:
+            self._failing.is_over(database=str(self._file.path))
 
     def _owe(self, held: float) -> None:
         self._free_until = max(self._free_until, self._clock.monotonic() + pause_after(held))
