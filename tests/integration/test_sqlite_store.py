@@ -437,6 +437,12 @@ async def test_rows_are_read_while_the_web_app_writes(store: SqliteStore, web_ap
     web_app.execute("ROLLBACK")
 
 
+async def test_the_page_cache_is_no_larger_with_one_library_than_with_another(store: SqliteStore) -> None:
+    await store.prepare()
+    ((size,),) = await store._file.read(lambda connection: connection.execute("PRAGMA cache_size").fetchall())
+    assert size == -2_000
+
+
 # --- tidying up ---
 
 
