@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from bangeod.clock import SystemClock
 from bangeod.errors import StoreError, StoreFullError, StoreReplacedError
 from bangeod.model import DirtyEntry, Geo
-from bangeod.store.sqlite import schema
+from bangeod.store.sqlite import copied_over, schema
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
 from bangeod.store.sqlite.wal_file import wal_beside
@@ -237,7 +237,15 @@ async def test_readers_of_a_database_that_is_replaced_are_told_so(store: SqliteS
         await asyncio.gather(*reading)
 
 
-async def test_an_older_copy_of_the_same_database_is_told_from_it(store: SqliteStore, path: Path) -> None:
+# Whether SQLite tells the state of the WAL, or its index is read instead, as with one before 3.51.
+ASKS = pytest.mark.parametrize("asks", sorted({copied_over.KNOWS_THE_WAL, False}))
+
+
+@ASKS
+async def test_an_older_copy_of_the_same_database_is_told_from_it(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch, *, asks: bool
+) -> None:
+    monkeypatch.setattr(copied_over, "KNOWS_THE_WAL", asks)
     backup = path.with_name("backup.db")
     shutil.copyfile(path, backup)
     await write(store, "20.0.0.1")
@@ -247,7 +255,12 @@ async def test_an_older_copy_of_the_same_database_is_told_from_it(store: SqliteS
     assert "20.0.0.1" not in keys(path)
 
 
-async def test_what_others_write_and_checkpoint_is_no_other_database(store: SqliteStore, path: Path) -> None:
+@ASKS
+async def test_what_others_write_and_checkpoint_is_no_other_database(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch, *, asks: bool
+) -> None:
+    monkeypatch.setattr(copied_over, "KNOWS_THE_WAL", asks)
+
     def write_on() -> None:
         with closing(engine.connect(path, timeout=30, isolation_level=None)) as connection:
             connection.execute("PRAGMA wal_autocheckpoint = 1")

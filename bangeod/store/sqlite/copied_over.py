@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.readers import ReaderProbe
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-# An older SQLite checkpoints instead of answering. Then a checkpoint and another database look the same.
+# An older SQLite checkpoints instead of answering, so the WAL's index is read in its place. Where that can't be seen, a
+# checkpoint and another database look the same.
 KNOWS_THE_WAL = engine.sqlite_version_info >= (3, 51)
 
 Contents = tuple[int, int]  # time of the last change, in nanoseconds, and size in bytes
@@ -41,17 +43,18 @@ class OverwriteWatch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._probe: ReaderProbe | None = None
         self._contents: Contents | None = None
         self._wal: _WalHeader | None = None  # its state at these contents, if they include all of its frames
 
     def look(self, connection: "Connection") -> bool:
         """Drop the pages in memory if the file was written to; return whether it surely is another database now."""
-        wal = _look_at_wal(connection)  # before the file: once the last frame is moved, no checkpoint writes to it
+        wal = self._look_at_wal(connection)  # before the file: once the last frame is moved, no checkpoint writes to it
         contents = self._look_at_file()
         surely = False
         if contents != self._contents:
             connection.execute(queries.FORGET_PAGES)
-            surely = wal == self._wal == _look_at_wal(connection)
+            surely = wal == self._wal == self._look_at_wal(connection)
         self._contents, self._wal = contents, wal if wal.is_emptied else None
         return surely
 
@@ -71,8 +74,12 @@ class OverwriteWatch:
             return None
         return status.st_mtime_ns, status.st_size
 
-
-def _look_at_wal(connection: "Connection") -> _WalHeader:
-    (commits,) = connection.execute(queries.COMMITS_OF_OTHERS).fetchone()
-    _, frames, moved = connection.execute(queries.LENGTH_OF_WAL).fetchone() if KNOWS_THE_WAL else (0, -1, -1)
-    return _WalHeader(commits, frames, moved)
+    def _look_at_wal(self, connection: "Connection") -> _WalHeader:
+        (commits,) = connection.execute(queries.COMMITS_OF_OTHERS).fetchone()
+        if KNOWS_THE_WAL:
+            _, frames, moved = connection.execute(queries.LENGTH_OF_WAL).fetchone()
+            return _WalHeader(commits, frames, moved)
+        if self._probe is None or not self._probe.is_valid:
+            self._probe = ReaderProbe.of(self._path)
+        view = self._probe.state() if self._probe is not None else None
+        return _WalHeader(commits, view.frames, view.moved) if view is not None else _WalHeader(commits, -1, -1)
