@@ -25,6 +25,13 @@ def test_the_shell_completes_commands_and_man_finds_the_page(machine: Machine) -
     assert machine.read("/usr/local/share/man/man8/bangeod.8") == (ROOT / "contrib" / "man" / "bangeod.8").read_text()
 
 
+def test_the_version_names_the_systemd_that_runs_and_a_sqlite_of_its_own(machine: Machine) -> None:
+    runs = machine.run("systemctl", "--version").stdout.split()[1]  # systemd 252 (252.39-1~deb12u1)
+    lines = machine.run("bangeod", "--version", user="bangui").stdout.splitlines()
+    assert f"systemd {runs}" in lines
+    assert any(line.startswith("SQLite ") and line.endswith(("(pysqlite3)", "(sqlcipher3)")) for line in lines)
+
+
 def test_only_root_may_run_it(machine: Machine) -> None:
     refused = machine.run(INSTALL[0], user="bangui", check=False)
     assert refused.returncode == 1
