@@ -35,6 +35,7 @@ DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup while the database is 
 LOCALLY_KNOWN: Final = {AddressKind.PRIVATE: Status.PRIVATE, AddressKind.INVALID: Status.INVALID}
 
 Unresolved = dict[int, str]  # canonical addresses, by their index among the answers
+Look = Callable[[Memory, Clock, Sequence[str]], tuple[list[Answer], Unresolved]]
 
 # Bound to names once: in a loop over a million addresses each attribute access costs.
 _GLOBAL: Final = AddressKind.GLOBAL
@@ -88,9 +89,16 @@ class GeoCache:
         If an address is neither in memory nor in the negative cache, the database and the local sources are asked
         together, then the remote source.
         """
+        return await self._lookup(ips, _look)
+
+    async def lookup_unknown(self, ips: Sequence[str]) -> list[Answer]:
+        """Return the same for addresses of which memory has just said that it does not know their country."""
+        return await self._lookup(ips, _pass_over)
+
+    async def _lookup(self, ips: Sequence[str], look: Look) -> list[Answer]:
         answers: list[Answer] = []
         for start in range(0, len(ips), LOOKED_UP):
-            part, unresolved = _look(self._memory, self._clock, ips[start : start + LOOKED_UP])
+            part, unresolved = look(self._memory, self._clock, ips[start : start + LOOKED_UP])
             if unresolved:
                 found = await self._resolve(_unasked(self._memory, self._clock, unresolved))
                 _complete(self._memory, part, unresolved, found)
@@ -366,6 +374,20 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
                 continue
         unresolved[len(answers)] = canonical
         answer(Answer(ip, _UNRESOLVED, known))
+    return answers, unresolved
+
+
+def _pass_over(_memory: Memory, _clock: Clock, ips: Sequence[str]) -> tuple[list[Answer], Unresolved]:
+    """Return the same as ``_look`` where memory has no country for any of these, without looking there."""
+    unresolved: Unresolved = {}
+    answers: list[Answer] = []
+    for place, ip in enumerate(ips):
+        kind, canonical = read_address(ip)
+        if kind is _GLOBAL:
+            unresolved[place] = canonical
+            answers.append(Answer(ip, _UNRESOLVED))
+        else:
+            answers.append(Answer(ip, LOCALLY_KNOWN[kind]))
     return answers, unresolved
 
 
