@@ -1,4 +1,9 @@
-"""``bangeod check``: finds everything that may be wrong with a daemon's surroundings at once, and changes nothing."""
+"""``bangeod check``: finds everything that may be wrong with a daemon's surroundings at once, and changes nothing.
+
+Each part has a module: ``paths`` with ``permissions`` (who may what), ``database``, ``geodata``, ``unit`` (with
+``unit_files`` and ``systemctl``), ``sandbox``, ``credentials`` and ``process`` (lock, socket, state file). Each says
+what it finds as a ``finding``; ``identity`` is the user for whom it is judged.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

@@ -47,8 +47,8 @@ _MEMORY: Final = Origin.MEMORY
 class GeoCache:
     """The cache that every lookup goes through.
 
-    ``max_entries`` bounds the table (dirty entries stay even above it). ``on_full`` is called when a flush should not
-    wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    ``max_entries`` bounds memory's table (dirty entries stay even above it). ``on_full`` is called when a flush should
+    not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
     """
 
     def __init__(
@@ -269,9 +269,9 @@ class GeoCache:
     # --- the database ---
 
     async def load_from_db(self) -> int:
-        """Fill the table from the database, except entries that wait to be written; return how many rows were usable.
+        """Fill memory's table from the database; return how many rows were usable. Raises StoreError.
 
-        Raises StoreError.
+        Entries that wait to be written stay as they are.
         """
         self.progress = 0.0
         try:

@@ -1,6 +1,6 @@
 """Memory: what the cache holds, namely the table of entries, the dirty set and the negative cache, kept consistent.
 
-No I/O; belongs to one event loop. Addresses are canonical, and every entry of the dirty set is in the table too.
+No I/O; belongs to one event loop. Addresses are canonical, and every entry of the dirty set is in memory's table too.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Sized

@@ -1,4 +1,4 @@
-"""The dirty set: entries that the table does not hold yet, and the flush that writes them. Belongs to one event loop.
+"""The dirty set: entries whose row is missing or out of date, and the flush that writes them. Belongs to one loop.
 
 The database may refuse a single row (a constraint, or a trigger of the web app). The entry is then set aside for a
 while, so that it does not block all others; it stays in the dirty set.

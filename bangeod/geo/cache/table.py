@@ -20,7 +20,7 @@ EVICTED_SHARE: Final = 20  # a twentieth of them goes
 _IPV4: Final = 4  # octets
 _IPV6: Final = 16
 
-Found = tuple[int, int]  # when an address was last seen, and the number of its place
+Numbers = tuple[int, int]  # when an address was last seen, and the number of its place
 Entry = tuple[Geo, int]  # where an address is, and when it was last seen, in seconds since the epoch
 
 
@@ -61,7 +61,7 @@ class EntryTable:
         known = self._numbers(octets(ip))
         return None if known is None else (self._places.geo(known[1]), known[0])
 
-    def find(self, ips: Sequence[str]) -> list[Found | None]:
+    def find(self, ips: Sequence[str]) -> list[Numbers | None]:
         """Return for each address when it was last seen and the number of its place; None where it has no entry."""
         addresses = octets_of_all(ips)
         if b"" not in addresses:
@@ -199,7 +199,7 @@ class EntryTable:
             sample += [(seen, address) for address, (seen, _) in shards.pairs_of(number)]
         return sample, True
 
-    def _numbers(self, address: bytes) -> Found | None:
+    def _numbers(self, address: bytes) -> Numbers | None:
         """Return the time and the number of the place of an address."""
         return (self._ipv4 if len(address) == _IPV4 else self._ipv6).get(address) if address else None
 
