@@ -106,7 +106,9 @@ class Daemon:
         self._notifier = notifier
         self._watchdog = watchdog
         self._settings = SettingsInForce(settings)
-        self._components = Components(self._settings, clock, lock, on_full=self._flush_soon, make_sources=make_sources)
+        self._components = Components(
+            self._settings, clock, lock, flush_soon=self._flush_soon, make_sources=make_sources
+        )
         self._database = ServedDatabase(
             settings.database.path,
             lock,

@@ -47,8 +47,8 @@ _MEMORY: Final = Origin.MEMORY
 class GeoCache:
     """The cache that every lookup goes through.
 
-    ``max_entries`` bounds memory's table (dirty entries stay even above it). ``on_full`` is called when a flush should
-    not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    ``max_entries`` bounds memory's table (dirty entries stay even above it). ``flush_soon`` is called when a flush
+    should not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class GeoCache:
         naming: Naming | None = None,
         max_entries: int = 5_000_000,
         max_dirty: int = 100_000,
-        on_full: Callable[[], None] = lambda: None,
+        flush_soon: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self.resolver = resolver
         self.naming = naming or Naming(store)
         self._clock = clock
-        self._on_full = on_full
-        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=on_full)
+        self._flush_soon = flush_soon
+        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, flush_soon=flush_soon)
         self._flushing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self.loaded = False
@@ -194,7 +194,7 @@ class GeoCache:
                 break
             found |= answers
         if found:
-            self._on_full()  # answers that cost quota are written at once
+            self._flush_soon()  # answers that cost quota are written at once
         return found
 
     # --- asking the sources ---

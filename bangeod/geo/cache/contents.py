@@ -27,15 +27,15 @@ EVICTIONS: Final = 6  # at a time; at a million entries each takes some four mil
 class Memory:
     """Entries, bounded by ``max_entries`` (dirty entries stay even above it).
 
-    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set. At ``MOST_DIRTY`` times as many, new
+    ``flush_soon`` is called once when ``max_dirty`` entries are in the dirty set. At ``MOST_DIRTY`` times as many, new
     addresses are not kept: they can be found again when they are next asked for.
     """
 
-    def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, on_full: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, flush_soon: Callable[[], None]) -> None:
         self._clock = clock
         self.max_entries = max_entries
         self.max_dirty = max_dirty
-        self._on_full = on_full
+        self._flush_soon = flush_soon
         self.table = EntryTable()
         self.changes = RecentChanges()
         self.dirty = DirtySet(self.changes.note)
@@ -45,7 +45,7 @@ class Memory:
         self._full = Trouble("dirty_set_full", "dirty_set_recovered", repeats=False)
 
     @property
-    def is_full(self) -> bool:
+    def holds_max_entries(self) -> bool:
         """Say whether another entry would drive one out."""
         return len(self.table) >= self.max_entries
 
@@ -238,7 +238,7 @@ class Memory:
     def _tell_if_full(self) -> None:
         if len(self.dirty) >= self.max_dirty and not self._told_full:
             self._told_full = True
-            self._on_full()
+            self._flush_soon()
 
     def _has_room_for_all(self, ips: Sized) -> bool:
         """Say whether entries for all these addresses may wait to be written."""
@@ -260,7 +260,7 @@ class Memory:
         return {ip: Found(geo, Origin.MEMORY) for ip, geo in places if geo is not None and geo.country_code is not None}
 
     def flushed(self) -> None:
-        """Note that a flush has ended: if it made room in the dirty set, ``on_full`` can be called again."""
+        """Note that a flush has ended: if it made room in the dirty set, ``flush_soon`` can be called again."""
         self._told_full = len(self.dirty) >= self.max_dirty
         if not self._told_full:
             self._full.is_over(waiting=len(self.dirty))

@@ -282,7 +282,7 @@ class OneByOne(Memory):
 def test_many_together_are_taken_in_as_they_would_be_one_by_one(steps: list[Any], max_dirty: int) -> None:
     told: list[list[str]] = [[], []]
     both = [
-        kind(ManualClock(), max_entries=100, max_dirty=max_dirty, on_full=partial(list.append, calls, "full"))
+        kind(ManualClock(), max_entries=100, max_dirty=max_dirty, flush_soon=partial(list.append, calls, "full"))
         for kind, calls in zip((Memory, OneByOne), told, strict=True)
     ]
     for step, *arguments in steps:
