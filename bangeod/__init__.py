@@ -67,7 +67,8 @@ The words:
     negative cache   addresses that nobody knew just now: for ten minutes a lookup does not even look for their rows
     backoff          when sources may be asked about such an address again: after 10, 20, 40 minutes … a day
     slice            what is written in one short transaction, so that the web app hardly meets the lock
-    checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written
+    checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written,
+                     and before the web app's commits have made it so long that one of them would have to
     read mark        bangeod's own, while it writes much: nobody has anything to checkpoint, and the WAL may grow
     giving way       keeping quiet while a backup copies: with each commit of another process it begins anew
     unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up. The log

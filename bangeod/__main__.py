@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _call(arguments: Sequence[str]) -> None:
-    """Call the command; the daemon, as the unit calls it, without click."""
+    """Call the command; the daemon, as the unit calls it, and ``--version`` without click."""
     match arguments:
         case ["run", *rest] if (config := _config(rest)) is not None:
             gc.disable()  # what is imported stays: it need not be looked at now, nor ever
@@ -33,6 +33,10 @@ def _call(arguments: Sequence[str]) -> None:
             gc.freeze()
             gc.enable()
             daemon.main(config or None)
+        case ["--version"]:
+            from bangeod.cli import version  # noqa: PLC0415 - no other command needs it
+
+            version.main()
         case _:
             from bangeod.cli.group import cli  # noqa: PLC0415 - click, which the daemon does without
 

@@ -3,11 +3,11 @@
 import os
 import shlex
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from bangeod.check import library
 from bangeod.check.finding import Finding, fault, ok, quoted, warning
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
@@ -16,7 +16,6 @@ from bangeod.store import symlinks, times
 from bangeod.store.sqlite import faults
 from bangeod.store.sqlite.child_tables import quoted as in_sql
 from bangeod.store.sqlite.columns import GEO_COLUMNS, Table, UnfitTableError
-from bangeod.store.sqlite.engine import IS_SAFE, engine
 from bangeod.store.sqlite.inspection import SAMPLE, WAL, Look, Times, UnworkableError, inspect
 from bangeod.store.sqlite.parent_tables import Lacking
 from bangeod.store.sqlite.time_trial import RefusedTime
@@ -29,7 +28,7 @@ EARLIEST: Final = 1_704_067_200  # 2024-01-01: the machine's clock can't be righ
 def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Finding]:
     """Check the file at the path, and its content if it may be read."""
     path = settings.database.path
-    yield library(engine.__name__, engine.sqlite_version, is_safe=IS_SAFE)
+    yield from library.examine()
     yield from clock(now)
     problem = _wrong_file(path)
     if problem:
@@ -45,19 +44,6 @@ def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Findi
         yield _explain(path, error)
     else:
         yield from contents(path, look, now, settings.jobs.geo_cache_cleanup.retention_days)
-
-
-def library(module: str, version: str, *, is_safe: bool) -> Finding:
-    name = module.partition(".")[0]
-    if is_safe:
-        return ok("sqlite", name, f"SQLite {version}")
-    return warning(
-        "sqlite",
-        name,
-        f"SQLite {version} has a bug by which two programs that write one database at the same instant can "
-        "damage it (sqlite.org/wal.html, the WAL-reset bug)",
-        f"{sys.executable} -m pip install 'pysqlite3>=0.6.1'   # wheels for x86-64; else a Python with SQLite 3.51.3",
-    )
 
 
 def clock(now: float) -> Iterator[Finding]:

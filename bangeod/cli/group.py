@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from bangeod import __version__
 from bangeod.cli.failures import INTERRUPTED, tell
 from bangeod.errors import BangeodError, OutputError
 
@@ -72,8 +71,23 @@ class LazyGroup(click.Group):
             ctx.exit(INTERRUPTED)
 
 
+def _tell_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from bangeod.cli import version  # noqa: PLC0415 - no command needs it
+
+        click.echo(version.text(), nl=False)
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="bangeod")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version, and what bangeod runs on.",
+)
 def cli() -> None:
     """Keep BanGUI's database in order and put a country beside fail2ban's bans.
 

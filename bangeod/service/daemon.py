@@ -198,6 +198,7 @@ class Daemon:
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
         self._background.keep_running(self._keep_log_short)
+        self._background.keep_running(self._keep_log_empty)
         self._background.keep_running(self._verifier.run)
         self._background.keep_running(self._api.measure_lag)
         self._announced = True
@@ -245,6 +246,12 @@ class Daemon:
             await asyncio.sleep(LOG_EVERY)
             with contextlib.suppress(StoreError):
                 await self._components.store.shorten_log()
+
+    async def _keep_log_empty(self) -> None:
+        """Empty the database's log before the web app's commits have to."""
+        while True:
+            pause = await self._components.store.empty_log()
+            await asyncio.sleep(pause)
 
     async def _refresh_sources(self) -> None:
         """Update the sources; unresolved addresses are looked up in new ones at once."""

@@ -190,6 +190,9 @@ class MemoryStore:
     async def shorten_log(self) -> None:
         """Do nothing: memory has no log."""
 
+    async def empty_log(self) -> float:
+        return 60.0  # there is none
+
     async def sizes(self) -> Sizes:
         return Sizes()
 

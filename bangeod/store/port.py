@@ -145,6 +145,12 @@ class Store(Protocol):
     async def shorten_log(self) -> None:
         """Give back the room of a log that others have left long; nothing, while somebody is in the way."""
 
+    async def empty_log(self) -> float:
+        """Do for others what their next writes would have to do with the log; return the seconds until the next time.
+
+        Nobody waits for it. It never raises.
+        """
+
     async def sizes(self) -> Sizes:
         """Return the current sizes of the files, even where the database itself is locked or unusable."""
 

@@ -211,6 +211,14 @@ async def test_files_that_are_there_have_a_size_and_some_of_it_may_be_free(harne
     assert 0 <= free <= (sizes.database or 0)
 
 
+async def test_emptying_the_log_changes_no_row_and_says_when_to_do_it_again(harness: Harness) -> None:
+    for i in range(1_300):
+        harness.put_geo(f"8.8.{i // 256}.{i % 256}")
+    before = await read_all(harness.store.rows())
+    assert 0 < await harness.store.empty_log() <= 60
+    assert await read_all(harness.store.rows()) == before
+
+
 async def test_names_are_counted_by_code_and_name(harness: Harness) -> None:
     rows = [("RU", "Russia"), ("RU", "Russia"), ("RU", "russia"), ("DE", "Germany")]
     for i, (code, name) in enumerate(rows):

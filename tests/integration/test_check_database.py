@@ -249,12 +249,6 @@ def test_a_database_that_a_writer_has_locked_is_read_all_the_same_in_wal_mode(pl
         assert wrong(check(place, status=GOOD)) == []
 
 
-def test_a_sqlite_that_can_damage_a_wal_is_warned_about() -> None:
-    finding = database.library("sqlite3", "3.40.1", is_safe=False)
-    assert (finding.level, finding.subject) == ("warning", "sqlite")
-    assert "pip install 'pysqlite3" in finding.mend
-
-
 def test_a_clock_that_can_not_be_right_is_a_fault() -> None:
     (finding,) = database.clock(3600.0)
     assert (finding.level, finding.subject) == ("fault", "clock")
@@ -264,7 +258,7 @@ def test_a_clock_that_can_not_be_right_is_a_fault() -> None:
 def test_the_standard_librarys_sqlite_sees_the_same(place: Installation) -> None:
     script = """
 import sys
-sys.modules["pysqlite3"] = None
+sys.modules["pysqlite3"] = sys.modules["sqlcipher3"] = None
 from pathlib import Path
 from bangeod.store.sqlite.inspection import inspect
 look = inspect(Path(sys.argv[1]), now=0, busy_timeout=1)

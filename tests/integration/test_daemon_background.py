@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 
@@ -14,6 +15,7 @@ from bangeod.service.daemon import Daemon
 from bangeod.service.log import setup
 from bangeod.service.systemd import Notifier
 from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.wal_growth import LONG
 from tests.faults.life import Life
 from tests.support.daemon.installation import Installation, every
 from tests.support.fakes import RemoteTable
@@ -21,6 +23,7 @@ from tests.support.feed import DEADLINE
 from tests.support.manual_clock import ManualClock
 
 DAY = 86_400.0
+AUTOCHECKPOINT = 1_000  # frames; sqlite.org/pragma.html#pragma_wal_autocheckpoint
 LONG_LOG = 10_000_000  # bytes; the index on the tokens makes it twice that
 
 
@@ -150,6 +153,37 @@ async def test_a_log_that_others_have_made_long_is_shortened_while_no_job_has_an
             async with asyncio.timeout(DEADLINE):
                 await looked.wait()
             assert log.stat().st_size < LONG_LOG // 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the log is looked at as Linux has it")
+async def test_a_log_that_the_web_app_makes_long_is_emptied_again_and_again(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bangeod.store.sqlite.wal_growth.LONGEST", 0.01)
+    looked, lengths = asyncio.Event(), []
+    async with running(place, ManualClock()) as (_, daemon):
+        empty = daemon._components.store.empty_log
+
+        async def empty_log() -> float:
+            pause = await empty()
+            looked.set()
+            return pause
+
+        with closing(engine.connect(place.database, isolation_level=None)) as web_app:
+            monkeypatch.setattr(daemon._components.store, "empty_log", empty_log)
+            await daemon._announce()
+            for _ in range(4):
+                for number in range(LONG):  # each of these commits makes a frame
+                    web_app.execute(f"PRAGMA user_version = {number + 1}")
+                for _ in range(2):  # what is looked at in the second one has all of them
+                    looked.clear()
+                    async with asyncio.timeout(DEADLINE):
+                        await looked.wait()
+                view = daemon._components.store._file.look_at_readers()
+                assert view is not None
+                assert view.starts_over
+                lengths.append(view.frames)
+    assert max(lengths) < AUTOCHECKPOINT
 
 
 def _fail(*_: object) -> None:

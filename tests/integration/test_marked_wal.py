@@ -11,14 +11,14 @@ import pytest
 from bangeod.clock import SystemClock
 from bangeod.store.sqlite import connection, queries, schema
 from bangeod.store.sqlite.copied_over import KNOWS_THE_WAL
-from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.engine import IS_SAFE, engine
 from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import NOW, entry, total, write_all
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-pytestmark = pytest.mark.skipif(not KNOWS_THE_WAL, reason="this SQLite can't tell how long the WAL is")
+pytestmark = pytest.mark.skipif(not (IS_SAFE and KNOWS_THE_WAL), reason="not with this SQLite")
 
 ROWS = 30_000  # stale ones: enough for some thousand frames
 AUTOCHECKPOINT = 1_000  # frames; sqlite.org/pragma.html#pragma_wal_autocheckpoint

@@ -437,6 +437,12 @@ async def test_rows_are_read_while_the_web_app_writes(store: SqliteStore, web_ap
     web_app.execute("ROLLBACK")
 
 
+async def test_the_page_cache_is_no_larger_with_one_library_than_with_another(store: SqliteStore) -> None:
+    await store.prepare()
+    ((size,),) = await store._file.read(lambda connection: connection.execute("PRAGMA cache_size").fetchall())
+    assert size == -2_000
+
+
 # --- tidying up ---
 
 
@@ -450,6 +456,7 @@ async def test_tidying_up_makes_no_tables(store: SqliteStore, web_app: "Connecti
     assert web_app.execute("SELECT * FROM sqlite_schema").fetchall() == before
 
 
+@pytest.mark.skipif(engine.sqlite_version_info < (3, 46), reason="refreshes those of tables it has just used")
 async def test_statistics_that_are_kept_are_refreshed(store: SqliteStore, web_app: "Connection") -> None:
     web_app.execute("CREATE INDEX seen ON geo_cache (last_seen)")
     fill(web_app, 100)

@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 PLACES = {
     "sqlite3": {"store.sqlite.engine"},
     "pysqlite3": {"store.sqlite.engine"},
+    "sqlcipher3": {"store.sqlite.engine"},
     "aiosqlite": {"store.sqlite.thread"},
     "httpx": {"geo.sources.ip_api.transport", "geo.update", "client"},
     "httpcore": {"client"},
@@ -48,7 +49,7 @@ PLACES = {
 }
 # Modules of tests that mirror none of bangeod's: those that test the repository, and one subject that has many places.
 OF_THE_REPOSITORY = {"architecture", "example_config", "floors", "man_page", "monitoring", "readme"}
-OF_THE_REPOSITORY |= {"benchmark", "strict_ip_api_server"}  # test_benchmark_builds and its like
+OF_THE_REPOSITORY |= {"benchmark", "strict_ip_api_server", "wheels"}  # test_benchmark_builds and its like
 OF_MANY = {"closed_directories"}
 
 

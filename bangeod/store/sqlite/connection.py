@@ -16,12 +16,14 @@ import structlog
 
 from bangeod.errors import SchemaError, StoreDamagedError, StoreError, StoreLockedError, StoreRefusedError
 from bangeod.store.sqlite import faults, queries
+from bangeod.store.sqlite.checkpoint import Checkpointed, checkpoint, checkpoint_with_reader
 from bangeod.store.sqlite.copied_over import OverwriteWatch
-from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.engine import IS_SAFE, engine
 from bangeod.store.sqlite.interruptible import Interruptible
 from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.read_mark import ReadMark
 from bangeod.store.sqlite.readers import ReaderProbe, WalView
+from bangeod.store.sqlite.starting_over import CheckpointingError, without_checkpoints
 from bangeod.store.sqlite.thread import SqliteThread
 from bangeod.store.sqlite.wal_file import WalFile
 from bangeod.store.symlinks import LinkedFile
@@ -166,17 +168,20 @@ class SharedFile:
             self._end_of_mark = loop.call_later(LONGEST_MARK, lambda: loop.create_task(self._unmark(connection)))
         return is_set
 
-    def unmarking(self, work: "Callable[[Connection], T]") -> "Callable[[Connection], T]":
-        """Return the work with the read mark removed just before it.
+    async def checkpoint(self, *, unmark: bool = True, may_lock: bool = True) -> Checkpointed:
+        """Move the frames of the WAL into the database, with the read mark removed just before, if ``unmark``.
 
         With a trip to the thread in between, a commit of the web app's would checkpoint the whole WAL meanwhile.
         """
 
-        def unmarked(connection: "Connection") -> T:
-            self._mark.clear()
-            return work(connection)
+        def work(connection: "Connection") -> Checkpointed:
+            if unmark:
+                self._mark.clear()
+            if IS_SAFE or self._probe is None:
+                return checkpoint(connection, may_lock=may_lock)
+            return checkpoint_with_reader(connection, self._mark, self._probe.state, may_lock=may_lock)
 
-        return unmarked
+        return await self.maintain(work)
 
     async def unmark(self) -> None:
         """Remove the read mark, if one is set."""
@@ -214,12 +219,14 @@ class SharedFile:
         Never writes to a file that is no longer the one at the path. Rolls back on every failure.
         """
         return await self._patiently(
-            lambda connection: self._writing(connection, lambda: _transaction(connection, work))
+            lambda connection: self._writing(connection, lambda: self._transaction(connection, work))
         )
 
     async def write_apart(self, work: "Callable[[Connection], T]") -> tuple[T, float]:
         """Run ``work`` as ``write`` does, but ``work`` makes its own transactions, one after the other."""
-        return await self._patiently(lambda connection: self._writing(connection, lambda: work(connection)))
+        return await self._patiently(
+            lambda connection: self._writing(connection, lambda: self._transactions(connection, work))
+        )
 
     def _reading(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
         self._overwritten |= self._watch.look(connection)
@@ -257,6 +264,17 @@ class SharedFile:
         self._wal.begin_sync()
         return result, held
 
+    def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
+        connection.execute(queries.BEGIN)
+        with without_checkpoints(self._probe):
+            result = work(connection)
+            connection.execute(queries.COMMIT)
+        return result
+
+    def _transactions(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
+        with without_checkpoints(self._probe, several=True):
+            return work(connection)
+
     async def _patiently(self, work: "Callable[[Connection], T]") -> T:
         """Retry while the database is locked, for the busy timeout; SQLite's own handler is less considerate."""
         deadline = self._clock.monotonic() + self.busy_timeout
@@ -264,7 +282,7 @@ class SharedFile:
         while True:
             try:
                 return await self._interruptibly(work)
-            except engine.Error as error:
+            except (engine.Error, CheckpointingError) as error:
                 if faults.code(error) & 0xFF not in (faults.BUSY, faults.LOCKED):
                     raise self._translated(error) from error
                 if self._clock.monotonic() >= deadline:
@@ -319,13 +337,6 @@ class SharedFile:
         self._suspect |= not isinstance(problem, StoreLockedError | SchemaError | StoreRefusedError)
         self._damaged |= isinstance(problem, StoreDamagedError)
         return problem
-
-
-def _transaction(connection: "Connection", work: "Callable[[Connection], T]") -> T:
-    connection.execute(queries.BEGIN)
-    result = work(connection)
-    connection.execute(queries.COMMIT)
-    return result
 
 
 def _ignore(abandoned: "asyncio.Future[Any]") -> None:

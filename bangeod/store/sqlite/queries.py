@@ -255,6 +255,7 @@ ON_OPEN = (
     "PRAGMA synchronous = NORMAL",  # FULL would fsync under the lock; entries lost in a power cut are found again
     "PRAGMA wal_autocheckpoint = 0",  # checkpoints are planned (slicing.py)
     "PRAGMA mmap_size = 0",
+    "PRAGMA cache_size = -2000",  # KiB: SQLite's own default; sqlcipher3's is four times that
     "PRAGMA temp_store = MEMORY",
     "PRAGMA analysis_limit = 400",  # sqlite.org/lang_analyze.html: keeps PRAGMA optimize short
 )

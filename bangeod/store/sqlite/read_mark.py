@@ -13,6 +13,7 @@ that is killed.
 from typing import TYPE_CHECKING
 
 from bangeod.store.sqlite import queries
+from bangeod.store.sqlite.engine import IS_SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +33,16 @@ class ReadMark:
 
         It is not where a reader knows older frames only, where another process checkpoints just now, where all frames
         are moved (a reader that does without the WAL would keep checkpoints from beginning), nor with an SQLite that
-        can't tell (before 3.51). Raises SQLite errors.
+        can't tell (before 3.51) or that has the WAL-reset bug. Raises SQLite errors.
         """
         self.clear()
+        if not IS_SAFE:
+            return False
         _, frames, moved = writer.execute(queries.LENGTH_OF_WAL).fetchone()
         if moved >= frames:
             return False
         try:
-            self._begin()
+            self.stand()
             busy, _, moved = writer.execute(queries.CHECKPOINT).fetchone()
         except BaseException:
             self.clear()
@@ -48,7 +51,8 @@ class ReadMark:
             self.clear()
         return self.is_set
 
-    def _begin(self) -> None:
+    def stand(self) -> None:
+        """Have the reader stand at the newest commit: where that is moved already, it reads the database alone."""
         if self._reader is None:
             self._reader = self._connect()
         self._reader.execute(queries.BEGIN_READING)

@@ -9,7 +9,7 @@ import fcntl
 import os
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -17,9 +17,10 @@ from bangeod.store import symlinks
 
 OPEN_FILES: Final = Path("/proc/self/fd")
 
-_HEADER: Final = struct.Struct("=8xI?xHI28x")  # iChange, isInit, szPage, mxFrame
+_HEADER: Final = struct.Struct("=8xI?xHI12x8s8x")  # iChange, isInit, szPage, mxFrame, aSalt
 _CHECKPOINT: Final = struct.Struct("=I5I")  # nBackfill, aReadMark; after two copies of the header
 _SIZE: Final = 2 * _HEADER.size + _CHECKPOINT.size
+_CHECKPOINT_LOCK: Final = 121  # the byte of WAL_CKPT_LOCK
 _READ_LOCKS: Final = 123  # the byte of WAL_READ_LOCK(0); the other slots follow
 _LOCK: Final = struct.Struct("hhqqi4x")  # struct flock of Linux: type, whence, start, length, process
 _LARGEST_PAGE: Final = 65_536  # bytes; too large for its two bytes, so written as 1
@@ -41,6 +42,12 @@ class WalView(NamedTuple):
     frames: int
     moved: int  # frames that are in the database
     readers: Sequence[Reader] = ()
+    salt: bytes = b""  # another one each time that the WAL has started over
+
+    @property
+    def starts_over(self) -> bool:
+        """Say whether a commit may start the WAL over now: it does where no reader stands in the WAL."""
+        return 0 < self.frames == self.moved
 
     @property
     def movable(self) -> int:
@@ -89,11 +96,36 @@ class ReaderProbe:
 
     def look(self) -> WalView | None:
         """Return what is there now; None where that can't be told, as while the index is being written."""
+        return self._look(range(_CHECKPOINT.size // 4 - 1))
+
+    def state(self) -> WalView | None:
+        """Return the WAL without who reads it, in a third of the time."""
+        return self._look(())
+
+    def take_checkpoint_lock(self) -> bool:
+        """Take SQLite's lock of checkpoints; return whether this process has it now, and nobody else.
+
+        This process's SQLite knows nothing of that: it must not checkpoint until the lock is released.
+        """
+        if not self.is_valid:
+            return False
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _CHECKPOINT_LOCK)
+        except OSError:
+            return False
+        return True
+
+    def release_checkpoint_lock(self) -> None:
+        """Release it, if it was taken."""
+        if self.is_valid:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _CHECKPOINT_LOCK)
+
+    def _look(self, slots: Iterable[int]) -> WalView | None:
         if not self.is_valid:
             return None
         try:
             index = os.pread(self._descriptor, _SIZE, 0)
-            holders = [self._holder(slot) for slot in range(_CHECKPOINT.size // 4 - 1)]
+            holders = [self._holder(slot) for slot in slots]
         except OSError:
             return None
         return read(index, holders)
@@ -109,17 +141,16 @@ def read(index: bytes, holders: Sequence[int | None]) -> WalView | None:
     """Read the WAL's index, with the process that holds each slot; None where it is incomplete or being written."""
     if len(index) < _SIZE or index[: _HEADER.size] != index[_HEADER.size : 2 * _HEADER.size]:
         return None
-    commits, is_made, page_size, frames = _HEADER.unpack_from(index)
+    commits, is_made, page_size, frames, salt = _HEADER.unpack_from(index)
     if not is_made:
         return None
     moved, *marks = _CHECKPOINT.unpack_from(index, 2 * _HEADER.size)
-    return WalView(
-        commits, _LARGEST_PAGE if page_size == 1 else page_size, frames, moved, tuple(_readers(holders, marks))
-    )
+    page_size = _LARGEST_PAGE if page_size == 1 else page_size
+    return WalView(commits, page_size, frames, moved, tuple(_readers(holders, marks)), salt)
 
 
 def _readers(holders: Sequence[int | None], marks: Sequence[int]) -> Iterator[Reader]:
-    for slot, (process, mark) in enumerate(zip(holders, marks, strict=True)):
+    for slot, (process, mark) in enumerate(zip(holders, marks, strict=False)):  # readers need not be asked for
         if process is not None:
             yield Reader(process, slot, mark)
 

@@ -2,36 +2,31 @@
 
 The web app must hardly ever meet the lock, and never for long. So a slice is sized by the time that earlier slices
 took, and the lock stays free for longer than it was held. How much to do at a time, and when to checkpoint, is pure
-policy (Slicer, CheckpointPlan): measured times are passed in. WriteGate and SliceWriter follow it.
+policy (Slicer, CheckpointPlan): measured times are passed in. WriteGate and SliceWriter follow it; the checkpoint
+itself is in checkpoint.py.
 
 The web app waits with SQLite's standard busy handler, which does not queue: it looks again after 1, 3, 8, 18, 33 ...
 ms. So a slice that ends within 8 ms costs it 8 ms at most, one that takes 9 may cost 18; and a pause must be long
 enough for its next look to fall into the pause.
 
-A checkpoint moves the frames of the WAL into the database. Only when at some moment no frame is left to move does the
-next writer start the WAL over. Nearly all of that happens without the write lock: a PASSIVE checkpoint waits for nobody
-and stops nobody. But a web app that goes on writing leaves a few new frames each time, so those are moved with the lock
-held (FULL).
-
-That is the longest time for which the lock is held, since it ends with an fsync. So where much is written the WAL grows
-to some megabytes first, beside a read mark (read_mark.py), and pages that were written again and again are moved once.
+A checkpoint ends with the longest time for which the lock is held. So where much is written the WAL grows to some
+megabytes first, beside a read mark (read_mark.py), and pages that were written again and again are moved once.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bangeod.errors import StoreError, StoreLockedError, StoreReplacedError
 from bangeod.store.port import endless
-from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.giving_way import LOOK_EVERY, GivingWay
 from bangeod.store.sqlite.readers import WalView
+from bangeod.store.sqlite.wal_growth import WalGrowth, is_worth_a_checkpoint
 from bangeod.trouble import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from sqlite3 import Connection
 
     from bangeod.clock import Clock
@@ -165,6 +160,7 @@ class WriteGate:
         self._turn = asyncio.Lock()
         self._free_until = 0.0  # monotonic; no write of this process earlier
         self._plan = CheckpointPlan()
+        self._growth = WalGrowth()
         self._giving_way = GivingWay()
         self._checkpoint_due = False
         self._marked_at: float | None = None  # monotonic
@@ -212,16 +208,32 @@ class WriteGate:
         Never raises StoreError: the rows are safe in the WAL, and the next checkpoint tries again. A failure is logged.
         """
         async with self._turn:
-            try:
-                await self._checkpoint()
-            except (StoreLockedError, StoreReplacedError):  # reported when the file is next opened
-                pass
-            except StoreError as error:
-                if not self._failed:  # else the caller of the write reports it
-                    self._failing.tell(error.problem, **error.log_fields())
-            else:
-                self._failing.is_over(database=str(self._file.path))
+            await self._tell_of(self._checkpoint())
             self._failed = False
+
+    async def relieve_others(self) -> float:
+        """Checkpoint what others have written, before one of them has to; return the seconds until the next look.
+
+        Never takes the write lock, and never raises StoreError, as ``finish``.
+        """
+        view = self._file.look_at_readers()
+        is_writing = self._turn.locked() or self._file.is_marked  # and checkpoints by itself
+        if is_worth_a_checkpoint(view) and not is_writing:
+            async with self._turn:
+                await self._tell_of(self._file.checkpoint(may_lock=False))
+            view = self._file.look_at_readers()
+        return self._growth.next_look(self._clock.monotonic(), view)
+
+    async def _tell_of(self, checkpointing: "Awaitable[object]") -> None:
+        try:
+            await checkpointing
+        except (StoreLockedError, StoreReplacedError):  # reported when the file is next opened
+            pass
+        except StoreError as error:
+            if not self._failed:  # else the caller of the write reports it
+                self._failing.tell(error.problem, **error.log_fields())
+        else:
+            self._failing.is_over(database=str(self._file.path))
 
     def _owe(self, held: float) -> None:
         self._free_until = max(self._free_until, self._clock.monotonic() + pause_after(held))
@@ -267,7 +279,7 @@ class WriteGate:
                 await self._let_grow(view)
                 return
             if view is None or view.movable:  # else a checkpoint would only keep the reader's own from its work
-                outcome = await self._file.maintain(self._file.unmarking(checkpoint))
+                outcome = await self._file.checkpoint()
                 self._plan.checkpointed(outcome.frames, emptied=outcome.emptied)
                 self._owe(outcome.held)
                 self._checkpoint_due = not outcome.emptied
@@ -296,7 +308,7 @@ class WriteGate:
         self._checkpoint_due = False
         await self._file.sync_wal()
         if view.movable >= WAL_FRAMES:
-            self._owe((await self._file.maintain(checkpoint)).held)
+            self._owe((await self._file.checkpoint(unmark=False)).held)
 
 
 class SliceWriter:
@@ -335,52 +347,3 @@ class SliceWriter:
         result, held = await self._gate.write(work, rows=len, apart=apart)
         self._slicer.measured(len(result), held)
         return result
-
-
-# --- the checkpoint ---
-
-# SQLite fsyncs the database only in a checkpoint during which nobody wrote; without one before FULL the lock would
-# be held for the fsync of all pages. SQLite doesn't report an fsync. But the second or third has so little to move
-# that it nearly always fsyncs, and a second one that took this long surely did.
-WITHOUT_LOCK = 3
-TIME_OF_FSYNC = 0.002  # seconds
-FEW_FRAMES = 50  # so many may be moved with the lock held
-
-
-class Checkpointed(NamedTuple):
-    """The result of a checkpoint."""
-
-    frames: int  # the WAL's length at first; -1 where another process checkpoints, or there is no WAL
-    emptied: bool
-    held: float  # seconds for which the write lock was held
-
-
-class _Wal(NamedTuple):
-    """What a checkpoint reports of the WAL, in frames."""
-
-    frames: int
-    left: int  # frames not in the database yet, or at least 1 where that is unknown
-
-
-def checkpoint(connection: "Connection") -> Checkpointed:
-    """Move all frames, unless another process prevents it by reading old frames, a checkpoint or heavy writing."""
-    lengths = []
-    for _ in range(WITHOUT_LOCK):
-        began = time.perf_counter()
-        wal = _look(connection, queries.CHECKPOINT)
-        spent = time.perf_counter() - began
-        lengths.append(wal.frames)
-        added = _look(connection, queries.LENGTH_OF_WAL).left
-        if wal.left or added > FEW_FRAMES:
-            return Checkpointed(lengths[0], emptied=False, held=0.0)
-        if not added or (len(lengths) > 1 and spent > TIME_OF_FSYNC):
-            break
-    began = time.perf_counter()
-    wal = _look(connection, queries.CHECKPOINT_ALL)
-    return Checkpointed(lengths[0], emptied=not wal.left, held=time.perf_counter() - began)
-
-
-def _look(connection: "Connection", statement: str) -> _Wal:
-    busy, frames, done = connection.execute(statement).fetchone()
-    left = frames - done
-    return _Wal(frames, max(1, left) if busy else left)

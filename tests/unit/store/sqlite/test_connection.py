@@ -6,8 +6,9 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from bangeod.errors import StoreError, StoreFullError
+from bangeod.store.sqlite.checkpoint import Checkpointed
 from bangeod.store.sqlite.connection import SharedFile
-from bangeod.store.sqlite.slicing import Checkpointed, WriteGate
+from bangeod.store.sqlite.slicing import WriteGate
 from tests.support.manual_clock import ManualClock
 
 FULL = StoreFullError("/x.db", "the disk is full", "make room")

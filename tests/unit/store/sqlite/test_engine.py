@@ -1,6 +1,7 @@
 """The SQLite in use, and the database that is made with it."""
 
 import contextlib
+import importlib.util
 import stat
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import pytest
 
 from bangeod.errors import StoreError
 from bangeod.store.sqlite import schema
-from bangeod.store.sqlite.engine import IS_SAFE, engine, has_wal_reset_fix
+from bangeod.store.sqlite.engine import IS_SAFE, NAME, engine, has_wal_reset_fix
+
+Version = tuple[int, int, int]
 
 
 @pytest.mark.parametrize(
@@ -38,21 +41,52 @@ def test_is_safe_speaks_of_the_engine_in_use() -> None:
     assert has_wal_reset_fix(engine.sqlite_version_info) == IS_SAFE
 
 
-def test_pysqlite3_is_the_engine_where_it_is_installed() -> None:
-    pytest.importorskip("pysqlite3", reason="there is no wheel of pysqlite3 for this machine")
-    assert engine.__name__ == "pysqlite3.dbapi2"
+def test_the_engine_is_one_with_a_sqlite_of_its_own_where_there_is_one() -> None:
+    if not any(map(importlib.util.find_spec, ("pysqlite3", "sqlcipher3"))):
+        pytest.skip("neither pysqlite3 nor sqlcipher3 is here: they have wheels for x86-64 and arm64 alone")
+    assert IS_SAFE
+    assert NAME in ("pysqlite3", "sqlcipher3")
+
+
+# What stands in the place of a library: a module that has its interface as far as the choice goes.
+LIBRARY = """
+sys.modules["{name}"] = package = types.ModuleType("{name}")
+package.dbapi2 = sys.modules["{name}.dbapi2"] = types.ModuleType("{name}.dbapi2")
+package.dbapi2.sqlite_version_info = {version}
+"""
 
 
 @pytest.mark.slow
-def test_pythons_own_sqlite_is_the_engine_where_pysqlite3_is_missing() -> None:
-    program = """
-import sys
-sys.modules["pysqlite3"] = None
-from bangeod.store.sqlite.engine import engine
-print(engine.__name__)
-"""
+@pytest.mark.parametrize(
+    ("pysqlite3", "sqlcipher3", "own", "chosen"),
+    [
+        ((3, 53, 4), (3, 53, 4), (3, 40, 1), "pysqlite3"),
+        (None, (3, 53, 4), (3, 40, 1), "sqlcipher3"),
+        ((3, 40, 1), (3, 53, 4), (3, 40, 1), "sqlcipher3"),
+        ((3, 40, 1), None, (3, 53, 0), "sqlite3"),
+        ((3, 46, 1), (3, 46, 1), (3, 46, 1), "sqlite3"),
+        (None, None, (3, 40, 1), "sqlite3"),
+    ],
+)
+def test_the_first_library_without_the_bug_is_the_engine_else_pythons_own(
+    pysqlite3: Version | None, sqlcipher3: Version | None, own: Version, chosen: str
+) -> None:
+    program = ["import sqlite3, sys, types", f"sqlite3.sqlite_version_info = {own}"]
+    for name, version in (("pysqlite3", pysqlite3), ("sqlcipher3", sqlcipher3)):
+        program.append(LIBRARY.format(name=name, version=version) if version else f"sys.modules[{name!r}] = None")
+    program.append("from bangeod.store.sqlite.engine import IS_SAFE, NAME, own_version")
+    program.append("print(NAME, IS_SAFE, own_version())")
+    done = subprocess.run([sys.executable, "-c", "\n".join(program)], check=True, capture_output=True, text=True)
+    versions = {"pysqlite3": pysqlite3, "sqlcipher3": sqlcipher3, "sqlite3": own}
+    is_safe = has_wal_reset_fix(versions[chosen] or own)
+    assert done.stdout == f"{chosen} {is_safe} {own}\n"
+
+
+@pytest.mark.slow
+def test_a_library_that_is_of_no_use_is_not_loaded() -> None:
+    program = "import sys; from bangeod.store.sqlite.engine import NAME; print(NAME, 'sqlite3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "sqlite3"
+    assert done.stdout == f"{NAME} {NAME == 'sqlite3'}\n"
 
 
 def test_a_new_database_has_both_tables_and_is_in_wal_mode(tmp_path: Path) -> None:

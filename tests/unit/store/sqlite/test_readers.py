@@ -118,9 +118,13 @@ def test_without_proc_there_is_no_probe(path: Path, connection: "Connection", mo
     assert ReaderProbe.of(path) is None
 
 
+SALT = b"saltsalt"
+
+
 def header(*, commits: int = 1, made: int = 1, page_size: int = 4096, frames: int = 9) -> bytes:
     numbers = [(3_007_000, 4), (0, 4), (commits, 4), (made, 1), (0, 1), (page_size, 2), (frames, 4)]
-    return b"".join(number.to_bytes(size, sys.byteorder) for number, size in numbers).ljust(48, b"\0")
+    known = b"".join(number.to_bytes(size, sys.byteorder) for number, size in numbers)
+    return known.ljust(32, b"\0") + SALT + bytes(8)
 
 
 def rest(moved: int, *marks: int) -> bytes:
@@ -133,7 +137,7 @@ UNUSED = 0xFFFFFFFF
 def test_the_index_is_read_as_sqlites_documentation_has_it() -> None:
     index = header(commits=7, frames=9) * 2 + rest(4, 0, 6, 9, UNUSED, UNUSED)
     view = readers.read(index, [None, 11, 12, None, None])
-    assert view == WalView(7, 4096, 9, 4, (Reader(11, 1, 6), Reader(12, 2, 9)))
+    assert view == WalView(7, 4096, 9, 4, (Reader(11, 1, 6), Reader(12, 2, 9)), SALT)
     assert view.movable == 2
 
 
