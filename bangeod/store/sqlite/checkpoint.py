@@ -79,7 +79,7 @@ def checkpoint_with_reader(
             break
         if statement == queries.CHECKPOINT_ALL and (not may_lock or wal.frames - wal.moved > FEW_FRAMES):
             break
-        length, moved = max(length, wal.frames), wal.moved
+        length, moved = wal.frames if length < 0 else length, wal.moved
         began = time.perf_counter()
         with _standing(reader, wal, look) as stands:
             if not stands:
