@@ -56,6 +56,17 @@ def test_what_waited_to_be_saved_is_saved_at_the_stop(start: Start, place: Insta
     assert place.history.stat().st_mtime_ns > noted
 
 
+def test_jobs_that_find_nothing_to_do_say_no_more_than_that_logins_were_looked_at(
+    start: Start, place: Installation
+) -> None:
+    """Even of those there are four lines a day, at the default interval."""
+    place.insert(rows=[("9.9.9.9", "US", "2199-01-01T00:00:00Z")])
+    daemon = start(every("100ms"), {"log.level": "info"})
+    since = daemon.mark()
+    eventually(lambda: len(daemon.lines("session_cleanup_ran")) >= RUNS, "runs of the jobs")
+    assert {line["event"] for line in daemon.lines(since=since)} == {"session_cleanup_ran"}
+
+
 @pytest.mark.parametrize("answers", [True, False], ids=["a daemon that answers", "its socket closed"])
 def test_jobs_are_listed_with_what_a_daemon_that_answers_has_not_saved_yet(
     start: Start, place: Installation, *, answers: bool
