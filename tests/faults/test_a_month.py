@@ -143,7 +143,7 @@ def _check_runs(runs: list[Ran], interval: float) -> None:
     """See that a job ran as often as it should: no sooner than its interval, and no later, but for the daemon's rest.
 
     After a step of the wall clock the interval has passed by one of the two clocks. A kill may cost a success of the
-    last hour that was not saved yet: the job runs once more then, soon after the next start.
+    last hours that was not saved yet: the job runs once more then, soon after the next start.
     """
     soon = timing.SOON + len(JobId) * timing.SPREAD
     keeps_record = DECLARATIONS[runs[0].job_id].keeps_record

@@ -1,15 +1,15 @@
 """When the success of a job has to be on the disk: pure policy. Times are seconds since the epoch.
 
-What a save writes to the disk is many times as long as the time of day in it, and an SD card wears by that. So a
-success is saved at once only where a loss would cost something: the first one of a process, since a daemon that crashes
-again and again would else do the job anew each time, and any that comes an hour or more after the one saved last, which
-is each of a daily job. The others wait in memory for the next change that is saved, an hour at most, or for the stop. A
-kill or a loss of power costs what waits; the next start then does the job once more than it had to.
+What a save writes to the disk is thousands of times as long as the time in it (24 to 32 KiB on ext4), and an SD card wears by
+that. So a success is saved at once only where a loss would cost something: the first one of a process, since a daemon
+that crashes again and again would else do the job anew each time, and any that comes hours after the one saved last,
+which is each of the cleanups. The others wait in memory for the next change that is saved, for these hours at most, or
+for the stop. A kill or a loss of power costs what waits; the next start then does the job once more than it had to.
 """
 
 from typing import Final
 
-LONGEST_WAIT: Final = 3_600.0  # seconds
+LONGEST_WAIT: Final = 14_400.0  # seconds; less than the intervals that the cleanups have by default
 
 
 def may_wait(at: float, *, saved: float | None) -> bool:
