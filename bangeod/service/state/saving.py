@@ -1,10 +1,11 @@
 """When the success of a job has to be on the disk: pure policy. Times are seconds since the epoch.
 
-What a save writes to the disk is thousands of times as long as the time in it (24 to 32 KiB on ext4), and an SD card wears by
-that. So a success is saved at once only where a loss would cost something: the first one of a process, since a daemon
-that crashes again and again would else do the job anew each time, and any that comes hours after the one saved last,
-which is each of the cleanups. The others wait in memory for the next change that is saved, for these hours at most, or
-for the stop. A kill or a loss of power costs what waits; the next start then does the job once more than it had to.
+What a save writes to the disk is thousands of times as long as the time in it (24 to 32 KiB on ext4), and an SD card
+wears by that. So a success is saved at once only where a loss would cost something: the first one of a process, since a
+daemon that crashes again and again would else do the job anew each time, and any that comes hours after the one saved
+last, which is each of the cleanups. The others wait in memory for the next change that is saved, for these hours at
+most, or for the stop. A kill or a loss of power costs what waits; the next start then does the job once more than it
+had to.
 """
 
 from typing import Final
