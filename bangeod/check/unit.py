@@ -28,7 +28,7 @@ _DIRECTORIES: Final = {"StateDirectory": "/var/lib", "RuntimeDirectory": "/run",
 _PROPERTIES: Final = (
     *("NeedDaemonReload", "User", "Group", "SupplementaryGroups", *_DIRECTORIES),
     *("ProtectSystem", "ReadWritePaths", "BindPaths", "BindReadOnlyPaths", "ProtectHome", "PrivateTmp"),
-    *("PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow"),
+    *("PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow", "MemoryMax"),
 )
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - looked for, not used
@@ -47,6 +47,7 @@ class Unit(NamedTuple):
     shown: Sequence[Path]  # paths that can be seen although they are below hidden ones
     has_network: bool
     is_outdated: bool
+    memory: int | None = None  # bytes that it may have; None: no limit of its own
 
     def may_write(self, path: Path) -> bool:
         """Return whether the file system at a path is writable for it."""
@@ -92,6 +93,7 @@ def _unit(shown: Mapping[str, str]) -> Unit | None:
         shown=bound,
         has_network=_has_network(shown),
         is_outdated=shown.get("NeedDaemonReload") == "yes",
+        memory=int(memory) if (memory := shown.get("MemoryMax", "")).isdecimal() else None,
     )
 
 

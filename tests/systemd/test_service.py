@@ -2,6 +2,7 @@
 
 import re
 
+from bangeod.check import memory
 from tests.systemd.service import CONFIG, DATABASE, STATE, Service
 
 BAN = "INSERT INTO geo_cache (ip, last_seen) VALUES (?, strftime('%Y-%m-%dT%H:%M:%SZ'))"
@@ -74,3 +75,9 @@ def test_the_service_owns_its_state_and_the_group_may_enter_where_the_socket_is(
     service.start()
     stat = ("stat", "--format=%U:%G %a", STATE, "/run/bangeod")
     assert service.machine.run(*stat).stdout.split("\n")[:2] == ["bangeod:bangui 700", "bangeod:bangui 750"]
+
+
+def test_it_may_have_a_share_of_the_machines_memory_and_is_the_first_to_go(service: Service) -> None:
+    service.start()
+    assert 0 < int(service.show("MemoryMax")) <= memory.installed() * 0.6
+    assert service.machine.read(f"/proc/{service.pid}/oom_score_adj") == "300\n"

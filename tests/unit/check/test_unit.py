@@ -41,6 +41,7 @@ SHOWN: Mapping[str, str] = {
     "RestrictAddressFamilies": "AF_UNIX",
     "IPAddressDeny": "::/0 0.0.0.0/0",
     "IPAddressAllow": "",
+    "MemoryMax": "308281344",
 }
 IP_API_DROP_IN = {
     "PrivateNetwork": "no",
@@ -244,3 +245,10 @@ def test_root_judges_for_the_service_and_for_whom_it_names() -> None:
     service = read(User="0", Group="0", SupplementaryGroups="12").identity()
     assert choose(None, service) == service
     assert choose("root", service) == current()
+
+
+@pytest.mark.parametrize(
+    ("shown", "limit"), [("308281344", 308_281_344), ("infinity", None), ("", None)], ids=["60%", "none", "unknown"]
+)
+def test_the_memory_that_it_may_have_is_known(shown: str, limit: int | None) -> None:
+    assert read(MemoryMax=shown).memory == limit
