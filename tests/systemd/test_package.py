@@ -1,0 +1,282 @@
+"""The Debian package: built, installed, upgraded, removed and purged, as a person does it who answers no question."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+
+import pytest
+
+from tests.support.feed import eventually
+from tests.systemd.installed import INSTALL, SECONDS, WHEELS
+from tests.systemd.machine import Machine
+from tests.systemd.packages import ROOT
+from tests.systemd.service import CONFIG, DATABASE, EMPTY, SOURCE, STATE, UNIT
+
+BUILT: Final = "/srv/packages"
+BEFORE: Final = "/srv/before"  # the checkout, as it might have been a version ago
+LOCK: Final = f"{DATABASE}.bangeod-lock"
+ETC: Final = "/etc/systemd/system"
+TIMER: Final = "bangeod-geodb-update.timer"
+# In a container's image, programs are kept from starting services while they are installed.
+PREPARE: Final = f"""
+rm -f /usr/sbin/policy-rc.d
+mkdir -p {BUILT} {BEFORE}
+cd {SOURCE}
+cp -r bangeod contrib LICENSE README.md bangeod.toml.example pyproject.toml {BEFORE}
+cd {BEFORE}
+sed -i 's/^__version__ = .*/__version__ = "0.0.1"/' bangeod/__init__.py
+sed -i '1s/(.*)/(0.0.1)/' contrib/debian/changelog
+echo '# As the version before had it.' >>bangeod.toml.example
+"""
+# Side by side: each takes one core. What is packed quickly is as good here.
+BUILD: Final = f"""
+export DPKG_DEB_COMPRESSOR_TYPE=gzip DPKG_DEB_COMPRESSOR_LEVEL=1
+{BEFORE}/contrib/debian/build --wheels {WHEELS} --output {BUILT}/before & before=$!
+{SOURCE}/contrib/debian/build --wheels {WHEELS} --output {BUILT}/now
+wait $before
+"""
+AS_AT_FIRST: Final = f"""
+systemctl stop 'bangeod*'
+apt-get purge --yes --quiet bangeod
+rm -rf /opt/bangeod {ETC}/bangeod* {ETC}/*.wants/bangeod* {PurePosixPath(DATABASE).parent}
+cp -a {EMPTY} {PurePosixPath(DATABASE).parent}
+systemctl daemon-reload
+systemctl reset-failed
+"""
+
+
+class Packages(NamedTuple):
+    """The files of two versions, where the machine has them."""
+
+    before: str
+    now: str
+
+
+@pytest.fixture(scope="module")
+def packages(machine: Machine) -> Iterator[Packages]:
+    """Build them; when the last test has ended, bangeod is there again as contrib/install leaves it."""
+    if shutil.which("dpkg-shlibdeps") is None:
+        pytest.skip("dpkg-dev is not installed (apt-get install dpkg-dev)")
+    machine.run("sh", "-ec", PREPARE)
+    machine.run("sh", "-ec", BUILD, timeout=SECONDS)
+    yield Packages(*(machine.run("sh", "-c", f"echo {BUILT}/{name}/*.deb").stdout.strip() for name in Packages._fields))
+    machine.run("sh", "-c", AS_AT_FIRST)
+    machine.run(*INSTALL, timeout=SECONDS)
+
+
+@pytest.fixture
+def clean(machine: Machine, packages: Packages) -> Machine:
+    """Give the machine without bangeod, but with BanGUI and its database."""
+    machine.run(INSTALL[0], "--uninstall", "--purge", check=False)
+    machine.run("sh", "-c", AS_AT_FIRST)
+    return machine
+
+
+def install(machine: Machine, package: str) -> str:
+    """Install it with apt, and return what that says. Nobody is there to answer: a question is an error."""
+    done = machine.run("apt-get", "install", "--yes", "--quiet", "--allow-downgrades", package)
+    return done.stdout + done.stderr
+
+
+def pid(machine: Machine) -> int:
+    """Return the number of the daemon, 0 where it does not run."""
+    return int(show(machine, "MainPID"))
+
+
+def show(machine: Machine, name: str, unit: str = UNIT) -> str:
+    return machine.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
+
+
+def rights(machine: Machine, path: str) -> str:
+    return machine.run("stat", "--format=%U:%G %a", path).stdout.strip()
+
+
+def packaged(text: str) -> str:
+    """Return what the package has in place of a file of contrib/."""
+    return text.replace("/opt/bangeod", "/usr/lib/bangeod").replace(" to /etc/", " to /usr/lib/")
+
+
+def remains(machine: Machine) -> list[str]:
+    """Return all that has bangeod's name where programs and data are, but for the database's own neighbour."""
+    places = ("/etc", "/opt", "/usr", "/var", "/run")
+    found = machine.run("find", *places, "-xdev", "-name", "*bangeod*").stdout.split()
+    return sorted(path for path in found if not path.startswith((DATABASE, "/var/lib/dpkg/", "/usr/src/")))
+
+
+@pytest.fixture(scope="module")
+def taken_over(machine: Machine, packages: Packages) -> Machine:
+    """Give the machine after the package came over an installation by contrib/install, which was in use."""
+    machine.run(*INSTALL, timeout=SECONDS)
+    machine.write(CONFIG, "[jobs.session_cleanup]\ninterval = '7m'\n")
+    machine.run("sh", "-ec", f"chown root:bangeod {CONFIG}; chmod 640 {CONFIG}")
+    machine.write(
+        f"{ETC}/{UNIT}.d/own.conf", "[Service]\nRestartSec=17s\nExecStartPre=/opt/bangeod/bin/bangeod --version\n"
+    )
+    machine.run("sed", "-i", "s/^OnCalendar=.*/OnCalendar=daily/", f"{ETC}/{TIMER}")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "enable", "--now", UNIT)
+    before = pid(machine)
+    assert "taking over from contrib/install" in install(machine, packages.now)
+    assert pid(machine) not in (0, before)
+    return machine
+
+
+def test_over_contrib_install_the_daemon_goes_on_from_the_packages_files(taken_over: Machine) -> None:
+    assert show(taken_over, "FragmentPath").endswith(f"/lib/systemd/system/{UNIT}")
+    assert "/usr/lib/bangeod/bin/bangeod" in taken_over.run("cat", f"/proc/{pid(taken_over)}/cmdline").stdout
+    assert taken_over.run("bangeod", "status").returncode == 0
+    assert taken_over.run("systemctl", "is-enabled", UNIT).stdout == "enabled\n"
+    assert taken_over.run("sh", "-c", "command -v bangeod").stdout == "/usr/bin/bangeod\n"
+
+
+def test_over_contrib_install_the_config_and_drop_ins_stay_as_they_were_edited(taken_over: Machine) -> None:
+    assert taken_over.read(CONFIG) == "[jobs.session_cleanup]\ninterval = '7m'\n"
+    assert rights(taken_over, CONFIG) == "root:bangeod 640"
+    assert show(taken_over, "RestartUSec") == "17s"
+    assert "/usr/lib/bangeod/bin/bangeod --version" in taken_over.read(f"{ETC}/{UNIT}.d/own.conf")
+
+
+def test_over_contrib_install_a_unit_that_was_edited_stays_in_force(taken_over: Machine) -> None:
+    assert show(taken_over, "FragmentPath", TIMER) == f"{ETC}/{TIMER}"
+    assert "OnCalendar=daily" in taken_over.read(f"{ETC}/{TIMER}")
+
+
+def test_over_contrib_install_nothing_else_of_it_stays(taken_over: Machine) -> None:
+    local = [path for path in remains(taken_over) if path.startswith(("/etc/", "/opt/", "/usr/local/"))]
+    wanted = "multi-user.target.wants"
+    assert local == sorted(["/etc/bangeod", CONFIG, f"{ETC}/{TIMER}", f"{ETC}/{UNIT}.d", f"{ETC}/{wanted}/{UNIT}"])
+
+
+def test_contrib_install_refuses_beside_the_package(taken_over: Machine) -> None:
+    for arguments in ([], ["--uninstall"]):
+        refused = taken_over.run(INSTALL[0], *arguments, check=False)
+        assert refused.returncode == 1
+        assert "bangeod's Debian package is installed here" in refused.stderr
+
+
+def test_a_fresh_installation_answers_once_it_is_enabled(clean: Machine, packages: Packages) -> None:
+    install(clean, packages.now)
+    assert (pid(clean), clean.run("systemctl", "is-enabled", UNIT, check=False).stdout) == (0, "disabled\n")
+    assert rights(clean, CONFIG) == "root:bangeod 640"
+    assert clean.read(CONFIG) == (ROOT / "bangeod.toml.example").read_text()
+    assert "no faults" in clean.run("bangeod", "check").stdout
+    clean.run("systemctl", "enable", "--now", UNIT)
+    assert "8.8.8.8" in clean.run("bangeod", "lookup", "8.8.8.8").stdout
+    eventually(lambda: "4 jobs, 0 cached" in show(clean, "StatusText"), "the daemon's status")
+
+
+def test_it_has_what_contrib_install_lays_down(clean: Machine, packages: Packages) -> None:
+    install(clean, packages.now)
+    contrib = ROOT / "contrib"
+    for unit in [*contrib.glob("systemd/*.service"), *contrib.glob("systemd/*.timer")]:
+        assert clean.read(f"/usr/lib/systemd/system/{unit.name}") == packaged(unit.read_text())
+    for kind in ("sysusers.d", "tmpfiles.d"):
+        assert clean.read(f"/usr/lib/{kind}/bangeod.conf") == packaged((contrib / kind / "bangeod.conf").read_text())
+    assert clean.run("zcat", "/usr/share/man/man8/bangeod.8.gz").stdout == (contrib / "man/bangeod.8").read_text()
+    completions = "/usr/share/bash-completion/completions/bangeod"
+    asked = "COMP_WORDS=(bangeod geo); COMP_CWORD=1; _bangeod_completion bangeod; echo ${COMPREPLY[@]}"
+    assert clean.run("bash", "-c", f"source {completions}; {asked}").stdout == "geodb\n"
+    assert clean.exists("/usr/share/zsh/vendor-completions/_bangeod")
+    assert clean.exists("/usr/share/fish/vendor_completions.d/bangeod.fish")
+
+
+def test_it_is_small_and_bound_to_its_python(clean: Machine, packages: Packages) -> None:
+    size, needed = clean.run(
+        "dpkg-deb", "--show", "--showformat=${Installed-Size}\n${Depends}", packages.now
+    ).stdout.splitlines()
+    assert int(size) <= 45_000
+    assert "python3 (>= 3." in needed
+    assert "python3 (<< 3." in needed
+    install(clean, packages.now)
+    listed = clean.run("dpkg", "--listfiles", "bangeod").stdout.splitlines()
+    for unneeded in ("pip", "setuptools", "tests"):
+        assert not [path for path in listed if PurePosixPath(path).name == unneeded]
+    assert (
+        "/usr/lib/bangeod/bin/python3 -> /usr/bin/python3\n"
+        in clean.run("find", "/usr/lib/bangeod/bin", "-printf", "%p -> %l\n").stdout
+    )
+
+
+@pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed (apt-get install lintian)")
+def test_lintian_finds_no_error(machine: Machine, packages: Packages) -> None:
+    machine.run("lintian", "--fail-on", "error", "--no-tag-display-limit", packages.now)
+
+
+def test_an_upgrade_restarts_the_daemon_and_keeps_config_and_state(clean: Machine, packages: Packages) -> None:
+    install(clean, packages.before)
+    clean.run("sh", "-ec", f"sed -i '/^max_entries/s/=.*/= 1000/' {CONFIG}")
+    clean.run("systemctl", "enable", "--now", UNIT)
+    config, before = clean.read(CONFIG), pid(clean)
+    clean.write(f"{STATE}/mark", "kept")
+    install(clean, packages.now)
+    assert pid(clean) not in (0, before)
+    assert clean.run("bangeod", "status").stdout.startswith(f"bangeod {version(clean)}, ")
+    assert (clean.read(CONFIG), rights(clean, CONFIG)) == (config, "root:bangeod 640")
+    assert clean.read(f"{STATE}/mark") == "kept"
+
+
+def version(machine: Machine) -> str:
+    return machine.run("dpkg-query", "--show", "--showformat=${Version}", "bangeod").stdout.partition("~")[0]
+
+
+def test_an_upgrade_leaves_a_stopped_daemon_stopped_and_renews_an_unedited_config(
+    clean: Machine, packages: Packages
+) -> None:
+    install(clean, packages.before)
+    assert "# As the version before had it." in clean.read(CONFIG)
+    install(clean, packages.now)
+    assert pid(clean) == 0
+    assert clean.read(CONFIG) == (ROOT / "bangeod.toml.example").read_text()
+    assert rights(clean, CONFIG) == "root:bangeod 640"
+
+
+def test_the_config_gets_the_rights_that_the_administrator_told_dpkg(clean: Machine, packages: Packages) -> None:
+    clean.run("dpkg-statoverride", "--add", "root", "adm", "0644", CONFIG)
+    try:
+        install(clean, packages.now)
+        assert rights(clean, CONFIG) == "root:adm 644"
+    finally:
+        clean.run("dpkg-statoverride", "--remove", CONFIG)
+
+
+def test_removing_stops_it_and_leaves_config_state_and_database(clean: Machine, packages: Packages) -> None:
+    install(clean, packages.now)
+    clean.run("systemctl", "enable", "--now", UNIT)
+    clean.run("sh", "-c", f"echo '# mine' >>{CONFIG}; touch {STATE}/mark")
+    clean.run("apt-get", "remove", "--yes", "--quiet", "bangeod")
+    link = f"{ETC}/multi-user.target.wants/{UNIT}"
+    assert remains(clean) == sorted(["/etc/bangeod", CONFIG, link, STATE])
+    assert clean.run("pgrep", "--full", "bangeod run", check=False).stdout == ""
+    install(clean, packages.now)
+    assert clean.read(CONFIG).endswith("# mine\n")
+    assert clean.exists(f"{STATE}/mark")
+    assert clean.run("systemctl", "is-enabled", UNIT).stdout == "enabled\n"
+
+
+def test_purging_leaves_the_database_and_its_group_alone(clean: Machine, packages: Packages) -> None:
+    install(clean, packages.now)
+    clean.run("systemctl", "enable", "--now", UNIT, TIMER)
+    clean.run("systemctl", "stop", UNIT)
+    clean.write(f"{ETC}/{UNIT}.d/own.conf", "[Service]\nRestartSec=17s\n")
+    clean.run("cp", "/usr/share/bangeod/bangeod-database.conf", "/etc/tmpfiles.d")
+    before = clean.run("sha256sum", DATABASE).stdout
+    assert clean.exists(LOCK)
+    clean.run("apt-get", "purge", "--yes", "--quiet", "bangeod")
+    assert remains(clean) == []
+    assert not clean.exists(LOCK)
+    assert clean.run("sha256sum", DATABASE).stdout == before
+    assert clean.run("id", "bangeod", check=False).returncode != 0
+    assert clean.run("getent", "group", "bangui").returncode == 0
+
+
+def test_purging_what_was_removed_leaves_what_contrib_install_has_made_since(
+    clean: Machine, packages: Packages
+) -> None:
+    install(clean, packages.now)
+    clean.run("apt-get", "remove", "--yes", "--quiet", "bangeod")
+    clean.write("/opt/bangeod/pyvenv.cfg", "")
+    clean.write(f"{ETC}/{UNIT}", "")
+    assert "contrib/install uses them" in clean.run("apt-get", "purge", "--yes", "--quiet", "bangeod").stdout
+    assert clean.exists(CONFIG)
+    assert clean.run("id", "bangeod").returncode == 0
