@@ -1,6 +1,5 @@
 """The Debian package: built, installed, upgraded, removed and purged, as a person does it who answers no question."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
@@ -12,15 +11,19 @@ from tests.systemd.installed import INSTALL, SECONDS, WHEELS
 from tests.systemd.machine import Machine
 from tests.systemd.packages import ROOT
 from tests.systemd.service import CONFIG, DATABASE, EMPTY, SOURCE, STATE, UNIT
+from tests.systemd.test_readme import PACKAGE, SHARE, START
 
 BUILT: Final = "/srv/packages"
 BEFORE: Final = "/srv/before"  # the checkout, as it might have been a version ago
+ASIDE: Final = "/srv/installed"  # the program as contrib/install left it
+LINTED: Final = "/srv/lintian"  # what lintian says, and its exit status
 LOCK: Final = f"{DATABASE}.bangeod-lock"
 ETC: Final = "/etc/systemd/system"
 TIMER: Final = "bangeod-geodb-update.timer"
 # In a container's image, programs are kept from starting services while they are installed.
 PREPARE: Final = f"""
 rm -f /usr/sbin/policy-rc.d
+cp -a /opt/bangeod {ASIDE}
 mkdir -p {BUILT} {BEFORE}
 cd {SOURCE}
 cp -r bangeod contrib LICENSE README.md bangeod.toml.example pyproject.toml {BEFORE}
@@ -29,16 +32,18 @@ sed -i 's/^__version__ = .*/__version__ = "0.0.1"/' bangeod/__init__.py
 sed -i '1s/(.*)/(0.0.1)/' contrib/debian/changelog
 echo '# As the version before had it.' >>bangeod.toml.example
 """
-# Side by side: each takes one core. What is packed quickly is as good here.
+# Side by side: each takes one core. What is packed quickly is as good here. lintian takes its time while tests run.
 BUILD: Final = f"""
 export DPKG_DEB_COMPRESSOR_TYPE=gzip DPKG_DEB_COMPRESSOR_LEVEL=1
 {BEFORE}/contrib/debian/build --wheels {WHEELS} --output {BUILT}/before & before=$!
 {SOURCE}/contrib/debian/build --wheels {WHEELS} --output {BUILT}/now
 wait $before
+{{ nice lintian --fail-on error {BUILT}/now/*.deb; echo "ended with $?"; }} >{LINTED} 2>&1 &
 """
 AS_AT_FIRST: Final = f"""
 systemctl stop 'bangeod*'
-apt-get purge --yes --quiet bangeod
+dpkg --purge bangeod
+[ ! -e /opt/bangeod ] || {SOURCE}/contrib/install --uninstall --purge
 rm -rf /opt/bangeod {ETC}/bangeod* {ETC}/*.wants/bangeod* {PurePosixPath(DATABASE).parent}
 cp -a {EMPTY} {PurePosixPath(DATABASE).parent}
 systemctl daemon-reload
@@ -56,21 +61,25 @@ class Packages(NamedTuple):
 @pytest.fixture(scope="module")
 def packages(machine: Machine) -> Iterator[Packages]:
     """Build them; when the last test has ended, bangeod is there again as contrib/install leaves it."""
-    if shutil.which("dpkg-shlibdeps") is None:
-        pytest.skip("dpkg-dev is not installed (apt-get install dpkg-dev)")
+    if not has(machine, "dpkg-shlibdeps"):
+        pytest.skip("the machine has no dpkg-dev (apt-get install dpkg-dev)")
     machine.run("sh", "-ec", PREPARE)
     machine.run("sh", "-ec", BUILD, timeout=SECONDS)
     yield Packages(*(machine.run("sh", "-c", f"echo {BUILT}/{name}/*.deb").stdout.strip() for name in Packages._fields))
     machine.run("sh", "-c", AS_AT_FIRST)
+    machine.run("mv", ASIDE, "/opt/bangeod")
     machine.run(*INSTALL, timeout=SECONDS)
 
 
 @pytest.fixture
 def clean(machine: Machine, packages: Packages) -> Machine:
     """Give the machine without bangeod, but with BanGUI and its database."""
-    machine.run(INSTALL[0], "--uninstall", "--purge", check=False)
     machine.run("sh", "-c", AS_AT_FIRST)
     return machine
+
+
+def has(machine: Machine, program: str) -> bool:
+    return machine.run("sh", "-c", f"command -v {program}", check=False).returncode == 0
 
 
 def install(machine: Machine, package: str) -> str:
@@ -99,9 +108,9 @@ def packaged(text: str) -> str:
 
 def remains(machine: Machine) -> list[str]:
     """Return all that has bangeod's name where programs and data are, but for the database's own neighbour."""
-    places = ("/etc", "/opt", "/usr", "/var", "/run")
+    places = ("/etc", "/opt", "/run", "/usr", "/var/cache", "/var/lib", "/var/log")
     found = machine.run("find", *places, "-xdev", "-name", "*bangeod*").stdout.split()
-    return sorted(path for path in found if not path.startswith((DATABASE, "/var/lib/dpkg/", "/usr/src/")))
+    return sorted(path for path in found if not path.startswith((DATABASE, "/var/lib/dpkg/")))
 
 
 @pytest.fixture(scope="module")
@@ -155,52 +164,55 @@ def test_contrib_install_refuses_beside_the_package(taken_over: Machine) -> None
         assert "bangeod's Debian package is installed here" in refused.stderr
 
 
-def test_a_fresh_installation_answers_once_it_is_enabled(clean: Machine, packages: Packages) -> None:
-    install(clean, packages.now)
-    assert (pid(clean), clean.run("systemctl", "is-enabled", UNIT, check=False).stdout) == (0, "disabled\n")
-    assert rights(clean, CONFIG) == "root:bangeod 640"
-    assert clean.read(CONFIG) == (ROOT / "bangeod.toml.example").read_text()
-    assert "no faults" in clean.run("bangeod", "check").stdout
-    clean.run("systemctl", "enable", "--now", UNIT)
-    assert "8.8.8.8" in clean.run("bangeod", "lookup", "8.8.8.8").stdout
-    eventually(lambda: "4 jobs, 0 cached" in show(clean, "StatusText"), "the daemon's status")
+@pytest.fixture(scope="module")
+def fresh(machine: Machine, packages: Packages) -> Machine:
+    """Give the machine with the package installed by the README's line, and nothing started."""
+    machine.run("sh", "-c", AS_AT_FIRST)
+    machine.run("sh", "-ec", f"chmod 750 $(dirname {DATABASE}); chmod 644 {DATABASE}*")  # BanGUI's alone
+    tools, build, line = PACKAGE.splitlines()
+    assert (tools.split()[-1], build) == ("dpkg-dev", "contrib/debian/build")
+    machine.run("sh", "-ec", f"cd {BUILT}/now; {line}")
+    return machine
 
 
-def test_it_has_what_contrib_install_lays_down(clean: Machine, packages: Packages) -> None:
-    install(clean, packages.now)
+def test_a_fresh_installation_starts_nothing_and_has_a_config(fresh: Machine) -> None:
+    assert (pid(fresh), fresh.run("systemctl", "is-enabled", UNIT, check=False).stdout) == (0, "disabled\n")
+    assert fresh.read(CONFIG) == (ROOT / "bangeod.toml.example").read_text()
+    assert rights(fresh, CONFIG) == "root:bangeod 640"
+
+
+def test_it_has_what_contrib_install_lays_down(fresh: Machine) -> None:
     contrib = ROOT / "contrib"
     for unit in [*contrib.glob("systemd/*.service"), *contrib.glob("systemd/*.timer")]:
-        assert clean.read(f"/usr/lib/systemd/system/{unit.name}") == packaged(unit.read_text())
+        assert fresh.read(f"/usr/lib/systemd/system/{unit.name}") == packaged(unit.read_text())
     for kind in ("sysusers.d", "tmpfiles.d"):
-        assert clean.read(f"/usr/lib/{kind}/bangeod.conf") == packaged((contrib / kind / "bangeod.conf").read_text())
-    assert clean.run("zcat", "/usr/share/man/man8/bangeod.8.gz").stdout == (contrib / "man/bangeod.8").read_text()
+        assert fresh.read(f"/usr/lib/{kind}/bangeod.conf") == packaged((contrib / kind / "bangeod.conf").read_text())
+    assert fresh.run("zcat", "/usr/share/man/man8/bangeod.8.gz").stdout == (contrib / "man/bangeod.8").read_text()
     completions = "/usr/share/bash-completion/completions/bangeod"
     asked = "COMP_WORDS=(bangeod geo); COMP_CWORD=1; _bangeod_completion bangeod; echo ${COMPREPLY[@]}"
-    assert clean.run("bash", "-c", f"source {completions}; {asked}").stdout == "geodb\n"
-    assert clean.exists("/usr/share/zsh/vendor-completions/_bangeod")
-    assert clean.exists("/usr/share/fish/vendor_completions.d/bangeod.fish")
+    assert fresh.run("bash", "-c", f"source {completions}; {asked}").stdout == "geodb\n"
+    assert fresh.exists("/usr/share/zsh/vendor-completions/_bangeod")
+    assert fresh.exists("/usr/share/fish/vendor_completions.d/bangeod.fish")
 
 
-def test_it_is_small_and_bound_to_its_python(clean: Machine, packages: Packages) -> None:
-    size, needed = clean.run(
-        "dpkg-deb", "--show", "--showformat=${Installed-Size}\n${Depends}", packages.now
-    ).stdout.splitlines()
+def test_it_is_small_and_bound_to_its_python(fresh: Machine) -> None:
+    shown = "--showformat=${Installed-Size}\n${Depends}"
+    size, needed = fresh.run("dpkg-query", "--show", shown, "bangeod").stdout.splitlines()
     assert int(size) <= 45_000
     assert "python3 (>= 3." in needed
     assert "python3 (<< 3." in needed
-    install(clean, packages.now)
-    listed = clean.run("dpkg", "--listfiles", "bangeod").stdout.splitlines()
-    for unneeded in ("pip", "setuptools", "tests"):
-        assert not [path for path in listed if PurePosixPath(path).name == unneeded]
-    assert (
-        "/usr/lib/bangeod/bin/python3 -> /usr/bin/python3\n"
-        in clean.run("find", "/usr/lib/bangeod/bin", "-printf", "%p -> %l\n").stdout
-    )
+    python = fresh.run("find", "/usr/lib/bangeod/bin", "-type", "l", "-printf", "%p -> %l\n").stdout
+    assert python == "/usr/lib/bangeod/bin/python3 -> /usr/bin/python3\n"
+    listed = fresh.run("dpkg", "--listfiles", "bangeod").stdout.splitlines()
+    assert not {PurePosixPath(path).name for path in listed} & {"pip", "setuptools", "tests"}
 
 
-@pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed (apt-get install lintian)")
-def test_lintian_finds_no_error(machine: Machine, packages: Packages) -> None:
-    machine.run("lintian", "--fail-on", "error", "--no-tag-display-limit", packages.now)
+def test_the_readmes_chapter_takes_a_fresh_machine_to_a_daemon_that_answers(fresh: Machine) -> None:
+    assert fresh.run("bangeod", "check", check=False).returncode == 1
+    told = fresh.run("sh", "-ec", SHARE + START).stdout
+    assert "no faults" in told
+    assert "Active: active (running)" in told
+    assert "8.8.8.8" in fresh.run("bangeod", "lookup", "8.8.8.8").stdout
 
 
 def test_an_upgrade_restarts_the_daemon_and_keeps_config_and_state(clean: Machine, packages: Packages) -> None:
@@ -240,20 +252,6 @@ def test_the_config_gets_the_rights_that_the_administrator_told_dpkg(clean: Mach
         clean.run("dpkg-statoverride", "--remove", CONFIG)
 
 
-def test_removing_stops_it_and_leaves_config_state_and_database(clean: Machine, packages: Packages) -> None:
-    install(clean, packages.now)
-    clean.run("systemctl", "enable", "--now", UNIT)
-    clean.run("sh", "-c", f"echo '# mine' >>{CONFIG}; touch {STATE}/mark")
-    clean.run("apt-get", "remove", "--yes", "--quiet", "bangeod")
-    link = f"{ETC}/multi-user.target.wants/{UNIT}"
-    assert remains(clean) == sorted(["/etc/bangeod", CONFIG, link, STATE])
-    assert clean.run("pgrep", "--full", "bangeod run", check=False).stdout == ""
-    install(clean, packages.now)
-    assert clean.read(CONFIG).endswith("# mine\n")
-    assert clean.exists(f"{STATE}/mark")
-    assert clean.run("systemctl", "is-enabled", UNIT).stdout == "enabled\n"
-
-
 def test_purging_leaves_the_database_and_its_group_alone(clean: Machine, packages: Packages) -> None:
     install(clean, packages.now)
     clean.run("systemctl", "enable", "--now", UNIT, TIMER)
@@ -270,13 +268,42 @@ def test_purging_leaves_the_database_and_its_group_alone(clean: Machine, package
     assert clean.run("getent", "group", "bangui").returncode == 0
 
 
-def test_purging_what_was_removed_leaves_what_contrib_install_has_made_since(
-    clean: Machine, packages: Packages
-) -> None:
-    install(clean, packages.now)
-    clean.run("apt-get", "remove", "--yes", "--quiet", "bangeod")
-    clean.write("/opt/bangeod/pyvenv.cfg", "")
-    clean.write(f"{ETC}/{UNIT}", "")
-    assert "contrib/install uses them" in clean.run("apt-get", "purge", "--yes", "--quiet", "bangeod").stdout
-    assert clean.exists(CONFIG)
-    assert clean.run("id", "bangeod").returncode == 0
+@pytest.fixture(scope="module")
+def removed(machine: Machine, packages: Packages) -> Machine:
+    """Give the machine after a package that was in use was removed."""
+    machine.run("sh", "-c", AS_AT_FIRST)
+    install(machine, packages.now)
+    machine.run("systemctl", "enable", "--now", UNIT)
+    machine.run("sh", "-c", f"echo '# mine' >>{CONFIG}; touch {STATE}/mark")
+    machine.run("apt-get", "remove", "--yes", "--quiet", "bangeod")
+    return machine
+
+
+def test_removing_stops_it_and_leaves_config_state_and_database(removed: Machine) -> None:
+    link = f"{ETC}/multi-user.target.wants/{UNIT}"
+    assert remains(removed) == sorted(["/etc/bangeod", CONFIG, link, STATE])
+    assert removed.run("pgrep", "--full", "bangeod run", check=False).stdout == ""
+    assert removed.exists(DATABASE)
+
+
+def test_what_was_removed_and_is_installed_again_finds_all_as_it_was(removed: Machine, packages: Packages) -> None:
+    install(removed, packages.now)
+    assert removed.read(CONFIG).endswith("# mine\n")
+    assert removed.exists(f"{STATE}/mark")
+    assert removed.run("systemctl", "is-enabled", UNIT).stdout == "enabled\n"
+    removed.run("apt-get", "remove", "--yes", "--quiet", "bangeod")
+
+
+def test_purging_what_was_removed_leaves_what_contrib_install_has_made_since(removed: Machine) -> None:
+    removed.write("/opt/bangeod/pyvenv.cfg", "")
+    removed.write(f"{ETC}/{UNIT}", "")
+    assert "contrib/install uses them" in removed.run("dpkg", "--purge", "bangeod").stdout
+    assert removed.exists(CONFIG)
+    assert removed.run("id", "bangeod").returncode == 0
+
+
+def test_lintian_finds_no_error(machine: Machine, packages: Packages) -> None:
+    if not has(machine, "lintian"):
+        pytest.skip("the machine has no lintian (apt-get install lintian)")
+    eventually(lambda: "ended with" in machine.read(LINTED), "lintian's end")
+    assert "ended with 0" in machine.read(LINTED)
