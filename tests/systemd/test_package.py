@@ -102,8 +102,12 @@ def rights(machine: Machine, path: str) -> str:
 
 
 def packaged(text: str) -> str:
-    """Return what the package has in place of a file of contrib/."""
-    return text.replace("/opt/bangeod", "/usr/lib/bangeod").replace(" to /etc/", " to /usr/lib/")
+    """Return what the package has in place of a file of contrib/, but for what the first two lines say of its place."""
+    return below(text.replace("/opt/bangeod", "/usr/lib/bangeod"))
+
+
+def below(text: str) -> str:
+    return "".join(text.splitlines(keepends=True)[2:])
 
 
 def remains(machine: Machine) -> list[str]:
@@ -182,15 +186,19 @@ def test_a_fresh_installation_starts_nothing_and_has_a_config(fresh: Machine) ->
 
 
 def test_it_has_what_contrib_install_lays_down(fresh: Machine) -> None:
-    contrib = ROOT / "contrib"
-    for unit in [*contrib.glob("systemd/*.service"), *contrib.glob("systemd/*.timer")]:
-        assert fresh.read(f"/usr/lib/systemd/system/{unit.name}") == packaged(unit.read_text())
-    for kind in ("sysusers.d", "tmpfiles.d"):
-        assert fresh.read(f"/usr/lib/{kind}/bangeod.conf") == packaged((contrib / kind / "bangeod.conf").read_text())
-    assert fresh.run("zcat", "/usr/share/man/man8/bangeod.8.gz").stdout == (contrib / "man/bangeod.8").read_text()
+    paths = [line.split()[1] for line in fresh.read(f"{ASIDE}/laid-down").splitlines()]
+    assert f"{ETC}/{UNIT}" in paths
+    for path in paths:
+        if path.startswith("/etc/"):
+            source = ROOT / "contrib" / path.removeprefix("/etc/").replace("systemd/system", "systemd")
+            assert below(fresh.read(f"/usr/lib/{path.removeprefix('/etc/')}")) == packaged(source.read_text())
+    page = ROOT / "contrib" / "man" / "bangeod.8"
+    assert fresh.run("zcat", f"/usr/share/man/man8/{page.name}.gz").stdout == page.read_text()
     completions = "/usr/share/bash-completion/completions/bangeod"
     asked = "COMP_WORDS=(bangeod geo); COMP_CWORD=1; _bangeod_completion bangeod; echo ${COMPREPLY[@]}"
     assert fresh.run("bash", "-c", f"source {completions}; {asked}").stdout == "geodb\n"
+    # More than these, and what was looked at, it does not lay down.
+    assert len([path for path in paths if path.startswith("/usr/local/share/")]) == 4
     assert fresh.exists("/usr/share/zsh/vendor-completions/_bangeod")
     assert fresh.exists("/usr/share/fish/vendor_completions.d/bangeod.fish")
 
@@ -205,6 +213,15 @@ def test_it_is_small_and_bound_to_its_python(fresh: Machine) -> None:
     assert python == "/usr/lib/bangeod/bin/python3 -> /usr/bin/python3\n"
     listed = fresh.run("dpkg", "--listfiles", "bangeod").stdout.splitlines()
     assert not {PurePosixPath(path).name for path in listed} & {"pip", "setuptools", "tests"}
+
+
+def test_what_check_advises_lets_the_service_have_the_network(fresh: Machine) -> None:
+    fresh.write("/srv/ip-api.toml", "[geo.ip_api]\nenabled = true\n")
+    told = fresh.run("bangeod", "check", "--config", "/srv/ip-api.toml", check=False).stdout.splitlines()
+    fault = next(index for index, line in enumerate(told) if "gives the service no network" in line)
+    fresh.run("sh", "-ec", told[fault + 1].strip().removeprefix("mend: "))
+    assert show(fresh, "PrivateNetwork") == "no"
+    fresh.run("sh", "-ec", f"rm -r {ETC}/{UNIT}.d; systemctl daemon-reload")
 
 
 def test_the_readmes_chapter_takes_a_fresh_machine_to_a_daemon_that_answers(fresh: Machine) -> None:
