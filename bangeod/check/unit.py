@@ -22,6 +22,7 @@ from bangeod.store import symlinks
 NAME: Final = "bangeod.service"
 SUBJECT: Final = "unit"
 DROP_INS: Final = f"/etc/systemd/system/{NAME}.d"
+SHARED: Final = Path("/usr/share/bangeod")  # what Debian's package has for those who have no clone
 
 # Property, and the directory to which its paths are relative (systemd.exec(5)).
 _DIRECTORIES: Final = {"StateDirectory": "/var/lib", "RuntimeDirectory": "/run", "CacheDirectory": "/var/cache"}
@@ -171,8 +172,14 @@ def _unwritable(unit: Unit, settings: Settings) -> Iterator[Finding]:
 def _offline(unit: Unit, settings: Settings) -> Iterator[Finding]:
     if settings.geo.ip_api.enabled and not unit.has_network:
         problem = f"ip-api is enabled, and {NAME} gives the service no network"
-        mend = f"in a clone of bangeod: install -D -m 644 contrib/systemd/ip-api.conf {DROP_INS}/ip-api.conf"
-        yield fault(SUBJECT, settings.geo.ip_api.url, problem, f"{mend} && systemctl daemon-reload")
+        yield fault(SUBJECT, settings.geo.ip_api.url, problem, f"{_giving_network()} && systemctl daemon-reload")
+
+
+def _giving_network() -> str:
+    """Return the command that puts the drop-in which is there for it in its place."""
+    packaged = SHARED / "ip-api.conf"
+    where, source = ("", packaged) if packaged.exists() else ("in a clone of bangeod: ", "contrib/systemd/ip-api.conf")
+    return f"{where}install -D -m 644 {source} {DROP_INS}/ip-api.conf"
 
 
 def _letting_write(what: str, path: Path) -> str:

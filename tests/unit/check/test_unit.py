@@ -165,10 +165,20 @@ def test_what_is_bound_into_a_hidden_place_can_be_seen_and_written() -> None:
     assert only(unit.judge(only_read, Settings(geo=GeoSettings(mmdb=(Path("/home/geo/c.mmdb"),))))).level is Level.OK
 
 
-def test_ip_api_without_a_network_is_a_fault() -> None:
+def test_ip_api_without_a_network_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(unit, "SHARED", tmp_path / "of a package that is not here")
     finding = only(unit.judge(read(), WITH_IP_API))
     assert finding.level is Level.FAULT
     assert "contrib/systemd/ip-api.conf" in finding.mend
+
+
+def test_where_the_package_is_installed_its_own_drop_in_mends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(unit, "SHARED", tmp_path)
+    (tmp_path / "ip-api.conf").touch()
+    finding = only(unit.judge(read(), WITH_IP_API))
+    assert finding.mend.startswith(f"install -D -m 644 {tmp_path}/ip-api.conf /etc/systemd/system/bangeod.service.d/")
 
 
 @pytest.mark.parametrize(
