@@ -7,6 +7,7 @@ import pytest
 from tests.systemd.installed import WHEELS
 from tests.systemd.packages import ROOT
 from tests.systemd.service import DATABASE, SOURCE, Service
+from tests.systemd.systems import DEBIAN_13, HERE
 
 CHAPTER = (ROOT / "README.md").read_text().partition("\n## Install it\n")[2].partition("\n## ")[0]
 PACKAGE, INSTALL, SHARE, START = re.findall(r"```sh\n(.*?)```", CHAPTER, flags=re.DOTALL)
@@ -19,6 +20,7 @@ def place(service: Service) -> Service:
     return service
 
 
+@pytest.mark.systems(HERE, DEBIAN_13)
 def test_the_chapter_takes_a_machine_to_a_running_service(place: Service) -> None:
     assert place.machine.run("bangeod", "check", check=False).returncode == 1
     place.machine.run("sh", "-ec", f"cd {SOURCE}\n{INSTALL.strip()} --wheels {WHEELS}")
