@@ -14,7 +14,7 @@ HERE: Final = "here"
 DEBIAN_13: Final = "debian-13"
 PYTHON: Final = "/usr/bin/python3"  # each system's, as contrib/install chooses it
 # What the README asks for, what a server has anyway, and what tests call.
-PACKAGES: Final = ("acl", "dbus", "procps", "python3", "python3-venv", "systemd", "systemd-sysv")
+PACKAGES: Final = ("acl", "dbus", "dpkg-dev", "procps", "python3", "python3-venv", "systemd", "systemd-sysv")
 MAKE_SECONDS: Final = 900.0  # some 70 on two cores; most of it is the unpacking
 
 

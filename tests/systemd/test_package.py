@@ -11,7 +11,10 @@ from tests.systemd.installed import INSTALL, SECONDS, WHEELS
 from tests.systemd.machine import Machine
 from tests.systemd.packages import ROOT
 from tests.systemd.service import CONFIG, DATABASE, EMPTY, SOURCE, STATE, UNIT
+from tests.systemd.systems import DEBIAN_13, HERE
 from tests.systemd.test_readme import PACKAGE, SHARE, START
+
+on_each = pytest.mark.systems(HERE, DEBIAN_13)
 
 BUILT: Final = "/srv/packages"
 BEFORE: Final = "/srv/before"  # the checkout, as it might have been a version ago
@@ -179,12 +182,14 @@ def fresh(machine: Machine, packages: Packages) -> Machine:
     return machine
 
 
+@on_each
 def test_a_fresh_installation_starts_nothing_and_has_a_config(fresh: Machine) -> None:
     assert (pid(fresh), fresh.run("systemctl", "is-enabled", UNIT, check=False).stdout) == (0, "disabled\n")
     assert fresh.read(CONFIG) == (ROOT / "bangeod.toml.example").read_text()
     assert rights(fresh, CONFIG) == "root:bangeod 640"
 
 
+@on_each
 def test_it_has_what_contrib_install_lays_down(fresh: Machine) -> None:
     paths = [line.split()[1] for line in fresh.read(f"{ASIDE}/laid-down").splitlines()]
     assert f"{ETC}/{UNIT}" in paths
@@ -203,6 +208,7 @@ def test_it_has_what_contrib_install_lays_down(fresh: Machine) -> None:
     assert fresh.exists("/usr/share/fish/vendor_completions.d/bangeod.fish")
 
 
+@on_each
 def test_it_is_small_and_bound_to_its_python(fresh: Machine) -> None:
     shown = "--showformat=${Installed-Size}\n${Depends}"
     size, needed = fresh.run("dpkg-query", "--show", shown, "bangeod").stdout.splitlines()
@@ -224,6 +230,7 @@ def test_what_check_advises_lets_the_service_have_the_network(fresh: Machine) ->
     fresh.run("sh", "-ec", f"rm -r {ETC}/{UNIT}.d; systemctl daemon-reload")
 
 
+@on_each
 def test_the_readmes_chapter_takes_a_fresh_machine_to_a_daemon_that_answers(fresh: Machine) -> None:
     assert fresh.run("bangeod", "check", check=False).returncode == 1
     told = fresh.run("sh", "-ec", SHARE + START).stdout
@@ -232,6 +239,7 @@ def test_the_readmes_chapter_takes_a_fresh_machine_to_a_daemon_that_answers(fres
     assert "8.8.8.8" in fresh.run("bangeod", "lookup", "8.8.8.8").stdout
 
 
+@on_each
 def test_an_upgrade_restarts_the_daemon_and_keeps_config_and_state(clean: Machine, packages: Packages) -> None:
     install(clean, packages.before)
     clean.run("sh", "-ec", f"sed -i '/^max_entries/s/=.*/= 1000/' {CONFIG}")
@@ -269,6 +277,7 @@ def test_the_config_gets_the_rights_that_the_administrator_told_dpkg(clean: Mach
         clean.run("dpkg-statoverride", "--remove", CONFIG)
 
 
+@on_each
 def test_purging_leaves_the_database_and_its_group_alone(clean: Machine, packages: Packages) -> None:
     install(clean, packages.now)
     clean.run("systemctl", "enable", "--now", UNIT, TIMER)
@@ -296,6 +305,7 @@ def removed(machine: Machine, packages: Packages) -> Machine:
     return machine
 
 
+@on_each
 def test_removing_stops_it_and_leaves_config_state_and_database(removed: Machine) -> None:
     link = f"{ETC}/multi-user.target.wants/{UNIT}"
     assert remains(removed) == sorted(["/etc/bangeod", CONFIG, link, STATE])
@@ -322,5 +332,5 @@ def test_purging_what_was_removed_leaves_what_contrib_install_has_made_since(rem
 def test_lintian_finds_no_error(machine: Machine, packages: Packages) -> None:
     if not has(machine, "lintian"):
         pytest.skip("the machine has no lintian (apt-get install lintian)")
-    eventually(lambda: "ended with" in machine.read(LINTED), "lintian's end")
+    eventually(lambda: "ended with" in machine.read(LINTED), "lintian's end", timeout=SECONDS)
     assert "ended with 0" in machine.read(LINTED)
