@@ -17,7 +17,7 @@ _MAPPED_BITS: Final = 96
 _LONGEST: Final = 64  # characters that a network's text has at most, a zone and a netmask included
 
 
-def read(text: object) -> str | Network | None:
+def read_banned(text: object) -> str | Network | None:
     """Return the canonical address or the network that a text bans; None if it is neither. Never raises.
 
     A network may have host bits. A network of a single address becomes that address, and a network of IPv4-mapped
@@ -116,7 +116,7 @@ class Reading(NamedTuple):
     complete: bool = True
 
 
-def reading(
+def sort_out(
     bans: Iterable[tuple[str | Network, str]], enabled: frozenset[str], *, ends_are_known: bool = True
 ) -> Reading:
     """Sort bans, each with its jail, by whether fail2ban still has the jail.

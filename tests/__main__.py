@@ -1,8 +1,8 @@
 """The whole loop in one command: ``python3 -m tests`` lints, checks types and runs the tests.
 
 It makes its own virtual environment in ``.venv`` and installs bangeod and the development tools there, so a
-fresh clone needs nothing but Python with venv. What needs no system is tested on all cores, then the rest alone. What
-follows on the command line goes to pytest, which is then run once.
+fresh clone needs nothing but Python with venv. What needs no system is tested on all cores; then the rest, with the
+tests of a booted machine beside the others. What follows on the command line goes to pytest, which is then run once.
 
 One word may come first:
 
@@ -17,12 +17,13 @@ its own (``.venv-lowest``).
 """
 
 import hashlib
+import signal
 import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,13 +33,14 @@ TYPES = ["mypy"]
 NEEDS_NO_SYSTEM = ["tests/unit", "tests/contract"]
 ON_ALL_CORES = ["pytest", "--quiet", "--numprocesses=auto"]
 QUICK = [*ON_ALL_CORES, "--hypothesis-profile=quick", "-m", "not slow", *NEEDS_NO_SYSTEM]
-# The rest has the machine to itself: real daemons beside one another would wait for the same disk and processors.
-WHOLE = [
-    [*ON_ALL_CORES, "--hypothesis-profile=all-cores", *NEEDS_NO_SYSTEM],
-    ["pytest", "--durations=20", *(f"--ignore={folder}" for folder in NEEDS_NO_SYSTEM)],
-]
-# The machine of these has packages of its own, and the system's Python.
-NOT_OF_OURS = "--ignore=tests/systemd"
+# Of the rest two tests run at a time, one of them on a booted machine: more daemons would wait for the same disk and
+# processors. That machine has packages of its own, and the system's Python.
+OF_A_MACHINE = "tests/systemd"
+NOT_OF_OURS = f"--ignore={OF_A_MACHINE}"
+FIRST = [*ON_ALL_CORES, "--hypothesis-profile=all-cores", *NEEDS_NO_SYSTEM]
+REST = ["pytest", "--durations=20", NOT_OF_OURS, *(f"--ignore={folder}" for folder in NEEDS_NO_SYSTEM)]
+REST_ASIDE = ["pytest", "--durations=20", OF_A_MACHINE]
+END_SECONDS = 60.0  # for what runs aside, where the other was interrupted
 
 
 class Environment:
@@ -90,7 +92,10 @@ class Environment:
             try:
                 yield process
             finally:
-                process.kill()  # no error where it has ended
+                process.send_signal(signal.SIGINT)  # so that it ends what it has started; no error where it has ended
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(END_SECONDS)
+                process.kill()
 
 
 def main() -> int:
@@ -99,6 +104,8 @@ def main() -> int:
         print(f"bangeod needs Python 3.11 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     first, *others = sys.argv[1:] or [""]
+    aside: Sequence[str] | None = None
+    before: Sequence[Sequence[str]] = []
     if first == "--lowest":
         from tests import floors  # noqa: PLC0415 - an older Python could not, and is to hear what is said above
 
@@ -107,14 +114,19 @@ def main() -> int:
         version = ".".join(map(str, sys.version_info[:2]))
         environment, steps = Environment(f".venv-{version}"), [["pytest", NOT_OF_OURS, *others]]
     elif first == "--quick":
-        environment, steps = Environment(".venv"), [*LINT, [*QUICK, *others]]
+        environment, steps, aside = Environment(".venv"), [*LINT, [*QUICK, *others]], TYPES
+    elif first:
+        environment, steps = Environment(".venv"), [*LINT, TYPES, ["pytest", *sys.argv[1:]]]
     else:
-        environment, steps = Environment(".venv"), [*LINT, TYPES, *([["pytest", *sys.argv[1:]]] if first else WHOLE)]
+        environment, before, steps, aside = Environment(".venv"), [*LINT, TYPES, FIRST], [REST], REST_ASIDE
     try:
         environment.prepare()
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
-    return environment.run_beside(TYPES, steps) if first == "--quick" else environment.run(steps)
+    status = environment.run(before)
+    if status:
+        return status
+    return environment.run(steps) if aside is None else environment.run_beside(aside, steps)
 
 
 if __name__ == "__main__":

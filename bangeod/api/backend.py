@@ -15,6 +15,9 @@ class Lookups(Protocol):
     async def lookup_batch(self, ips: Sequence[str]) -> list[Answer]:
         """Return where each address is, in the order asked; asks sources about what memory does not know."""
 
+    async def lookup_unknown(self, ips: Sequence[str]) -> list[Answer]:
+        """Return the same for addresses of which memory has just said that it does not know their country."""
+
     def lookup_cached_only(self, ips: Sequence[str]) -> list[Answer]:
         """Return what memory knows of each address, in the order asked."""
 

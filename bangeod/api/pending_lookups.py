@@ -85,7 +85,7 @@ class PendingLookups:
     async def _look_up(self, ips: Sequence[str]) -> list[Answer]:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                return await self._backend.cache.lookup_batch(ips)
+                return await self._backend.cache.lookup_unknown(ips)
         except TimeoutError:
             return await self.cached(ips)
 

@@ -1,11 +1,16 @@
-"""``bangeod check``: finds everything that may be wrong with a daemon's surroundings at once, and changes nothing."""
+"""``bangeod check``: finds everything that may be wrong with a daemon's surroundings at once, and changes nothing.
+
+Each part has a module: ``paths`` with ``permissions`` (who may what), ``database``, ``geodata``, ``unit`` (with
+``unit_files`` and ``systemctl``), ``sandbox``, ``credentials`` and ``process`` (lock, socket, state file). Each says
+what it finds as a ``finding``; ``identity`` is the user for whom it is judged.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from bangeod.check import credentials, database, geodata, paths, process, sandbox, unit
+from bangeod.check import credentials, database, geodata, memory, paths, process, sandbox, unit
 from bangeod.check.finding import Finding, Level, fault, ok
 from bangeod.check.identity import Identity, LookFailedError, current, group_name, run_as
 from bangeod.check.paths import Survey
@@ -28,6 +33,7 @@ def checkup(settings: Settings, config: Path, who: Identity, now: float, service
         directory = survey.database.parent
         writable = directory if service.may_write(directory) and service.sees(directory) else None
         findings += _guarded("sandbox", lambda: sandbox.examine(writable))
+        findings += _guarded("memory", lambda: memory.examine(settings, service.memory))
 
     def look() -> bytes:
         return msgspec.json.encode(list(_look(settings, survey, who, now)))

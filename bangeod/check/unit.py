@@ -22,13 +22,14 @@ from bangeod.store import symlinks
 NAME: Final = "bangeod.service"
 SUBJECT: Final = "unit"
 DROP_INS: Final = f"/etc/systemd/system/{NAME}.d"
+SHARED: Final = Path("/usr/share/bangeod")  # what Debian's package has for those who have no clone
 
 # Property, and the directory to which its paths are relative (systemd.exec(5)).
 _DIRECTORIES: Final = {"StateDirectory": "/var/lib", "RuntimeDirectory": "/run", "CacheDirectory": "/var/cache"}
 _PROPERTIES: Final = (
     *("NeedDaemonReload", "User", "Group", "SupplementaryGroups", *_DIRECTORIES),
     *("ProtectSystem", "ReadWritePaths", "BindPaths", "BindReadOnlyPaths", "ProtectHome", "PrivateTmp"),
-    *("PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow"),
+    *("PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow", "MemoryMax"),
 )
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - looked for, not used
@@ -47,6 +48,7 @@ class Unit(NamedTuple):
     shown: Sequence[Path]  # paths that can be seen although they are below hidden ones
     has_network: bool
     is_outdated: bool
+    memory: int | None = None  # bytes that it may have; None: no limit of its own
 
     def may_write(self, path: Path) -> bool:
         """Return whether the file system at a path is writable for it."""
@@ -92,6 +94,7 @@ def _unit(shown: Mapping[str, str]) -> Unit | None:
         shown=bound,
         has_network=_has_network(shown),
         is_outdated=shown.get("NeedDaemonReload") == "yes",
+        memory=int(memory) if (memory := shown.get("MemoryMax", "")).isdecimal() else None,
     )
 
 
@@ -169,8 +172,14 @@ def _unwritable(unit: Unit, settings: Settings) -> Iterator[Finding]:
 def _offline(unit: Unit, settings: Settings) -> Iterator[Finding]:
     if settings.geo.ip_api.enabled and not unit.has_network:
         problem = f"ip-api is enabled, and {NAME} gives the service no network"
-        mend = f"in a clone of bangeod: install -D -m 644 contrib/systemd/ip-api.conf {DROP_INS}/ip-api.conf"
-        yield fault(SUBJECT, settings.geo.ip_api.url, problem, f"{mend} && systemctl daemon-reload")
+        yield fault(SUBJECT, settings.geo.ip_api.url, problem, f"{_giving_network()} && systemctl daemon-reload")
+
+
+def _giving_network() -> str:
+    """Return the command that puts the drop-in which is there for it in its place."""
+    packaged = SHARED / "ip-api.conf"
+    where, source = ("", packaged) if packaged.exists() else ("in a clone of bangeod: ", "contrib/systemd/ip-api.conf")
+    return f"{where}install -D -m 644 {source} {DROP_INS}/ip-api.conf"
 
 
 def _letting_write(what: str, path: Path) -> str:

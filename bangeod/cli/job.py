@@ -1,6 +1,9 @@
 """`bangeod job`: lists the jobs, or runs one by hand."""
 
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
 
 import click
 import msgspec
@@ -10,10 +13,26 @@ from bangeod.cli import json_output
 from bangeod.cli.daemon_client import through_daemon
 from bangeod.cli.options import config_option, load_settings
 from bangeod.cli.tables import table
+from bangeod.client.command_client import CommandClient
 from bangeod.clock import to_text
-from bangeod.config import duration_text
-from bangeod.errors import UsageError
+from bangeod.config import Settings, duration_text
+from bangeod.errors import BangeodError, UsageError
 from bangeod.jobs.job import JobId
+
+QUICKLY: Final = 2.0  # seconds for which a listing waits for the daemon
+
+
+class _ToldJob(msgspec.Struct):
+    """What a listing needs of a job in the daemon's status."""
+
+    id: str
+    last_success: str | None = None
+
+
+class _Told(msgspec.Struct):
+    """What a listing needs of the daemon's status."""
+
+    jobs: list[_ToldJob]
 
 
 @click.group()
@@ -27,22 +46,19 @@ def job() -> None:
 def list_jobs(config: str | None, as_json: bool) -> None:
     """List the jobs: how often each runs, how long it may take, when it last succeeded."""
     from bangeod.jobs.registry import DECLARATIONS  # noqa: PLC0415 - a run beside a daemon imports no job
-    from bangeod.service.state.history import STATE_FILE, History  # noqa: PLC0415 - as above
 
     settings = load_settings(config)
-    history = History(settings.state.directory / STATE_FILE)
-    history.load(look_only=True)
+    successes = _last_successes(settings)
     rows = []
     for job_id, declared in DECLARATIONS.items():
         own = getattr(settings.jobs, job_id)
-        last = history.last_success(job_id)
         rows.append(
             {
                 "id": str(job_id),
                 "enabled": own.enabled,
                 "interval": duration_text(own.interval),
                 "timeout": duration_text(own.timeout),
-                "last_success": None if last is None else to_text(last),
+                "last_success": successes.get(job_id) if declared.keeps_record else None,
                 "description": declared.description,
             }
         )
@@ -59,6 +75,29 @@ def list_jobs(config: str | None, as_json: bool) -> None:
         for row, declared in zip(rows, DECLARATIONS.values(), strict=True)
     ]
     click.echo(table(["JOB", "EVERY", "LAST SUCCESS", "WHAT IT DOES"], shown))
+
+
+def _last_successes(settings: Settings) -> Mapping[str, str]:
+    """Return when each job last succeeded: what the state file says, and what a running daemon has not saved yet."""
+    from bangeod.service.state.history import STATE_FILE, History  # noqa: PLC0415 - as above
+
+    history = History(settings.state.directory / STATE_FILE)
+    history.load(look_only=True)
+    found = {str(job_id): to_text(at) for job_id in JobId if (at := history.last_success(job_id)) is not None}
+    return {**found, **_told_by_daemon(settings)}
+
+
+def _told_by_daemon(settings: Settings) -> Mapping[str, str]:
+    """Return what a running daemon says of that; nothing where none answers, or not to this user."""
+    if not settings.api.enabled:
+        return {}
+    with (
+        suppress(BangeodError, msgspec.ValidationError),  # it may be a daemon of another version
+        CommandClient(str(settings.api.socket), timeout=QUICKLY, strict=True) as client,
+    ):
+        told = msgspec.convert(client.status(), _Told)
+        return {job.id: job.last_success for job in told.jobs if job.last_success is not None}
+    return {}
 
 
 @job.command("run")

@@ -13,7 +13,7 @@ def run(settings: Settings, job_id: JobId, *, dry_run: bool) -> JobReport:
     """Run a job once; a dry run changes nothing."""
 
     async def body(components: Components) -> Report:
-        return await JobRuns(components, components.store.prepare).run(job_id, dry=dry_run)
+        return await JobRuns(components, components.store.prepare).run(job_id, dry=dry_run, by_hand=True)
 
     report = without_daemon.work(settings, body, look_only=dry_run)
     return report_of(report, to_text(report.started_at))

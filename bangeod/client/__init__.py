@@ -5,6 +5,9 @@
 
 A lookup never raises and never takes long: if no daemon answers, it returns an entry with the status ``unknown``. The
 process needs the right to open the socket; members of the socket's group have it.
+
+``clients`` are the web app's two and ``command_client`` is that of the commands. ``protocol`` is what they share,
+``connecting`` the way to the socket, and ``blocking`` what clients without async offer.
 """
 
 from typing import TYPE_CHECKING, Any

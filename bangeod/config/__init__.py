@@ -1,4 +1,4 @@
-"""The config, bangeod.toml: the settings with their defaults, reading them and writing them."""
+"""The config, bangeod.toml: ``settings`` has its keys and defaults, ``values`` their kinds, ``loading`` reads it."""
 
 from bangeod.config.loading import DEFAULT_FILE, find_file, load
 from bangeod.config.settings import (

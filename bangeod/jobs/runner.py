@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import structlog
@@ -38,6 +38,7 @@ class Runner:
         self._failing: defaultdict[JobId, Trouble] = defaultdict(
             lambda: Trouble("job_failed", "job_recovered", level="error")
         )
+        self._unfinished: dict[JobId, Mapping[str, object] | None] = {}  # figures of a last run that did not finish
 
     async def run(self, job: Job, timeout: float, *, dry: bool = False) -> Report:  # noqa: ASYNC109 - part of the report
         """Run the job once; raises nothing but a cancellation from outside."""
@@ -47,6 +48,7 @@ class Runner:
             attempt = await self._attempt(job, timeout, dry=dry)
             if not dry:  # a dry run does not prove that the job works
                 self._tell_recovery(job.id, attempt.outcome)
+                self._unfinished[job.id] = attempt.result.figures if attempt.outcome is Outcome.UNFINISHED else None
         return Report(
             job.id,
             correlation_id,
@@ -75,10 +77,12 @@ class Runner:
             return _Attempt(Outcome.TIMED_OUT, problem=problem)
         except Exception as error:  # noqa: BLE001 - after any error the next run starts clean
             return self._failed(job.id, error)
-        if not result.finished:
-            log.info("job_unfinished", **result.figures)
-            return _Attempt(Outcome.UNFINISHED, result)
-        return _Attempt(Outcome.DONE, result)
+        if result.finished:
+            return _Attempt(Outcome.DONE, result)
+        # One that came to the same as the last one, as while something keeps it from its work, is no news.
+        say = log.debug if self._unfinished.get(job.id) == result.figures and not dry else log.info
+        say("job_unfinished", **result.figures)
+        return _Attempt(Outcome.UNFINISHED, result)
 
     def _failed(self, job_id: JobId, error: Exception) -> _Attempt:
         problem = str(error) or type(error).__name__

@@ -18,7 +18,7 @@ from bangeod.store.sqlite.store import SqliteStore
 class Components:
     """Store, sources, cache and what belongs to them; making them reads nothing. Used on one event loop.
 
-    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``on_full`` is passed to the
+    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``flush_soon`` is passed to the
     cache; ``make_sources`` lets tests provide their own sources.
     """
 
@@ -29,7 +29,7 @@ class Components:
         lock: DatabaseLock,
         *,
         look_only: bool = False,
-        on_full: Callable[[], None] = lambda: None,
+        flush_soon: Callable[[], None] = lambda: None,
         make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
     ) -> None:
         first = settings.current
@@ -53,7 +53,7 @@ class Components:
             naming=self.naming,
             max_entries=first.cache.max_entries,
             max_dirty=first.cache.max_dirty,
-            on_full=on_full,
+            flush_soon=flush_soon,
         )
         self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)
         self._look_only = look_only

@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 HEALTH: Final = "health_ping"
 CLOCK_EVERY: Final = 5.0  # seconds between two checks of the clocks
 SOURCES_EVERY: Final = 30.0  # seconds between two checks of the MMDBs on disk
-LOG_EVERY: Final = 60.0  # seconds between two looks whether the database's log is too long
+WAL_EVERY: Final = 60.0  # seconds between two looks whether the database's log is too long
 GRACE: Final = 5.0  # seconds that running jobs get at the stop
 # Seconds for which a thread may keep Python's lock while another waits. With Python's default of 5 ms, the event loop
 # waits that long whenever SQLite's thread turns what it has read into rows.
@@ -106,7 +106,9 @@ class Daemon:
         self._notifier = notifier
         self._watchdog = watchdog
         self._settings = SettingsInForce(settings)
-        self._components = Components(self._settings, clock, lock, on_full=self._flush_soon, make_sources=make_sources)
+        self._components = Components(
+            self._settings, clock, lock, flush_soon=self._flush_soon, make_sources=make_sources
+        )
         self._database = ServedDatabase(
             settings.database.path,
             lock,
@@ -195,8 +197,8 @@ class Daemon:
         self._background.keep_running(self._database.keep_loaded)
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
-        self._background.keep_running(self._keep_log_short)
-        self._background.keep_running(self._keep_log_empty)
+        self._background.keep_running(self._keep_wal_short)
+        self._background.keep_running(self._keep_wal_empty)
         self._background.keep_running(self._verifier.run)
         self._background.keep_running(self._api.measure_lag)
         self._announced = True
@@ -238,14 +240,14 @@ class Daemon:
             await asyncio.sleep(SOURCES_EVERY)
             await self._refresh_sources()
 
-    async def _keep_log_short(self) -> None:
+    async def _keep_wal_short(self) -> None:
         """Shorten a log that another program has made long; jobs tell of a database that is in trouble."""
         while True:
-            await asyncio.sleep(LOG_EVERY)
+            await asyncio.sleep(WAL_EVERY)
             with contextlib.suppress(StoreError):
-                await self._components.store.shorten_log()
+                await self._components.store.shorten_wal()
 
-    async def _keep_log_empty(self) -> None:
+    async def _keep_wal_empty(self) -> None:
         """Empty the database's log before the web app's commits have to."""
         while True:
             pause = await self._components.store.empty_log()

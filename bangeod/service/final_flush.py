@@ -30,4 +30,4 @@ async def flush_finally(components: Components) -> None:
     finally:
         log.info("final_flush", flushed=waiting - cache.dirty, left=cache.dirty)
         await asyncio.to_thread(components.unwritten.keep)
-        await components.history.save()
+        await components.history.save_all()

@@ -9,6 +9,7 @@ from bangeod.jobs.job import Job, JobId, Report, Tools
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.runner import Runner
 from bangeod.service.components import Components
+from bangeod.service.state import saving
 
 if TYPE_CHECKING:
     from bangeod.config import JobSettings
@@ -25,20 +26,22 @@ class JobRuns:
         self._runner = Runner(components.clock, ready)
         self._tools = Tools(components.store, components.cache, BanWatch(components.sources.bans), KeptRows())
 
-    async def run(self, job_id: JobId, *, dry: bool = False) -> Report:
-        """Run a job once, and record its success."""
+    async def run(self, job_id: JobId, *, dry: bool = False, by_hand: bool = False) -> Report:
+        """Run a job once, and record its success; one ``by_hand`` is on the disk when this returns, if possible."""
         settings: JobSettings = getattr(self._components.settings.jobs, job_id)
         report = await self._runner.run(self._job(job_id), settings.timeout, dry=dry)
         if report.succeeded and not dry:
-            await self._note_success(report)
+            await self._note_success(report, by_hand=by_hand)
         return report
 
     def _job(self, job_id: JobId) -> Job:
         return registry.make(job_id, self._tools, self._components.settings.jobs)
 
-    async def _note_success(self, report: Report) -> None:
+    async def _note_success(self, report: Report, *, by_hand: bool) -> None:
         if registry.DECLARATIONS[report.job_id].keeps_record:
-            self._components.history.succeeded(report.job_id, report.started_at)
-            await self._components.history.save()
+            history, at = self._components.history, report.started_at
+            waits = not by_hand and saving.may_wait(at, saved=history.saved_success(report.job_id))
+            history.succeeded(report.job_id, at, may_wait=waits)
+            await history.save()
         else:
             await self._components.unwritten.remove_once_written()

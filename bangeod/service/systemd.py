@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 SEND_TIMEOUT: Final = 0.25  # seconds; systemd's queue may be full while it is busy, and the daemon does not wait for it
 STATUS_LIMIT: Final = 500  # characters; systemd ignores a whole datagram of more than 4096 bytes
 MICROSECONDS: Final = 1_000_000
+FIRST_OF_NAMESPACE: Final = 1  # the number of a PID namespace's first process, as that itself sees it
 MORE_TIME: Final = 10.0  # seconds between two requests
 MOST_TIME: Final = 900.0  # seconds; work that takes longer hangs, and systemd may end it
 
@@ -93,11 +94,13 @@ class Notifier:
 def watchdog_interval(environ: Mapping[str, str], pid: int) -> float | None:
     """Return the seconds between two pings, or None if no watchdog waits for this process.
 
-    A third of the time limit that systemd gives in $WATCHDOG_USEC: one ping may be lost or late.
+    A third of the time limit that systemd gives in $WATCHDOG_USEC: one ping may be lost or late. The first process of a
+    PID namespace (``PrivatePIDs=``) has another number outside, and need not be the one that $WATCHDOG_PID names there:
+    what systemd started within is itself.
     """
     limit = environ.get("WATCHDOG_USEC", "")
     owner = environ.get("WATCHDOG_PID", str(pid))
-    if not _is_number(limit) or int(limit) == 0 or owner != str(pid):
+    if not _is_number(limit) or int(limit) == 0 or (owner != str(pid) and pid != FIRST_OF_NAMESPACE):
         return None
     return int(limit) / MICROSECONDS / 3
 

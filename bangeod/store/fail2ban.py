@@ -15,8 +15,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bangeod.banned import Reading
-from bangeod.banned import reading as sort_out
+from bangeod.banned import Reading, sort_out
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import (
     StoreDamagedError,

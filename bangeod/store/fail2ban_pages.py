@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from bangeod.banned import Network
-from bangeod.banned import read as read_banned
+from bangeod.banned import Network, read_banned
 from bangeod.store.sqlite import faults, queries
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.slicing import pause_after

@@ -187,7 +187,7 @@ class MemoryStore:
         await self._step()
         return {"free_pages": 0, "page_size": 0, "pages_given_back": 0}
 
-    async def shorten_log(self) -> None:
+    async def shorten_wal(self) -> None:
         """Do nothing: memory has no log."""
 
     async def empty_log(self) -> float:

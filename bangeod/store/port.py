@@ -142,7 +142,7 @@ class Store(Protocol):
     async def tidy(self, *, time_left: Callable[[], float] = endless) -> Mapping[str, int]:
         """Do what follows a deletion (statistics, free pages); returns figures for the job's report."""
 
-    async def shorten_log(self) -> None:
+    async def shorten_wal(self) -> None:
         """Give back the room of a log that others have left long; nothing, while somebody is in the way."""
 
     async def empty_log(self) -> float:

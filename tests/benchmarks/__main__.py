@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import api, ip_api, jobs, machine, memory, neighbour, resolving, service, start
+from tests.benchmarks import api, idle, ip_api, jobs, machine, memory, neighbour, resolving, service, start
 from tests.benchmarks.against import turns
 from tests.benchmarks.report import Section
 from tests.benchmarks.scale import Scale
@@ -29,6 +29,7 @@ Benchmark = Callable[[Scale, Path], Iterator[Section]]
 BENCHMARKS: Mapping[str, Benchmark] = {
     "start": start.run,
     "service": service.run,
+    "idle": idle.run,
     "jobs": jobs.run,
     "memory": memory.run,
     "resolving": resolving.run,

@@ -115,7 +115,7 @@ def _verifying(scale: Scale, before: Path, after: Path) -> Section:
 
 
 async def _verify(ips: Sequence[str], before: Path, after: Path) -> dict[str, float]:
-    memory = Memory(SystemClock(), max_entries=2 * len(ips), max_dirty=len(ips), on_full=lambda: None)
+    memory = Memory(SystemClock(), max_entries=2 * len(ips), max_dirty=len(ips), flush_soon=lambda: None)
     files = MmdbFiles([before])
     await files.refresh()
     now = int(time.time())

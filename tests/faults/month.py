@@ -32,12 +32,13 @@ WRITING: Final = frozenset({JobId.GEO_CACHE_FLUSH, JobId.GEO_RE_RESOLVE, JobId.G
 
 
 class Ran(NamedTuple):
-    """A run of a job: when it was, by both clocks, and for how long the daemon had been down in all by then."""
+    """A run of a job: when it was, by both clocks, and what had become of the daemon in all by then."""
 
     job_id: JobId
     wall: float
     monotonic: float
-    down: float
+    down: float  # seconds
+    kills: int
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Month:
         self.life: Life | None = None
         self.runs: list[Ran] = []
         self.down = 0.0  # seconds, in all
+        self.kills = 0
         self._logins = 0
         self.latest: set[str] = set()  # what the web app has added since the last run that resolves it
 
@@ -114,6 +116,7 @@ class Month:
         assert self.life
         await self.life.be_killed()
         self.life = None
+        self.kills += 1
         self.model.waiting.clear()
 
     async def aclose(self) -> None:
@@ -140,7 +143,7 @@ class Month:
         job_id = JobId(await life.schedule.run_next())
         report = life.job_schedule.reports[job_id]
         assert report.outcome is Outcome.DONE, report
-        self.runs.append(Ran(job_id, self.clock.now(), self.clock.monotonic(), self.down))
+        self.runs.append(Ran(job_id, self.clock.now(), self.clock.monotonic(), self.down, self.kills))
         self.model.ran(job_id, self.now)
         if job_id is JobId.GEO_RE_RESOLVE:
             self.latest.clear()

@@ -25,6 +25,7 @@ from bangeod.config.settings import (
 from bangeod.jobs.job import JobId
 from bangeod.jobs.registry import DECLARATIONS
 from bangeod.service.schedule import timing
+from bangeod.service.state import saving
 from bangeod.store import times
 from bangeod.store.sqlite import schema
 from tests.faults.life import Life
@@ -141,7 +142,8 @@ def _check_memory(month: Month, life: Life) -> None:
 def _check_runs(runs: list[Ran], interval: float) -> None:
     """See that a job ran as often as it should: no sooner than its interval, and no later, but for the daemon's rest.
 
-    After a step of the wall clock the interval has passed by one of the two clocks.
+    After a step of the wall clock the interval has passed by one of the two clocks. A kill may cost a success of the
+    last hours that was not saved yet: the job runs once more then, soon after the next start.
     """
     soon = timing.SOON + len(JobId) * timing.SPREAD
     keeps_record = DECLARATIONS[runs[0].job_id].keeps_record
@@ -149,6 +151,7 @@ def _check_runs(runs: list[Ran], interval: float) -> None:
     for before, after in pairwise(runs):
         wall, monotonic = after.wall - before.wall, after.monotonic - before.monotonic
         assert min(wall, monotonic) <= interval + (after.down - before.down) + late, (before, after)
-        if keeps_record:
+        may_be_lost = after.kills > before.kills and interval < saving.LONGEST_WAIT
+        if keeps_record and not may_be_lost:
             assert max(wall, monotonic) >= interval * (1 - timing.ON_TIME) - 1, (before, after)
     assert len(runs) * interval >= (DAYS - 2) * SECONDS_A_DAY - interval

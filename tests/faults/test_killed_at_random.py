@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,8 @@ from typing import Self
 import pytest
 
 from bangeod.client import AsyncGeoClient
+from bangeod.client.command_client import CommandClient
+from bangeod.errors import BangeodError
 from tests.conftest import Start
 from tests.faults.ledger import Ledger
 from tests.faults.soak import times
@@ -40,24 +43,17 @@ AS_ONE = problem is not None  # no two users then, but all else
 Phase = Callable[["Victim", Random], None]
 
 
-class Visitors:
-    """Lookups through the daemon's socket, of addresses that nobody asked about before; whether one is there or not."""
+class Caller(ABC):
+    """Somebody who asks the daemon for something over and over, whether it is there or not, until told to go."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = str(socket)
         self._ended = threading.Event()
-        self.answered: list[str] = []
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._ask()), name="visitors")
+        self._thread = threading.Thread(target=self._call, name=type(self).__name__)
 
-    async def _ask(self) -> None:
-        number = 0
-        async with AsyncGeoClient(self._socket) as client:
-            while not self._ended.is_set():
-                network = f"17.{number >> 16}.{number >> 8 & 0xFF}"
-                ips = [f"{network}.{(number & 0xFF) + more}" for more in range(TOGETHER)]
-                number += TOGETHER
-                self.answered += [entry.ip for entry in await client.lookup_batch(ips) if entry.status == "resolved"]
-                await asyncio.sleep(0.02)
+    @abstractmethod
+    def _call(self) -> None:
+        """Ask until ``_ended`` is set."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -70,6 +66,37 @@ class Visitors:
         """Have them ask no more."""
         self._ended.set()
         self._thread.join()
+
+
+class Visitors(Caller):
+    """Lookups of addresses that nobody asked about before."""
+
+    def __init__(self, socket: Path) -> None:
+        super().__init__(socket)
+        self.answered: list[str] = []
+
+    def _call(self) -> None:
+        asyncio.run(self._ask())
+
+    async def _ask(self) -> None:
+        number = 0
+        async with AsyncGeoClient(self._socket) as client:
+            while not self._ended.is_set():
+                network = f"17.{number >> 16}.{number >> 8 & 0xFF}"
+                ips = [f"{network}.{(number & 0xFF) + more}" for more in range(TOGETHER)]
+                number += TOGETHER
+                self.answered += [entry.ip for entry in await client.lookup_batch(ips) if entry.status == "resolved"]
+                await asyncio.sleep(0.02)
+
+
+class Hand(Caller):
+    """Runs of a job by hand, each of which saves state.toml; by themselves the jobs save it seldom."""
+
+    def _call(self) -> None:
+        with CommandClient(self._socket, timeout=DEADLINE, strict=True) as client:
+            while not self._ended.wait(0.02):
+                with contextlib.suppress(BangeodError):  # it is killed, or not up yet, or at that job already
+                    client.run_job("session_cleanup")
 
 
 # --- the instants ---
@@ -190,6 +217,7 @@ def test_killed_at_any_instant_it_loses_nothing_and_the_next_start_finishes_the_
     with ExitStack() as running:
         web_app = running.enter_context(WebApp(place.database, MEDDLING, through=web))
         visitors = running.enter_context(Visitors(place.state / "bangeod.sock"))
+        hand = running.enter_context(Hand(place.state / "bangeod.sock"))
         ledger = Ledger(place, web_app, COUNTRY)
         while (number := killed.total()) < TIMES:
             phase = PHASES[number % len(PHASES)]
@@ -201,6 +229,7 @@ def test_killed_at_any_instant_it_loses_nothing_and_the_next_start_finishes_the_
                     killed[victim.instant()] += 1
                 assert_quiet(daemon)
                 ledger.check()
+        hand.go()
         web_app.finish()
         with told(f"seed {SEED}, after {TIMES} kills"):
             daemon = launch(place.config, through=user)

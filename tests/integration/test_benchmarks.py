@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ("start", "bangeod run to READY"),
         ("service", "the service"),
+        ("idle", "a save of state.toml"),
         ("jobs", "session_cleanup"),
         ("ip_api", "quota used"),
         ("resolving", "entries that changed"),

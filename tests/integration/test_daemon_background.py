@@ -136,19 +136,19 @@ async def test_a_reload_undoes_what_the_one_before_failed_on(
 async def test_a_log_that_others_have_made_long_is_shortened_while_no_job_has_anything_to_do(
     place: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bangeod.service.daemon.LOG_EVERY", 0.01)
+    monkeypatch.setattr("bangeod.service.daemon.WAL_EVERY", 0.01)
     log, looked = place.database.with_name(f"{place.database.name}-wal"), asyncio.Event()
     async with running(place, ManualClock()) as (_, daemon):
-        shorten = daemon._components.store.shorten_log
+        shorten = daemon._components.store.shorten_wal
 
-        async def shorten_log() -> None:
+        async def shorten_wal() -> None:
             await shorten()
             looked.set()
 
         with closing(engine.connect(place.database, isolation_level=None)) as web_app:
             web_app.execute("INSERT INTO sessions (token) VALUES (?)", ("x" * LONG_LOG,))
             assert log.stat().st_size > LONG_LOG
-            monkeypatch.setattr(daemon._components.store, "shorten_log", shorten_log)
+            monkeypatch.setattr(daemon._components.store, "shorten_wal", shorten_wal)
             await daemon._announce()
             async with asyncio.timeout(DEADLINE):
                 await looked.wait()

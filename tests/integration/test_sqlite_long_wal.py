@@ -11,7 +11,7 @@ import pytest
 from bangeod.clock import SystemClock
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.readers import ReaderProbe
+from bangeod.store.sqlite.readers import WalIndex
 from bangeod.store.sqlite.shortening import FRAME_HEADER, STEP, USUAL_FRAMES
 from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import entry, write_all
@@ -69,7 +69,7 @@ async def length(store: SqliteStore) -> int:
 async def test_a_long_wal_is_brought_back_to_its_usual_length(store: SqliteStore, web_app: "Connection") -> None:
     rows = write_at_once(web_app)
     assert await length(store) > LONG
-    await store.shorten_log()
+    await store.shorten_wal()
     assert await length(store) <= USUAL
     assert (count(web_app), web_app.execute("PRAGMA user_version").fetchone()) == (rows, (7,))
     assert web_app.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -85,10 +85,10 @@ async def test_that_follows_a_cleanup_too(store: SqliteStore, web_app: "Connecti
 async def test_the_room_is_given_back_in_steps(store: SqliteStore, web_app: "Connection", path: Path) -> None:
     """To give back a lot takes long, and the write lock is held meanwhile."""
     write_at_once(web_app)
-    probe = ReaderProbe.of(path)
+    probe = WalIndex.of(path)
     assert probe is not None
     before = probe.look()
-    await store.shorten_log()
+    await store.shorten_wal()
     after = probe.look()
     assert before is not None
     assert after is not None
@@ -103,23 +103,23 @@ async def test_while_somebody_reads_it_stays_as_it_is(store: SqliteStore, web_ap
     with Companion(READING, path) as reading:
         reading.output.readline()
         before = await length(store)
-        await store.shorten_log()
+        await store.shorten_wal()
         assert await length(store) == before
         reading.end()
-    await store.shorten_log()
+    await store.shorten_wal()
     assert await length(store) <= USUAL
 
 
 async def test_a_wal_of_usual_length_is_left_alone(store: SqliteStore, web_app: "Connection") -> None:
     web_app.execute("INSERT INTO sessions (token) VALUES (?)", ("x" * (USUAL * 2 // 3),))
     before = await length(store)
-    await store.shorten_log()
+    await store.shorten_wal()
     assert await length(store) == before > USUAL
 
 
 async def test_later_commits_shorten_nothing_at_once(store: SqliteStore, web_app: "Connection") -> None:
     write_at_once(web_app)
-    await store.shorten_log()
+    await store.shorten_wal()
     write_at_once(web_app)
     before = await length(store)
     for number in range(2):  # the first may find a WAL that is not checkpointed, and does not start it over
@@ -133,5 +133,5 @@ async def test_where_there_is_no_wal_there_is_nothing_to_do(tmp_path: Path) -> N
         connection.execute("CREATE TABLE t (x)")
     store = SqliteStore(path, busy_timeout=0.1, max_lock_time=0.01, clock=SystemClock())
     await store.prepare()
-    await store.shorten_log()
+    await store.shorten_wal()
     await store.close()

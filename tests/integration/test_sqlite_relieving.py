@@ -11,7 +11,7 @@ import pytest
 from bangeod.clock import SystemClock
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.readers import ReaderProbe, WalView
+from bangeod.store.sqlite.readers import WalIndex, WalView
 from bangeod.store.sqlite.store import SqliteStore
 from bangeod.store.sqlite.wal_growth import LONG, LONGEST
 from tests.contract.values import entry, write_all
@@ -61,7 +61,7 @@ def move_away(path: Path, target: Path | None = None) -> None:
 
 def looked(connection: "Connection") -> WalView:
     (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
-    probe = ReaderProbe.of(Path(path))
+    probe = WalIndex.of(Path(path))
     assert probe is not None
     view = probe.state()
     assert view is not None

@@ -13,7 +13,7 @@ from bangeod.errors import StoreLockedError
 from bangeod.store.sqlite import queries, schema
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.readers import ReaderProbe, WalView
+from bangeod.store.sqlite.readers import WalIndex, WalView
 from tests.support.companion import Companion
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def log_in_twice_apart(connection: "Connection") -> None:
 
 
 def state(path: Path) -> WalView:
-    probe = ReaderProbe.of(path)
+    probe = WalIndex.of(path)
     assert probe is not None
     view = probe.state()
     assert view is not None

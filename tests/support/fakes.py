@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
-from bangeod.banned import Reading, reading
-from bangeod.banned import read as read_banned
+from bangeod.banned import Reading, read_banned, sort_out
 from bangeod.errors import SourceError, SourcePausedError, StoreError, StoreRefusedError
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.naming import Naming
@@ -95,7 +94,7 @@ class Bans:
     """
 
     def __init__(self, *banned: str, error: StoreError | None = None) -> None:
-        self.reading = reading(((what, "sshd") for what in map(read_banned, banned) if what), frozenset())
+        self.reading = sort_out(((what, "sshd") for what in map(read_banned, banned) if what), frozenset())
         self.next_readings: list[Reading] = []
         self.error = error
         self.errors_after: dict[int, StoreError] = {}
@@ -169,10 +168,10 @@ class World:
         self.resolver = Resolver(self.clock, self.sources, named=self.naming.named)
         self.full = 0  # how often a flush was asked for
         self.cache = GeoCache(
-            self.store, self.resolver, self.clock, naming=self.naming, on_full=self._on_full, **limits
+            self.store, self.resolver, self.clock, naming=self.naming, flush_soon=self._flush_soon, **limits
         )
 
-    def _on_full(self) -> None:
+    def _flush_soon(self) -> None:
         self.full += 1
 
     def with_remote(self, places: Mapping[str, Geo | None]) -> RemoteTable:

@@ -1,13 +1,13 @@
-# Boots systemd on a copy of this machine, in a mount and a process namespace of its own: boot.sh SCRATCH BIND...
+# Boots systemd on a copy of a file system, in a mount and a process namespace of its own: boot.sh SCRATCH ROOT BIND...
 # What is written goes to a tmpfs that the mount namespace takes with it.
 set -eu
-scratch=$1
-shift
+scratch=$1 system=$2
+shift 2
 for group in ${CGROUPS-}; do echo 0 >"$group/cgroup.procs"; done
 mount -t tmpfs -o mode=755 tmpfs "$scratch"
 cd "$scratch"
 mkdir upper work root
-mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+mount -t overlay overlay -o lowerdir="$system",upperdir=upper,workdir=work root
 # The machine is one on which bangeod was never installed, whatever may be on this one.
 rm -rf root/opt/bangeod root/usr/local/bin/bangeod root/etc/bangeod root/var/lib/bangeod root/var/lib/bangui
 rm -rf root/etc/systemd/system/*bangeod* root/etc/systemd/system/*/*bangeod* root/var/log/journal root/etc/*.d/bangeod.conf

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
+from tests.support.mmdb.published import default_cache
 from tests.systemd import machine as machines
 from tests.systemd.machine import Machine, MachineError
-from tests.systemd.packages import ROOT, wheels
+from tests.systemd.packages import ROOT, PackagesError, wheels
 from tests.systemd.service import MAKE_DATABASE, SOURCE, WEB_USER
+from tests.systemd.systems import HERE, SYSTEMS, NoSystemError, System
 
 WHEELS = "/srv/wheels"
 CACHE = ROOT / ".pytest_cache" / "wheels"
@@ -21,21 +24,31 @@ kill -KILL $PPID
 
 
 @contextmanager
-def installed() -> Iterator[Machine]:
+def installed(name: str = HERE) -> Iterator[Machine]:
     """Boot one with this checkout in SOURCE and the packages in WHEELS; the service does not run yet.
 
-    Raises MachineError or PackagesError where that can't be done here.
+    Raises MachineError or PackagesError where that can't be done here, and NoSystemError where there is no such system.
     """
     reason = machines.missing()
     if reason:
         raise MachineError(reason)
-    machine = Machine({SOURCE: ROOT, WHEELS: wheels(CACHE)})
+    system = SYSTEMS[name]()
+    machine = Machine({SOURCE: ROOT, WHEELS: _packages(system)}, system.root, is_unified=not system.is_here)
     machine.start()
     with closing(machine):
         machine.run("useradd", "--system", "--user-group", "--no-create-home", WEB_USER)
         machine.run(*INSTALL, timeout=SECONDS)
         machine.run("sh", "-ec", MAKE_DATABASE)
         yield machine
+
+
+def _packages(system: System) -> Path:
+    if system.is_here:
+        return wheels(CACHE)
+    try:
+        return wheels(default_cache() / "wheels", system.python)
+    except PackagesError as error:
+        raise NoSystemError(f"no packages for the Python of {system.name}: {error}") from None
 
 
 def break_off(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""A machine of the tests' own: systemd, booted in a container on a throw-away copy of this one's file system."""
+"""A machine of the tests' own: systemd, booted in a container on a throw-away copy of a file system."""
 
 import contextlib
 import os
@@ -42,10 +42,13 @@ class Machine:
 
     All of it is in one process namespace and one mount namespace, whose first process dies with this one, be it
     by SIGKILL: the kernel then ends the others and lets go of the mounts. ``binds`` are directories of this
-    computer by the path they have there, where they can't be written.
+    computer by the path they have there, where they can't be written. ``root`` is the root directory of the system, and
+    ``is_unified`` whether it has control groups of the second version alone, as systemd has it from 256 on.
     """
 
-    def __init__(self, binds: Mapping[str, Path]) -> None:
+    def __init__(self, binds: Mapping[str, Path], root: Path = Path("/"), *, is_unified: bool = False) -> None:
+        self._system = root
+        self._unified = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"} if is_unified else {}
         self._binds = [f"--bind-ro={source}:{path}" for path, source in binds.items()]
         self._scratch = Path(tempfile.mkdtemp(prefix="bangeod-machine-"))
         self._console = self._scratch.with_suffix(".console")
@@ -160,12 +163,12 @@ class Machine:
         alone = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         with self._console.open("wb") as console:
             self._process = subprocess.Popen(
-                [*alone, "sh", str(BOOT), str(self._scratch), *self._binds],
+                [*alone, "sh", str(BOOT), str(self._scratch), str(self._system), *self._binds],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={"PATH": PATH, "CGROUPS": " ".join(map(str, self._groups))},
+                env={"PATH": PATH, "CGROUPS": " ".join(map(str, self._groups)), **self._unified},
             )
 
     def _wait_for_systemd(self) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,27 +17,38 @@ class PackagesError(Exception):
     """They can't be had; the text says why."""
 
 
-def wheels(cache: Path) -> Path:
-    """Return a directory with all of them; fetched once for each change of pyproject.toml or Python."""
-    key = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + _version()).hexdigest()[:16]
+def wheels(cache: Path, other: str | None = None, *, extras: Sequence[str] = ()) -> Path:
+    """Return a directory with all of them; fetched once for each change of pyproject.toml or Python.
+
+    They are for this computer's Python, or for ``other``, a version as 3.13: then nothing can be built, and all of them
+    must be there as wheels. ``extras`` are of pyproject.toml.
+    """
+    wanted = [(ROOT / "pyproject.toml").read_text(), other or _version(), *extras]
+    key = hashlib.sha256("".join(wanted).encode()).hexdigest()[:16]
     directory = cache / key
     if not (directory / "complete").exists():
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
             _run(PYTHON, "-m", "venv", scratch)
             pip = (f"{scratch}/bin/python3", "-m", "pip", "--disable-pip-version-check", "--quiet")
-            _run(*pip, "wheel", f"--wheel-dir={directory}", *_needed())
+            if other is None:
+                _run(*pip, "wheel", f"--wheel-dir={directory}", *_needed(extras))
+            else:
+                only = ("--only-binary=:all:", f"--python-version={other}")
+                _run(*pip, "download", *only, f"--dest={directory}", *_needed(extras))
         (directory / "complete").touch()
     return directory
 
 
-def _needed() -> list[str]:
+def _needed(extras: Sequence[str]) -> list[str]:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return [*document["project"]["dependencies"], *document["build-system"]["requires"]]
+    project = document["project"]
+    more = [package for extra in extras for package in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *document["build-system"]["requires"], *more]
 
 
-def _version() -> bytes:
-    return _run(PYTHON, "-c", "import sys; print(sys.version)").encode()
+def _version() -> str:
+    return _run(PYTHON, "-c", "import sys; print(sys.version)")
 
 
 def _run(*command: str) -> str:

@@ -17,7 +17,10 @@ DROP_INS = f"/etc/systemd/system/{UNIT}.d"
 def place(service: Service) -> Iterator[Service]:
     """Give the service; what was advised, and done, is taken back."""
     yield service
-    service.machine.run("rm", "-rf", DROP_INS, str(PurePosixPath(ELSEWHERE).parent))
+    ours = ("-name", "10-systemd-*.conf")
+    service.machine.run("sh", "-ec", f"mkdir -p {DROP_INS}; rm -rf '{PurePosixPath(ELSEWHERE).parent}'")
+    service.machine.run("find", DROP_INS, "-type", "f", "!", *ours, "-delete")
+    service.machine.run("find", DROP_INS, "-type", "d", "-empty", "-delete")
     service.machine.run("systemctl", "daemon-reload")
 
 

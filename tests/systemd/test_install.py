@@ -1,13 +1,17 @@
 """What contrib/install does to a machine on which bangeod is installed already."""
 
+import pytest
+
 from tests.systemd.installed import INSTALL, SECONDS, WHEELS, break_off
 from tests.systemd.machine import Machine
 from tests.systemd.packages import ROOT
 from tests.systemd.service import CONFIG, DATABASE, SOURCE, UNIT, Service
+from tests.systemd.systems import DEBIAN_13, HERE
 
 LOOK = "find /opt/bangeod /etc /usr/local /var/lib/bangui -printf '%p %i %m %u %g %s %T@\\n' | sort"
 
 
+@pytest.mark.systems(HERE, DEBIAN_13)
 def test_running_it_again_changes_nothing(machine: Machine, service: Service) -> None:
     before = machine.run("sh", "-c", LOOK).stdout
     assert DATABASE in before

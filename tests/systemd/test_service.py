@@ -2,7 +2,13 @@
 
 import re
 
+import pytest
+
+from bangeod.check import memory
 from tests.systemd.service import CONFIG, DATABASE, STATE, Service
+from tests.systemd.systems import DEBIAN_13, HERE
+
+on_each = pytest.mark.systems(HERE, DEBIAN_13)
 
 BAN = "INSERT INTO geo_cache (ip, last_seen) VALUES (?, strftime('%Y-%m-%dT%H:%M:%SZ'))"
 
@@ -15,6 +21,7 @@ def test_it_is_ready_when_systemctl_start_returns(service: Service) -> None:
     assert service.wait_for_status("4 jobs, 2 cached") == "4 jobs, 2 cached, 0 to write"  # the table is read after that
 
 
+@on_each
 def test_it_stops_with_status_0_and_leaves_the_database_to_itself(service: Service) -> None:
     service.start()
     service.stop()
@@ -37,6 +44,7 @@ def test_a_reload_takes_up_a_changed_config(service: Service) -> None:
     assert service.wait_for("geo_re_resolve_scheduled", interval_seconds="420")
 
 
+@on_each
 def test_a_reload_of_a_broken_config_leaves_the_service_up_and_shows_in_the_status(service: Service) -> None:
     service.start()
     pid = service.pid
@@ -74,3 +82,10 @@ def test_the_service_owns_its_state_and_the_group_may_enter_where_the_socket_is(
     service.start()
     stat = ("stat", "--format=%U:%G %a", STATE, "/run/bangeod")
     assert service.machine.run(*stat).stdout.split("\n")[:2] == ["bangeod:bangui 700", "bangeod:bangui 750"]
+
+
+@on_each
+def test_it_may_have_a_share_of_the_machines_memory_and_is_the_first_to_go(service: Service) -> None:
+    service.start()
+    assert 0 < int(service.show("MemoryMax")) <= memory.installed() * 0.6
+    assert service.machine.read(f"/proc/{service.pid}/oom_score_adj") == "300\n"

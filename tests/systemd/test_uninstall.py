@@ -7,11 +7,13 @@ import pytest
 
 from tests.systemd.installed import INSTALL, break_off
 from tests.systemd.machine import Machine
-from tests.systemd.service import CONFIG, DATABASE, STATE, Service
+from tests.systemd.service import CONFIG, DATABASE, STATE, UNIT, Service
+from tests.systemd.systems import DEBIAN_13, HERE
 
 UNINSTALL = (INSTALL[0], "--uninstall")
 TIMER = "bangeod-geodb-update.timer"
 STAMP = f"/var/lib/systemd/timers/stamp-{TIMER}"
+DROP_INS = f"/etc/systemd/system/{UNIT}.d"
 LOCK = f"{DATABASE}.bangeod-lock"
 PLACES = ("/etc", "/opt", "/usr/lib", "/usr/local", "/usr/share", "/var/cache", "/var/lib")
 
@@ -40,14 +42,18 @@ def beside(machine: Machine) -> set[str]:
     return set(machine.run("find", str(PurePosixPath(DATABASE).parent), "-mindepth", "1").stdout.split())
 
 
-def test_uninstalling_leaves_config_state_and_database(running: Service) -> None:
+@pytest.mark.systems(HERE, DEBIAN_13)
+def test_uninstalling_leaves_config_state_database_and_the_administrators_drop_ins(running: Service) -> None:
     machine = running.machine
     running.stop()
+    machine.write(f"{DROP_INS}/local.conf", "[Service]\nRestartSec=1s\n")
     before = rows(machine), machine.read(CONFIG)
     running.make_state("mark", "kept")
     running.start()
     machine.run(*UNINSTALL)
-    assert remains(machine) == ["/etc/bangeod", CONFIG, STATE]
+    assert remains(machine) == ["/etc/bangeod", CONFIG, DROP_INS, STATE]
+    assert machine.run("ls", "-A", DROP_INS).stdout == "local.conf\n"
+    machine.run("rm", "-r", DROP_INS)
     assert machine.read(f"{STATE}/mark") == "kept"
     assert (rows(machine), machine.read(CONFIG)) == before
     assert machine.run("systemctl", "show", "--value", "--property=LoadState", "bangeod").stdout == "not-found\n"

@@ -7,6 +7,7 @@ import pytest
 from tests.support.daemon import broken_within
 from tests.support.feed import eventually
 from tests.systemd.service import DROP_INS, PYTHON, SOURCE, Service
+from tests.systemd.systems import DEBIAN_13, HERE
 
 LISTEN_AND_DO_NOTHING = """
 import socket, sys
@@ -27,6 +28,7 @@ def watched(service: Service) -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.systems(HERE, DEBIAN_13)
 @pytest.mark.parametrize(
     ("number", "where"), [("SIGUSR1", "hang_the_scheduler"), ("SIGUSR2", "_run_once")], ids=["scheduler", "loop"]
 )

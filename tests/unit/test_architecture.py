@@ -48,7 +48,7 @@ PLACES = {
     "prometheus_client": {"api.metrics"},
 }
 # Modules of tests that mirror none of bangeod's: those that test the repository, and one subject that has many places.
-OF_THE_REPOSITORY = {"architecture", "example_config", "floors", "man_page", "monitoring", "readme"}
+OF_THE_REPOSITORY = {"architecture", "debian_package", "example_config", "floors", "man_page", "monitoring", "readme"}
 OF_THE_REPOSITORY |= {"benchmark", "strict_ip_api_server", "wheels"}  # test_benchmark_builds and its like
 OF_MANY = {"closed_directories"}
 

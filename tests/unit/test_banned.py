@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.addresses import spellings
-from bangeod.banned import Banned, Network, Reading, read, reading
+from bangeod.banned import Banned, Network, Reading, read_banned, sort_out
 
 
 def banned(*texts: str) -> Banned:
-    return reading(((what, "sshd") for what in map(read, texts) if what), frozenset()).banned
+    return sort_out(((what, "sshd") for what in map(read_banned, texts) if what), frozenset()).banned
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def banned(*texts: str) -> Banned:
     ],
 )
 def test_what_a_text_bans(text: object, what: str | Network | None) -> None:
-    assert read(text) == what
+    assert read_banned(text) == what
 
 
 @pytest.mark.parametrize(
@@ -92,17 +92,17 @@ def test_an_address_is_held_where_an_address_or_a_network_says_so(
     networks: list[Network], singles: list[IPv4Address | IPv6Address], asked: IPv4Address | IPv6Address
 ) -> None:
     found = banned(*map(str, networks), *map(str, singles))
-    canonical = read(str(asked))
+    canonical = read_banned(str(asked))
     assert isinstance(canonical, str)
     meant = ip_address(canonical)
-    expected = canonical in map(read, map(str, singles)) or any(
+    expected = canonical in map(read_banned, map(str, singles)) or any(
         meant in network for network in (as_meant(network) for network in networks) if network.version == meant.version
     )
     assert {found.holds(text) for text in (str(asked), *spellings(canonical))} == {expected}
 
 
 def as_meant(network: Network) -> Network:
-    what = read(str(network))
+    what = read_banned(str(network))
     return ip_network(what) if isinstance(what, str) else what or network
 
 
@@ -116,10 +116,10 @@ def test_of_a_jail_that_is_disabled_while_another_is_enabled_nobody_is_banned_fo
         (net, "off"),
         ("8.8.8.4", "not in the table"),
     ]
-    assert reading(bans, frozenset({"on"})) == Reading(
+    assert sort_out(bans, frozenset({"on"})) == Reading(
         Banned({"8.8.8.1", "8.8.8.3"}), Banned({"8.8.8.2", "8.8.8.4"}, {net}), frozenset({"on"})
     )
 
 
 def test_while_no_jail_is_enabled_all_bans_count() -> None:
-    assert reading([("8.8.8.1", "off")], frozenset()).banned == Banned({"8.8.8.1"})
+    assert sort_out([("8.8.8.1", "off")], frozenset()).banned == Banned({"8.8.8.1"})

@@ -35,6 +35,10 @@ class Backoff:
     def __len__(self) -> int:
         return len(self._known)
 
+    def due(self, ips: Iterable[str], now: float) -> list[str]:
+        """Return those that may be asked about at ``now``, in the same order."""
+        return [ip for ip in ips if self.is_due(ip, now)] if self._known else list(ips)
+
     def is_due(self, ip: str, now: float) -> bool:
         known = self._known.get(ip)
         return known is None or known[1] <= now
@@ -55,6 +59,8 @@ class Backoff:
             del known[ip]
 
     def forget(self, ips: Iterable[str]) -> None:
+        if not self._known:
+            return
         for ip in ips:
             self._known.pop(ip, None)
 
@@ -93,6 +99,11 @@ class NegativeCache:
 
     def discard(self, ip: str) -> None:
         self._until.pop(ip, None)
+
+    def discard_all(self, ips: Iterable[str]) -> None:
+        if self._until:
+            for ip in ips:
+                self._until.pop(ip, None)
 
     def clear(self) -> None:
         self._until.clear()

@@ -35,6 +35,7 @@ DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup while the database is 
 LOCALLY_KNOWN: Final = {AddressKind.PRIVATE: Status.PRIVATE, AddressKind.INVALID: Status.INVALID}
 
 Unresolved = dict[int, str]  # canonical addresses, by their index among the answers
+Look = Callable[[Memory, Clock, Sequence[str]], tuple[list[Answer], Unresolved]]
 
 # Bound to names once: in a loop over a million addresses each attribute access costs.
 _GLOBAL: Final = AddressKind.GLOBAL
@@ -46,8 +47,8 @@ _MEMORY: Final = Origin.MEMORY
 class GeoCache:
     """The cache that every lookup goes through.
 
-    ``max_entries`` bounds the table (dirty entries stay even above it). ``on_full`` is called when a flush should not
-    wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    ``max_entries`` bounds memory's table (dirty entries stay even above it). ``flush_soon`` is called when a flush
+    should not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
     """
 
     def __init__(
@@ -59,14 +60,14 @@ class GeoCache:
         naming: Naming | None = None,
         max_entries: int = 5_000_000,
         max_dirty: int = 100_000,
-        on_full: Callable[[], None] = lambda: None,
+        flush_soon: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self.resolver = resolver
         self.naming = naming or Naming(store)
         self._clock = clock
-        self._on_full = on_full
-        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, on_full=on_full)
+        self._flush_soon = flush_soon
+        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, flush_soon=flush_soon)
         self._flushing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self.loaded = False
@@ -88,9 +89,16 @@ class GeoCache:
         If an address is neither in memory nor in the negative cache, the database and the local sources are asked
         together, then the remote source.
         """
+        return await self._lookup(ips, _look)
+
+    async def lookup_unknown(self, ips: Sequence[str]) -> list[Answer]:
+        """Return the same for addresses of which memory has just said that it does not know their country."""
+        return await self._lookup(ips, _pass_over)
+
+    async def _lookup(self, ips: Sequence[str], look: Look) -> list[Answer]:
         answers: list[Answer] = []
         for start in range(0, len(ips), LOOKED_UP):
-            part, unresolved = _look(self._memory, self._clock, ips[start : start + LOOKED_UP])
+            part, unresolved = look(self._memory, self._clock, ips[start : start + LOOKED_UP])
             if unresolved:
                 found = await self._resolve(_unasked(self._memory, self._clock, unresolved))
                 _complete(self._memory, part, unresolved, found)
@@ -186,7 +194,7 @@ class GeoCache:
                 break
             found |= answers
         if found:
-            self._on_full()  # answers that cost quota are written at once
+            self._flush_soon()  # answers that cost quota are written at once
         return found
 
     # --- asking the sources ---
@@ -261,9 +269,9 @@ class GeoCache:
     # --- the database ---
 
     async def load_from_db(self) -> int:
-        """Fill the table from the database, except entries that wait to be written; return how many rows were usable.
+        """Fill memory's table from the database; return how many rows were usable. Raises StoreError.
 
-        Raises StoreError.
+        Entries that wait to be written stay as they are.
         """
         self.progress = 0.0
         try:
@@ -366,6 +374,20 @@ def _look(memory: Memory, clock: Clock, ips: Sequence[str]) -> tuple[list[Answer
                 continue
         unresolved[len(answers)] = canonical
         answer(Answer(ip, _UNRESOLVED, known))
+    return answers, unresolved
+
+
+def _pass_over(_memory: Memory, _clock: Clock, ips: Sequence[str]) -> tuple[list[Answer], Unresolved]:
+    """Return the same as ``_look`` where memory has no country for any of these, without looking there."""
+    unresolved: Unresolved = {}
+    answers: list[Answer] = []
+    for place, ip in enumerate(ips):
+        kind, canonical = read_address(ip)
+        if kind is _GLOBAL:
+            unresolved[place] = canonical
+            answers.append(Answer(ip, _UNRESOLVED))
+        else:
+            answers.append(Answer(ip, LOCALLY_KNOWN[kind]))
     return answers, unresolved
 
 

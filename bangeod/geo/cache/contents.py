@@ -1,9 +1,9 @@
 """Memory: what the cache holds, namely the table of entries, the dirty set and the negative cache, kept consistent.
 
-No I/O; belongs to one event loop. Addresses are canonical, and every entry of the dirty set is in the table too.
+No I/O; belongs to one event loop. Addresses are canonical, and every entry of the dirty set is in memory's table too.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Sized
 from typing import Final
 
 from msgspec.structs import replace
@@ -27,15 +27,15 @@ EVICTIONS: Final = 6  # at a time; at a million entries each takes some four mil
 class Memory:
     """Entries, bounded by ``max_entries`` (dirty entries stay even above it).
 
-    ``on_full`` is called once when ``max_dirty`` entries are in the dirty set. At ``MOST_DIRTY`` times as many, new
+    ``flush_soon`` is called once when ``max_dirty`` entries are in the dirty set. At ``MOST_DIRTY`` times as many, new
     addresses are not kept: they can be found again when they are next asked for.
     """
 
-    def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, on_full: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, flush_soon: Callable[[], None]) -> None:
         self._clock = clock
         self.max_entries = max_entries
         self.max_dirty = max_dirty
-        self._on_full = on_full
+        self._flush_soon = flush_soon
         self.table = EntryTable()
         self.changes = RecentChanges()
         self.dirty = DirtySet(self.changes.note)
@@ -45,7 +45,7 @@ class Memory:
         self._full = Trouble("dirty_set_full", "dirty_set_recovered", repeats=False)
 
     @property
-    def is_full(self) -> bool:
+    def holds_max_entries(self) -> bool:
         """Say whether another entry would drive one out."""
         return len(self.table) >= self.max_entries
 
@@ -78,25 +78,33 @@ class Memory:
         An answer without a country is written only if it is news; then the row's AS follows as a corrected one does.
         """
         now = int(self._clock.now())
-        negative, dirty = self.negative, self.dirty
-        whole = self.completed(found)
-        for ip, known in whole.items():
-            replaces = None
-            if known.geo.country_code is None:
-                replaces = held = self.table.get(ip)
-                if held is not None and (held.country_code is not None or held == known.geo):
-                    continue
-            elif negative:
-                negative.discard(ip)
-            if not self._has_room_for(ip):
-                continue
-            last_seen = seen.get(ip) or now
-            waiting = dirty.get(ip)
-            if waiting is not None:
-                last_seen, replaces = max(last_seen, waiting.last_seen), waiting.replaces
-            self._learn(DirtyEntry(ip, known.geo, last_seen, now, replaces))
+        whole, others = dict(found), dict(found)
+        if self._has_room_for_all(found):
+            new = [DirtyEntry(ip, known.geo, seen.get(ip) or now, now) for ip, known in found.items()]
+            for ip in self._learn_new(new):
+                del others[ip]
+        if others:
+            others = self.completed(others)
+            whole |= others
+            for ip, known in others.items():
+                self._adopt(ip, known.geo, seen.get(ip) or now, now)
         self.bound()
         return whole
+
+    def _adopt(self, ip: str, geo: Geo, last_seen: int, now: int) -> None:
+        replaces = None
+        if geo.country_code is None:
+            replaces = held = self.table.get(ip)
+            if held is not None and (held.country_code is not None or held == geo):
+                return
+        else:
+            self.negative.discard(ip)
+        if not self._has_room_for(ip):
+            return
+        waiting = self.dirty.get(ip)
+        if waiting is not None:
+            last_seen, replaces = max(last_seen, waiting.last_seen), waiting.replaces
+        self._learn(DirtyEntry(ip, geo, last_seen, now, replaces))
 
     def correct(self, ip: str, geo: Geo) -> None:
         """Move an entry that has a country to another place; its row follows if it still holds what memory did."""
@@ -112,9 +120,13 @@ class Memory:
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
         """Give a row, if need be without a country, to addresses that are new or known to be ``rowless``."""
         now = int(self._clock.now())
-        for ip in ips:
-            new = ip not in self.table
-            if (new or (ip in rowless and ip not in self.dirty)) and self._has_room_for(ip):
+        others = dict.fromkeys(ips)
+        if self._has_room_for_all(others):
+            for ip in self._learn_new([DirtyEntry(ip, UNKNOWN, last_seen=now, resolved_at=now) for ip in others]):
+                del others[ip]
+        for ip in others:
+            absent = ip not in self.table
+            if (absent or (ip in rowless and ip not in self.dirty)) and self._has_room_for(ip):
                 self._learn(DirtyEntry(ip, self.table.get(ip) or UNKNOWN, last_seen=now, resolved_at=now))
         self.bound()
 
@@ -210,12 +222,27 @@ class Memory:
         self.table.put(entry.ip, entry.geo, entry.last_seen)
         self._wait(entry)
 
+    def _learn_new(self, entries: Sequence[DirtyEntry]) -> Iterable[str]:
+        """Learn those whose addresses are not in the table, together: that takes less time for each. Return these."""
+        new = self.table.add_new(entries)
+        self.negative.discard_all(entry.ip for entry in new if entry.geo.country_code is not None)
+        self.dirty.put_new(new)
+        self._tell_if_full()
+        return [entry.ip for entry in new]
+
     def _wait(self, entry: DirtyEntry) -> None:
         """Let an entry wait to be written."""
         self.dirty.put(entry)
+        self._tell_if_full()
+
+    def _tell_if_full(self) -> None:
         if len(self.dirty) >= self.max_dirty and not self._told_full:
             self._told_full = True
-            self._on_full()
+            self._flush_soon()
+
+    def _has_room_for_all(self, ips: Sized) -> bool:
+        """Say whether entries for all these addresses may wait to be written."""
+        return len(self.dirty) + len(ips) <= MOST_DIRTY * self.max_dirty
 
     def _has_room_for(self, ip: str) -> bool:
         """Say whether an entry for this address may wait to be written; if not, count and log it."""
@@ -233,7 +260,7 @@ class Memory:
         return {ip: Found(geo, Origin.MEMORY) for ip, geo in places if geo is not None and geo.country_code is not None}
 
     def flushed(self) -> None:
-        """Note that a flush has ended: if it made room in the dirty set, ``on_full`` can be called again."""
+        """Note that a flush has ended: if it made room in the dirty set, ``flush_soon`` can be called again."""
         self._told_full = len(self.dirty) >= self.max_dirty
         if not self._told_full:
             self._full.is_over(waiting=len(self.dirty))

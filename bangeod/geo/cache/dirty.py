@@ -1,4 +1,4 @@
-"""The dirty set: entries that the table does not hold yet, and the flush that writes them. Belongs to one event loop.
+"""The dirty set: entries whose row is missing or out of date, and the flush that writes them. Belongs to one loop.
 
 The database may refuse a single row (a constraint, or a trigger of the web app). The entry is then set aside for a
 while, so that it does not block all others; it stays in the dirty set.
@@ -8,6 +8,8 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
+from operator import attrgetter
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -21,6 +23,8 @@ REFUSED_RETRY = 3_600.0  # seconds until an entry that was refused is tried agai
 SORTED_AT_ONCE = 5_000  # entries between two turns of the event loop
 SORTED_BY = 4  # first characters of the address, by which the entries are split into parts
 MOST_REFUSED = 20  # in one flush, unless more were written; beyond that the table is wrong, not a row
+
+_address: Final = attrgetter("ip")
 
 
 class DirtySet:
@@ -50,6 +54,12 @@ class DirtySet:
         self._entries[entry.ip] = entry
         self._refused.pop(entry.ip, None)
         self._changed(entry.ip)
+
+    def put_new(self, entries: Sequence[DirtyEntry]) -> None:
+        """Let many entries wait, in less time for each, where none of their addresses has one that waits."""
+        self._entries.update(zip(map(_address, entries), entries, strict=True))
+        for entry in entries:
+            self._changed(entry.ip)
 
     def committed(self, entries: Iterable[DirtyEntry]) -> None:
         """Drop entries whose transaction has committed, except those that have changed since."""
@@ -146,10 +156,6 @@ async def in_key_order(entries: Sequence[DirtyEntry]) -> list[DirtyEntry]:
         async for some in yielding(heapq.merge(*runs, key=_address), SORTED_AT_ONCE):
             ordered += some
     return ordered
-
-
-def _address(entry: DirtyEntry) -> str:
-    return entry.ip
 
 
 async def _write(

@@ -35,7 +35,7 @@ async def load(memory: Memory, store: Store, came_to: Callable[[float], None]) -
     async with aclosing(store.rows()) as pages:
         reading = _begin_page(memory, pages)
         try:
-            while (page := await reading) is not None and not (page.newest_first and memory.is_full):
+            while (page := await reading) is not None and not (page.newest_first and memory.holds_max_entries):
                 reading = _begin_page(memory, pages)
                 if not read:
                     memory.expect(page)

@@ -89,6 +89,13 @@ class Places:
         number = self._numbers.get(geo)
         return self._number(geo) if number is None else number
 
+    def numbers(self, geos: Sequence[Geo]) -> list[int]:
+        """Return the number of each of many places, in less time for each."""
+        numbers = list(map(self._numbers.get, geos))
+        if None not in numbers:
+            return cast("list[int]", numbers)
+        return [self.number(geo) if number is None else number for geo, number in zip(geos, numbers, strict=True)]
+
     def number_once(self, geo: Geo) -> int:
         """Return the same of a place that is not kept as an object, since it is not expected again soon."""
         return self._numbered(self._record(geo) or self._odd_record(geo))

@@ -60,8 +60,7 @@ class Resolver:
 
     def due(self, ips: Iterable[str]) -> list[str]:
         """Return those that may be asked about now."""
-        now = self._clock.monotonic()
-        return [ip for ip in ips if self.backoff.is_due(ip, now)]
+        return self.backoff.due(ips, self._clock.monotonic())
 
     def ask_local(self, ips: Iterable[str]) -> dict[str, Found]:
         """Ask the sources on this machine about each address, whatever its backoff: that costs no quota.

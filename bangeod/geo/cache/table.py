@@ -11,7 +11,7 @@ from bangeod.addresses import octets, octets_of_all, text_of
 from bangeod.geo.cache.hot_entries import HotEntries
 from bangeod.geo.cache.places import Places, WalkedPlaces, Write
 from bangeod.geo.cache.shards import LARGEST, Shards
-from bangeod.model import Geo, Row
+from bangeod.model import DirtyEntry, Geo, Row
 
 SAMPLE: Final = 4_096  # entries that an eviction looks at
 MOST_SHARDS: Final = 1_000  # that it looks at; many are empty where many more entries are expected
@@ -20,7 +20,7 @@ EVICTED_SHARE: Final = 20  # a twentieth of them goes
 _IPV4: Final = 4  # octets
 _IPV6: Final = 16
 
-Found = tuple[int, int]  # when an address was last seen, and the number of its place
+Numbers = tuple[int, int]  # when an address was last seen, and the number of its place
 Entry = tuple[Geo, int]  # where an address is, and when it was last seen, in seconds since the epoch
 
 
@@ -61,7 +61,7 @@ class EntryTable:
         known = self._numbers(octets(ip))
         return None if known is None else (self._places.geo(known[1]), known[0])
 
-    def find(self, ips: Sequence[str]) -> list[Found | None]:
+    def find(self, ips: Sequence[str]) -> list[Numbers | None]:
         """Return for each address when it was last seen and the number of its place; None where it has no entry."""
         addresses = octets_of_all(ips)
         if b"" not in addresses:
@@ -89,16 +89,29 @@ class EntryTable:
 
     def add_all(self, addresses: Sequence[bytes], rows: Sequence[Row], places: WalkedPlaces) -> list[tuple[bytes, Row]]:
         """Add the entries of rows whose addresses, given by their octets too, have none; return the others."""
-        times = [row.last_seen or 0 for row in rows]
+        numbers = places.numbers(self._places, [row.geo for row in rows])
+        there = self._add(addresses, [row.last_seen or 0 for row in rows], numbers)
+        return [(addresses[at], rows[at]) for at in there]
+
+    def add_new(self, entries: Sequence[DirtyEntry]) -> Sequence[DirtyEntry]:
+        """Add those entries whose addresses have none; return them."""
+        addresses = octets_of_all([entry.ip for entry in entries])
+        if b"" in addresses:
+            entries = [entry for entry, address in zip(entries, addresses, strict=True) if address]
+            addresses = [address for address in addresses if address]
+        numbers = self._places.numbers([entry.geo for entry in entries])
+        there = set(self._add(addresses, [entry.last_seen for entry in entries], numbers))
+        return [entry for at, entry in enumerate(entries) if at not in there] if there else entries
+
+    def _add(self, addresses: Sequence[bytes], times: Sequence[int], places: Sequence[int]) -> list[int]:
+        """Add entries by octets, time and number of the place; return the positions of those that are there already."""
         if times and (min(times) < 0 or max(times) > LARGEST):
             times = list(map(_clamped, times))
-        numbers = places.numbers(self._places, [row.geo for row in rows])
         ipv4: list[tuple[bytes, int, int, int]] = []
         ipv6: list[tuple[bytes, int, int, int]] = []
-        for record in zip(addresses, times, numbers, range(len(rows)), strict=True):
+        for record in zip(addresses, times, places, range(len(addresses)), strict=True):
             (ipv4 if len(record[0]) == _IPV4 else ipv6).append(record)
-        there = self._ipv4.add_all(ipv4) + self._ipv6.add_all(ipv6)
-        return [(addresses[at], rows[at]) for at in there]
+        return self._ipv4.add_all(ipv4) + self._ipv6.add_all(ipv6)
 
     def expect(self, ipv4: int, ipv6: int) -> None:
         """Prepare for so many entries of each kind, while there are few: then they are added in less time."""
@@ -186,7 +199,7 @@ class EntryTable:
             sample += [(seen, address) for address, (seen, _) in shards.pairs_of(number)]
         return sample, True
 
-    def _numbers(self, address: bytes) -> tuple[int, int] | None:
+    def _numbers(self, address: bytes) -> Numbers | None:
         """Return the time and the number of the place of an address."""
         return (self._ipv4 if len(address) == _IPV4 else self._ipv6).get(address) if address else None
 

@@ -82,7 +82,7 @@ class JobSchedule:
         return task.result()
 
     async def _by_hand(self, job_id: JobId, *, dry: bool) -> Report:
-        report = await self._job_runs.run(job_id, dry=dry)
+        report = await self._job_runs.run(job_id, dry=dry, by_hand=True)
         if not dry:
             self._note(report)
         return report

@@ -62,14 +62,17 @@ class History:
 
     A bad file, or a directory that can't be written, is logged, and memory is used alone; only ``save_pause`` raises.
     Other processes may write the file too; a save changes only what was changed here. Reads and changes may come from
-    any thread and don't wait for the disk.
+    any thread and don't wait for the disk. A change that may wait (``saving``) is written along with the next one that
+    may not, or by ``save_all``.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._values: dict[Place, Value] = {}
         self._unsaved: dict[Place, Value | None] = {}  # None: to be removed
-        self._memory = threading.Lock()  # protects the two above; never held during I/O
+        self._waiting: set[Place] = set()  # those unsaved that may wait
+        self._saved: dict[Place, Value | None] = {}  # what this process has written
+        self._memory = threading.Lock()  # protects the four above; never held during I/O
         self._saving = threading.Lock()  # one save at a time
         self._unwritable = Trouble("state_unwritable", "state_recovered", repeats=False)
         self._unreadable = Trouble("state_unreadable")  # the file could not be set aside either
@@ -92,9 +95,15 @@ class History:
         """Return when the job last succeeded, None if that is not known."""
         return self._time(_place_of(job_id))
 
-    def succeeded(self, job_id: str, at: float) -> None:
-        """Record a success in memory; ``save`` writes it to the disk."""
-        self._set(_place_of(job_id), math.floor(at))
+    def saved_success(self, job_id: str) -> float | None:
+        """Return the success of the job that this process has saved last, None if it has saved none."""
+        with self._memory:
+            at = self._saved.get(_place_of(job_id))
+        return None if at is None else float(at)
+
+    def succeeded(self, job_id: str, at: float, *, may_wait: bool = False) -> None:
+        """Record a success in memory; ``save`` writes it to the disk, with ``may_wait`` only beside other changes."""
+        self._set(_place_of(job_id), math.floor(at), may_wait=may_wait)
 
     def verified(self) -> dict[Path, float]:
         """Return the MMDBs that the cache was last verified against, with their build times."""
@@ -138,16 +147,31 @@ class History:
         return {code: known.get(code, name) for code, name in names.items()}
 
     async def save(self) -> None:
-        """Write the changes without blocking the event loop. A cancelled save is completed all the same."""
-        await asyncio.to_thread(self.save_now)
+        """Write the changes without blocking the event loop, if there is one that may not wait.
+
+        A cancelled save is completed all the same.
+        """
+        if self._is_due:  # else no thread need be asked
+            await asyncio.to_thread(self.save_now)
+
+    async def save_all(self) -> None:
+        """Write the changes as ``save`` does, also those that may wait: the process is about to end."""
+        with self._memory:
+            self._waiting.clear()
+        await self.save()
+
+    @property
+    def _is_due(self) -> bool:
+        with self._memory:
+            return not self._unsaved.keys() <= self._waiting
 
     def save_now(self) -> None:
-        """Write the changes in this thread: some tens of milliseconds, for the fsyncs."""
+        """Write the changes in this thread, if one may not wait: some tens of milliseconds, for the fsyncs."""
         with self._saving:
+            if not self._is_due:  # an earlier save has written them
+                return
             with self._memory:
                 changes = dict(self._unsaved)
-            if not changes:  # an earlier save has written them
-                return
             try:
                 self._write(changes)
             except OSError as error:
@@ -160,15 +184,21 @@ class History:
             self._unwritable.is_over(path=str(self._path))
             with self._memory:
                 self._unsaved = dict(self._unsaved.items() - changes.items())
+                self._waiting &= self._unsaved.keys()
+                self._saved |= changes
 
     def _time(self, place: Place) -> float | None:
         at = self._values.get(place)
         return None if at is None else float(at)
 
-    def _set(self, place: Place, value: Value | None) -> None:
+    def _set(self, place: Place, value: Value | None, *, may_wait: bool = False) -> None:
         if isinstance(value, float | int):
             value = within(value)
         with self._memory:
+            if not may_wait:
+                self._waiting.discard(place)
+            elif place not in self._unsaved:  # else one that may not wait has perhaps not been written yet
+                self._waiting.add(place)
             self._unsaved[place] = value
             if value is None:
                 self._values.pop(place, None)

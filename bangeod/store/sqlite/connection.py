@@ -22,7 +22,7 @@ from bangeod.store.sqlite.engine import IS_SAFE, engine
 from bangeod.store.sqlite.interruptible import Interruptible
 from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.read_mark import ReadMark
-from bangeod.store.sqlite.readers import ReaderProbe, WalView
+from bangeod.store.sqlite.readers import WalIndex, WalView
 from bangeod.store.sqlite.starting_over import CheckpointingError, without_checkpoints
 from bangeod.store.sqlite.thread import SqliteThread
 from bangeod.store.sqlite.wal_file import WalFile
@@ -56,7 +56,7 @@ class SharedFile:
         self._opened: LinkedFile | None = None
         self._wal = WalFile(path)
         self._watch = OverwriteWatch(path)
-        self._probe: ReaderProbe | None = None
+        self._wal_index: WalIndex | None = None
         self._mark = ReadMark(lambda: _connect(path))
         self._end_of_mark: asyncio.TimerHandle | None = None
         self._overwritten = False  # another database has the same inode now
@@ -106,7 +106,7 @@ class SharedFile:
             )
         self._forget_end_of_mark()
         connection, self._connection, self._opened = self._connection, None, None
-        self._probe = None
+        self._wal_index = None
         if connection is not None:
             with contextlib.suppress(engine.Error):
                 await connection.run(self._mark.close)
@@ -143,7 +143,7 @@ class SharedFile:
 
     def look_at_readers(self) -> WalView | None:
         """Return the state of the WAL, and who else reads the database; None where that can't be told. At any time."""
-        return self._probe.look() if self._probe is not None else None
+        return self._wal_index.look() if self._wal_index is not None else None
 
     @property
     def size(self) -> int:
@@ -177,9 +177,9 @@ class SharedFile:
         def work(connection: "Connection") -> Checkpointed:
             if unmark:
                 self._mark.clear()
-            if IS_SAFE or self._probe is None:
+            if IS_SAFE or self._wal_index is None:
                 return checkpoint(connection, may_lock=may_lock)
-            return checkpoint_with_reader(connection, self._mark, self._probe.state, may_lock=may_lock)
+            return checkpoint_with_reader(connection, self._mark, self._wal_index.state, may_lock=may_lock)
 
         return await self.maintain(work)
 
@@ -266,13 +266,13 @@ class SharedFile:
 
     def _transaction(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
         connection.execute(queries.BEGIN)
-        with without_checkpoints(self._probe):
+        with without_checkpoints(self._wal_index):
             result = work(connection)
             connection.execute(queries.COMMIT)
         return result
 
     def _transactions(self, connection: "Connection", work: "Callable[[Connection], T]") -> T:
-        with without_checkpoints(self._probe, several=True):
+        with without_checkpoints(self._wal_index, several=True):
             return work(connection)
 
     async def _patiently(self, work: "Callable[[Connection], T]") -> T:
@@ -319,7 +319,7 @@ class SharedFile:
         for statement in queries.ON_OPEN:
             connection.execute(statement).fetchall()
         connection.execute(queries.SCHEMA_VERSION).fetchall()
-        self._probe = ReaderProbe.of(found.path)
+        self._wal_index = WalIndex.of(found.path)
         if self._look() != found:
             raise faults.replaced(self.path)
 

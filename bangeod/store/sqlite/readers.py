@@ -63,8 +63,8 @@ class WalView(NamedTuple):
         return self.sees(reader) < self.frames
 
 
-class ReaderProbe:
-    """Looks at the -shm that SQLite has open. A look takes some 15 µs, waits for nothing and changes nothing."""
+class WalIndex:
+    """The index of the WAL: the -shm, as SQLite has it open. A look takes some 15 µs and waits for nothing."""
 
     def __init__(self, descriptor: int, identity: tuple[int, int]) -> None:
         self._descriptor = descriptor
@@ -72,7 +72,7 @@ class ReaderProbe:
 
     @classmethod
     def of(cls, database: Path) -> Self | None:
-        """Return a probe of a database that this process has read; None where there is none to be had.
+        """Return the one of a database that this process has read; None where there is none to be had.
 
         That is so without a WAL, without /proc, and on other systems than Linux.
         """
@@ -84,7 +84,7 @@ class ReaderProbe:
         except OSError:
             return None
         found = (cls(number, identity) for number in numbers)
-        return next((probe for probe in found if probe.is_valid), None)
+        return next((index for index in found if index.is_valid), None)
 
     @property
     def is_valid(self) -> bool:

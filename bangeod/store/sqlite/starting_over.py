@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bangeod.store.sqlite import faults
-from bangeod.store.sqlite.readers import ReaderProbe
+from bangeod.store.sqlite.readers import WalIndex
 
 
 class CheckpointingError(Exception):
@@ -21,20 +21,20 @@ class CheckpointingError(Exception):
 
 
 @contextlib.contextmanager
-def without_checkpoints(probe: ReaderProbe | None, *, several: bool = False) -> Iterator[None]:
+def without_checkpoints(index: WalIndex | None, *, several: bool = False) -> Iterator[None]:
     """Keep others from checkpointing, if what is written now may start the WAL over. Raises CheckpointingError.
 
     To be called in the transaction, so that nobody else starts it over either; with ``several`` before the first of
-    them, each of which may do it. Nothing can be done, nor known, without a probe.
+    them, each of which may do it. Nothing can be done, nor known, without the index.
     """
-    view = None if probe is None else probe.state()
-    if probe is None or view is None or not (view.starts_over or several):
+    view = None if index is None else index.state()
+    if index is None or view is None or not (view.starts_over or several):
         yield
-    elif probe.take_checkpoint_lock():
+    elif index.take_checkpoint_lock():
         try:
             yield
         finally:
-            probe.release_checkpoint_lock()
+            index.release_checkpoint_lock()
     elif view.starts_over:
         raise CheckpointingError
     else:  # who checkpoints now has something to move, so that the WAL goes on

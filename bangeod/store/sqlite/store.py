@@ -225,10 +225,10 @@ class SqliteStore:
         """Refresh SQLite's statistics; give free pages back if the web app has set that up; shorten a long WAL."""
         figures = await tidying.tidy(self._file, self._gate, self._max_lock_time, time_left)
         with contextlib.suppress(StoreLockedError):  # the log can stay long for a while
-            await self.shorten_log()
+            await self.shorten_wal()
         return figures
 
-    async def shorten_log(self) -> None:
+    async def shorten_wal(self) -> None:
         """Give back the room of a WAL file that others have made long, as far as nobody is in the way."""
         await shortening.shorten(self._file, self._gate)
 

@@ -113,7 +113,7 @@ async def test_a_fault_in_a_lookup_that_nobody_waits_for_is_logged() -> None:
         def worth_asking(self, _: Iterable[str]) -> bool:
             return True
 
-        async def lookup_batch(self, _: Sequence[str]) -> NoReturn:
+        async def lookup_unknown(self, _: Sequence[str]) -> NoReturn:
             await gate.wait()
             raise ZeroDivisionError
 

@@ -41,6 +41,7 @@ SHOWN: Mapping[str, str] = {
     "RestrictAddressFamilies": "AF_UNIX",
     "IPAddressDeny": "::/0 0.0.0.0/0",
     "IPAddressAllow": "",
+    "MemoryMax": "308281344",
 }
 IP_API_DROP_IN = {
     "PrivateNetwork": "no",
@@ -164,10 +165,20 @@ def test_what_is_bound_into_a_hidden_place_can_be_seen_and_written() -> None:
     assert only(unit.judge(only_read, Settings(geo=GeoSettings(mmdb=(Path("/home/geo/c.mmdb"),))))).level is Level.OK
 
 
-def test_ip_api_without_a_network_is_a_fault() -> None:
+def test_ip_api_without_a_network_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(unit, "SHARED", tmp_path / "of a package that is not here")
     finding = only(unit.judge(read(), WITH_IP_API))
     assert finding.level is Level.FAULT
     assert "contrib/systemd/ip-api.conf" in finding.mend
+
+
+def test_where_the_package_is_installed_its_own_drop_in_mends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(unit, "SHARED", tmp_path)
+    (tmp_path / "ip-api.conf").touch()
+    finding = only(unit.judge(read(), WITH_IP_API))
+    assert finding.mend.startswith(f"install -D -m 644 {tmp_path}/ip-api.conf /etc/systemd/system/bangeod.service.d/")
 
 
 @pytest.mark.parametrize(
@@ -244,3 +255,10 @@ def test_root_judges_for_the_service_and_for_whom_it_names() -> None:
     service = read(User="0", Group="0", SupplementaryGroups="12").identity()
     assert choose(None, service) == service
     assert choose("root", service) == current()
+
+
+@pytest.mark.parametrize(
+    ("shown", "limit"), [("308281344", 308_281_344), ("infinity", None), ("", None)], ids=["60%", "none", "unknown"]
+)
+def test_the_memory_that_it_may_have_is_known(shown: str, limit: int | None) -> None:
+    assert read(MemoryMax=shown).memory == limit

@@ -2,8 +2,7 @@
 
 import pytest
 
-from bangeod.banned import Network, Reading, reading
-from bangeod.banned import read as read_banned
+from bangeod.banned import Network, Reading, read_banned, sort_out
 from bangeod.jobs.disabled_jails import APART, DisabledJails
 
 OLD, IN_FORCE, NET = "7.7.7.7", "8.8.8.8", "9.9.9.0/24"
@@ -15,7 +14,7 @@ def look(enabled: set[str], **bans: str) -> Reading:
     pairs: list[tuple[str | Network, str]] = [
         (what, jail) for jail, text in bans.items() if (what := read_banned(text)) is not None
     ]
-    return reading(pairs, frozenset(enabled))
+    return sort_out(pairs, frozenset(enabled))
 
 
 STARTED = look({"sshd"}, sshd=IN_FORCE, gone=OLD, net=NET)

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.banned import Reading, reading
+from bangeod.banned import Reading, sort_out
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
 from bangeod.jobs.ban_watch import BanWatch
@@ -20,7 +20,7 @@ CLOSED = StoreError("/f2b", "can't be read", "setfacl")
 
 def look(*enabled: str) -> Reading:
     """Make a reading with two jails: which of them are enabled."""
-    return reading([(IN_FORCE, "sshd"), (OLD, "old")], frozenset(enabled))
+    return sort_out([(IN_FORCE, "sshd"), (OLD, "old")], frozenset(enabled))
 
 
 ONE_GONE, BOTH = look("sshd"), look("sshd", "old")
@@ -153,7 +153,7 @@ async def test_above_the_cap_rows_of_gone_jails_go_as_others_do(place: Place) ->
 async def test_a_network_of_a_gone_jail_protects_no_more(place: Place) -> None:
     place.put("9.9.9.9")
     (network,) = Bans("9.9.9.0/24").reading.banned.networks
-    place.fail2ban_says(reading([(IN_FORCE, "sshd"), (network, "old")], frozenset({"sshd"})))
+    place.fail2ban_says(sort_out([(IN_FORCE, "sshd"), (network, "old")], frozenset({"sshd"})))
     await place.run()
     assert (place.slept, place.keys) == ([APART], set())
 
@@ -208,7 +208,7 @@ async def test_what_is_banned_counts_as_seen_now_also_before_its_row_is_in_memor
     place.put("10.0.0.1", days=80)
     if loaded:
         await place.world.cache.load_from_db()
-    place.fail2ban_says(reading([(IN_FORCE, "sshd"), ("10.0.0.1", "sshd")], frozenset(["sshd"])))
+    place.fail2ban_says(sort_out([(IN_FORCE, "sshd"), ("10.0.0.1", "sshd")], frozenset(["sshd"])))
     await place.run()
     seen = {key: row["last_seen"] for key, row in place.world.store.geo_cache.items()}
     assert seen["::ffff:8.8.8.8"] == to_text(place.world.now)

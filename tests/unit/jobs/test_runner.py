@@ -133,6 +133,34 @@ async def test_a_job_that_did_not_finish_says_so(runner: Runner) -> None:
     assert events(lines, "job_unfinished") == [("job_unfinished", "info")]
 
 
+async def test_a_run_that_came_no_further_than_the_last_is_said_at_debug(runner: Runner) -> None:
+    ends = [
+        Result({"deleted": 0, "skipped": "bans_unread"}, finished=False),
+        Result({"deleted": 0, "skipped": "bans_unread"}, finished=False),
+        Result({"deleted": 5}, finished=False),
+        Result({"deleted": 5}),
+        Result({"deleted": 5}, finished=False),
+    ]
+
+    async def work(_run: Run) -> Result:
+        return ends.pop(0)
+
+    with capture_logs() as lines:
+        while ends:
+            await runner.run(Body(work), 30)
+    assert [level for _, level in events(lines, "job_unfinished")] == ["info", "debug", "info", "info"]
+
+
+async def test_a_dry_run_that_does_not_finish_is_said_and_hides_no_other(runner: Runner) -> None:
+    async def work(_run: Run) -> Result:
+        return Result({"deleted": 0}, finished=False)
+
+    with capture_logs() as lines:
+        for dry in (True, False, True):
+            await runner.run(Body(work), 30, dry=dry)
+    assert [level for _, level in events(lines, "job_unfinished")] == ["info", "info", "info"]
+
+
 async def test_a_job_that_overruns_is_cancelled(runner: Runner) -> None:
     cancelled = asyncio.Event()
 

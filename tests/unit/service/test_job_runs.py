@@ -14,6 +14,7 @@ from bangeod.errors import StoreMissingError
 from bangeod.jobs.job import JobId, Outcome
 from bangeod.model import DirtyEntry, Geo
 from bangeod.service.components import Components
+from bangeod.service.final_flush import flush_finally
 from bangeod.service.job_runs import JobRuns
 from bangeod.service.state import unwritten_file
 from bangeod.service.state.files import is_there
@@ -31,8 +32,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def components(settings: Settings) -> AsyncIterator[Components]:
-    async with served(settings, ManualClock()) as components:
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def components(settings: Settings, clock: ManualClock) -> AsyncIterator[Components]:
+    async with served(settings, clock) as components:
         yield components
 
 
@@ -44,6 +50,12 @@ def runs(components: Components) -> JobRuns:
 def with_cleanup(settings: Settings, **changes: object) -> Settings:
     cleanup = replace(settings.jobs.geo_cache_cleanup, **changes)
     return replace(settings, jobs=replace(settings.jobs, geo_cache_cleanup=cleanup))
+
+
+def saved_success(settings: Settings, job_id: JobId) -> float | None:
+    history = History(settings.state.directory / "state.toml")
+    history.load()
+    return history.last_success(job_id)
 
 
 async def test_a_run_goes_by_the_settings_in_force_when_it_begins(
@@ -78,9 +90,50 @@ async def test_a_success_is_noted_on_the_disk_unless_the_run_was_dry(
     components: Components, settings: Settings, runs: JobRuns, *, dry: bool, noted: bool
 ) -> None:
     assert (await runs.run(JobId.SESSION_CLEANUP, dry=dry)).succeeded
-    history = History(settings.state.directory / "state.toml")
-    history.load()
-    assert (history.last_success(JobId.SESSION_CLEANUP) is not None) is noted
+    assert (saved_success(settings, JobId.SESSION_CLEANUP) is not None) is noted
+
+
+async def test_the_next_successes_wait_in_memory_for_hours(
+    clock: ManualClock, components: Components, settings: Settings, runs: JobRuns
+) -> None:
+    first = clock.now()
+    for _ in range(24):
+        assert (await runs.run(JobId.GEO_RE_RESOLVE)).succeeded
+        assert saved_success(settings, JobId.GEO_RE_RESOLVE) == first
+        assert components.history.last_success(JobId.GEO_RE_RESOLVE) == clock.now()
+        clock.advance(600)
+    assert (await runs.run(JobId.GEO_RE_RESOLVE)).succeeded
+    assert saved_success(settings, JobId.GEO_RE_RESOLVE) == clock.now()
+
+
+async def test_what_waits_is_saved_with_the_success_of_another_job(
+    clock: ManualClock, settings: Settings, runs: JobRuns
+) -> None:
+    await runs.run(JobId.GEO_RE_RESOLVE)
+    clock.advance(600)
+    await runs.run(JobId.GEO_RE_RESOLVE)
+    await runs.run(JobId.SESSION_CLEANUP)
+    assert saved_success(settings, JobId.GEO_RE_RESOLVE) == clock.now()
+
+
+async def test_a_run_by_hand_is_on_the_disk_when_it_is_done(
+    clock: ManualClock, settings: Settings, runs: JobRuns
+) -> None:
+    await runs.run(JobId.SESSION_CLEANUP)
+    clock.advance(60)
+    await runs.run(JobId.SESSION_CLEANUP, by_hand=True)
+    assert saved_success(settings, JobId.SESSION_CLEANUP) == clock.now()
+
+
+async def test_what_waits_is_saved_at_the_stop(
+    clock: ManualClock, components: Components, settings: Settings, runs: JobRuns
+) -> None:
+    await runs.run(JobId.GEO_RE_RESOLVE)
+    clock.advance(600)
+    await runs.run(JobId.GEO_RE_RESOLVE)
+    components.unwritten.take_up()
+    await flush_finally(components)
+    assert saved_success(settings, JobId.GEO_RE_RESOLVE) == clock.now()
 
 
 async def test_a_flush_of_all_takes_away_what_an_earlier_stop_had_left(

@@ -196,3 +196,7 @@ def test_an_empty_environment_is_no_service_manager() -> None:
 )
 def test_the_watchdog_is_pinged_three_times_in_its_limit(environ: dict[str, str], seconds: float | None) -> None:
     assert watchdog_interval(environ, PID) == seconds
+
+
+def test_the_first_process_of_a_pid_namespace_can_not_know_the_number_that_systemd_gives_it() -> None:
+    assert watchdog_interval({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "359"}, 1) == 20.0

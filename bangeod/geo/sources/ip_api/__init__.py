@@ -1,4 +1,5 @@
 """ip-api.com's batch endpoint: when it may be asked, the request, and what the answer means.
 
-``client`` does the I/O; ``limit`` and ``answer`` are pure. No module here knows the cache.
+``client`` is the source, ``transport`` sends its requests, with httpx, and ``reply`` is what came; ``limit`` (when) and
+``answer`` (what it means) are pure. No module here knows the cache.
 """

@@ -1,14 +1,21 @@
 """What the cache holds: entries loaded and evicted, when they were last seen, what goes and what stays."""
 
 import asyncio
+from collections.abc import Container, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.errors import StoreLockedError
+from bangeod.geo.cache.contents import Memory
 from bangeod.geo.cache.resolver import Found
 from bangeod.model import UNKNOWN, DirtyEntry, Geo, Origin, Row, Status
 from tests.support.fakes import FRANCE, GERMANY, World
+from tests.support.manual_clock import ManualClock
 
 IP, OTHER, THIRD, FOURTH = "8.8.8.8", "9.9.9.9", "1.1.1.1", "1.0.0.1"
 DAY = SECONDS_A_DAY
@@ -240,3 +247,89 @@ async def test_banned_addresses_are_seen_through_their_rows(world: World) -> Non
     await world.cache.flush_dirty()
     assert list(world.store.geo_cache) == ["::ffff:8.8.8.8"]
     assert world.store.geo_cache["::ffff:8.8.8.8"]["last_seen"] == to_text(world.now)
+
+
+# --- many at once ---
+
+FOUND = st.builds(
+    Found, st.sampled_from([GERMANY, FRANCE, UNKNOWN, Geo(asn="AS1"), Geo(asn="AS2", org="Two")]), st.just(Origin.MMDB)
+)
+SOME = st.sampled_from([IP, OTHER, THIRD, FOURTH, "2a00::1", "2606:4700:4700::1111"])
+STEPS = st.one_of(
+    st.tuples(st.just("adopt"), st.dictionaries(SOME, FOUND), st.dictionaries(SOME, st.integers(0, 99))),
+    st.tuples(st.just("add_rows"), st.lists(SOME), st.sets(SOME)),
+    st.tuples(st.just("not_found"), st.lists(SOME)),
+    st.tuples(st.just("load"), st.lists(st.builds(Row, SOME, st.sampled_from([GERMANY, UNKNOWN]), st.just(5)))),
+    st.tuples(st.just("written")),
+)
+
+
+class OneByOne(Memory):
+    """Memory that takes in together only what is one."""
+
+    def adopt(self, found: Mapping[str, Found], seen: Mapping[str, int]) -> dict[str, Found]:
+        whole: dict[str, Found] = {}
+        for ip, known in found.items():
+            whole |= super().adopt({ip: known}, seen)
+        return whole
+
+    def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
+        for ip in ips:
+            super().add_rows([ip], rowless=rowless)
+
+
+@given(steps=st.lists(STEPS, max_size=8), max_dirty=st.integers(1, 4))
+def test_many_together_are_taken_in_as_they_would_be_one_by_one(steps: list[Any], max_dirty: int) -> None:
+    told: list[list[str]] = [[], []]
+    both = [
+        kind(ManualClock(), max_entries=100, max_dirty=max_dirty, flush_soon=partial(list.append, calls, "full"))
+        for kind, calls in zip((Memory, OneByOne), told, strict=True)
+    ]
+    for step, *arguments in steps:
+        results = [taken(memory, step, arguments) for memory in both]
+        assert results[0] == results[1]
+        held, expected = (
+            (
+                sorted(memory.table.items()),
+                {entry.ip: entry for entry in memory.dirty.entries()},
+                {ip for ip in (IP, OTHER, THIRD, FOURTH) if memory.negative.holds(ip, 0.0)},
+            )
+            for memory in both
+        )
+        if len(expected[1]) < 2 * max_dirty:  # above it, which of them are kept may differ
+            assert held == expected
+        assert told[0] == told[1]
+
+
+def taken(memory: Memory, step: str, arguments: Any) -> object:
+    match step:
+        case "adopt":
+            return memory.adopt(arguments[0], arguments[1])
+        case "add_rows":
+            memory.add_rows(arguments[0], rowless=arguments[1])
+        case "written":
+            memory.dirty.committed(memory.dirty.entries())
+            memory.flushed()
+        case _:
+            getattr(memory, step)(*arguments)
+    return None
+
+
+async def test_what_memory_did_not_know_is_found_without_asking_it_again(world: World) -> None:
+    world.local.places[IP] = GERMANY
+    world.store.put_geo(OTHER, country_code="FR")
+    asked = [IP, OTHER, THIRD, "10.0.0.1", "none"]
+    found = await world.cache.lookup_unknown(asked)
+    assert [(answer.ip, answer.status, answer.geo.country_code) for answer in found] == [
+        (IP, Status.RESOLVED, "DE"),
+        (OTHER, Status.RESOLVED, "FR"),
+        (THIRD, Status.UNRESOLVED, None),
+        ("10.0.0.1", Status.PRIVATE, None),
+        ("none", Status.INVALID, None),
+    ]
+
+
+async def test_what_became_known_meanwhile_is_the_answer_all_the_same(world: World) -> None:
+    world.cache.adopt({IP: Found(GERMANY, Origin.IP_API)})
+    (answer,) = await world.cache.lookup_unknown([IP])
+    assert answer.geo == GERMANY

@@ -11,7 +11,7 @@ from bangeod.addresses import octets, spellings, text_of
 from bangeod.geo.cache import table as table_module
 from bangeod.geo.cache.places import WalkedPlaces
 from bangeod.geo.cache.table import SAMPLE, EntryTable
-from bangeod.model import UNKNOWN, Geo, Row
+from bangeod.model import UNKNOWN, DirtyEntry, Geo, Row
 from tests.unit.geo.cache.test_places import GEOS, exactly
 
 LAST_SECOND = 2**32 - 1
@@ -82,6 +82,17 @@ class AgainstADict(RuleBasedStateMachine):
         assert sorted(((text_of(address), id(row)) for address, row in found)) == sorted(
             (ip, id(row)) for ip, row in there
         )
+
+    @rule(
+        entries=st.lists(st.builds(DirtyEntry, st.one_of(IPS, NO_ADDRESSES), GEOS, TIMES, st.just(1)), max_size=8),
+    )
+    def add_new(self, entries: list[DirtyEntry]) -> None:
+        new = []
+        for entry in entries:
+            if octets(entry.ip) and entry.ip not in self.model:
+                self.model[entry.ip] = entry.geo, kept(entry.last_seen)
+                new.append(entry)
+        assert list(map(id, self.table.add_new(entries))) == list(map(id, new))
 
     @rule(start=st.integers(0, 500), count=st.integers(1, 400), geo=GEOS, seen=TIMES)
     def put_many(self, start: int, count: int, geo: Geo, seen: int) -> None:

@@ -202,7 +202,7 @@ async def test_a_page_read_before_the_flush_does_not_undo_it(world: World) -> No
 
 
 def memory_of(count: int, *, max_dirty: int = 1_000_000) -> Memory:
-    memory = Memory(ManualClock(), max_entries=1_000_000, max_dirty=max_dirty, on_full=lambda: None)
+    memory = Memory(ManualClock(), max_entries=1_000_000, max_dirty=max_dirty, flush_soon=lambda: None)
     for number in range(count):
         memory.table.put(f"8.8.{number // 256}.{number % 256}", Geo("DE"), 1)
     return memory

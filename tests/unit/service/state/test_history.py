@@ -452,3 +452,84 @@ async def test_names_alone_say_nothing_of_an_earlier_run(path: Path) -> None:
     await loaded(path).keep_names({"RU": "Russia"})
 
     assert loaded(path).is_empty
+
+
+# --- what may wait ---
+
+
+def test_what_may_wait_is_known_at_once_and_written_with_what_may_not(path: Path) -> None:
+    history = saved(path, a=AT)
+    before = path.read_bytes()
+    history.succeeded("a", AT + 60, may_wait=True)
+    history.save_now()
+    assert history.last_success("a") == AT + 60
+    assert path.read_bytes() == before
+    history.succeeded("b", AT)
+    history.save_now()
+    assert loaded(path).last_success("a") == AT + 60
+
+
+async def test_a_save_of_what_may_wait_alone_asks_no_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = saved(path, a=AT)
+    history.succeeded("a", AT + 60, may_wait=True)
+
+    async def refuse(*_args: object) -> None:
+        pytest.fail("it asks one")
+
+    monkeypatch.setattr(asyncio, "to_thread", refuse)
+    await history.save()
+
+
+async def test_a_pause_takes_along_what_waits(path: Path) -> None:
+    history = saved(path, a=AT)
+    history.succeeded("a", AT + 60, may_wait=True)
+    await history.save_pause(AT)
+    assert loaded(path).last_success("a") == AT + 60
+
+
+async def test_before_the_end_what_waits_is_written_as_well(path: Path) -> None:
+    history = saved(path, a=AT)
+    history.succeeded("a", AT + 60, may_wait=True)
+    await history.save_all()
+    assert loaded(path).last_success("a") == AT + 60
+
+
+def test_before_the_end_nothing_is_written_that_is_written_already(path: Path) -> None:
+    history = saved(path, a=AT)
+    path.unlink()
+    asyncio.run(history.save_all())
+    assert not path.exists()
+
+
+def test_what_could_not_be_written_does_not_wait_because_a_later_one_may(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = saved(path, a=AT)
+    mend = broken("fsync", monkeypatch)
+    history.succeeded("a", AT + 60)
+    history.save_now()
+    mend()
+    history.succeeded("a", AT + 120, may_wait=True)
+    history.save_now()
+    assert loaded(path).last_success("a") == AT + 120
+
+
+def test_what_comes_after_it_may_wait_again(path: Path) -> None:
+    history = saved(path, a=AT)
+    history.succeeded("a", AT + 60, may_wait=True)
+    history.succeeded("a", AT + 3600)
+    history.save_now()
+    before = path.read_bytes()
+    history.succeeded("a", AT + 3660, may_wait=True)
+    history.save_now()
+    assert path.read_bytes() == before
+
+
+def test_the_success_saved_last_is_this_processs_own(path: Path) -> None:
+    saved(path, a=AT)
+    history = loaded(path)
+    assert history.saved_success("a") is None
+    history.succeeded("a", AT + 60)
+    assert history.saved_success("a") is None
+    history.save_now()
+    assert history.saved_success("a") == AT + 60

@@ -12,7 +12,7 @@ from bangeod.store.sqlite import queries, schema
 from bangeod.store.sqlite.checkpoint import FEW_FRAMES, checkpoint, checkpoint_with_reader
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.read_mark import ReadMark
-from bangeod.store.sqlite.readers import ReaderProbe, WalView
+from bangeod.store.sqlite.readers import WalIndex, WalView
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Cursor
@@ -49,7 +49,7 @@ def reader(path: Path) -> Iterator[ReadMark]:
 @pytest.fixture
 def look(path: Path, web_app: "Connection") -> Callable[[], WalView]:
     assert web_app.in_transaction is False
-    probe = ReaderProbe.of(path)
+    probe = WalIndex.of(path)
     assert probe is not None
 
     def look() -> WalView:

@@ -10,7 +10,7 @@ import pytest
 
 from bangeod.store.sqlite import readers, schema
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.readers import Reader, ReaderProbe, WalView
+from bangeod.store.sqlite.readers import Reader, WalIndex, WalView
 from tests.support.companion import Companion
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def commit(connection: "Connection") -> None:
     connection.execute("INSERT INTO sessions (token) VALUES (hex(randomblob(16)))")
 
 
-def looked(probe: ReaderProbe | None) -> WalView:
+def looked(probe: WalIndex | None) -> WalView:
     assert probe is not None
     view = probe.look()
     assert view is not None
@@ -48,7 +48,7 @@ def looked(probe: ReaderProbe | None) -> WalView:
 
 @ON_LINUX
 def test_the_frames_of_the_wal_are_those_that_sqlite_tells_of(path: Path, connection: "Connection") -> None:
-    probe = ReaderProbe.of(path)
+    probe = WalIndex.of(path)
     for statement in ("PRAGMA wal_checkpoint(NOOP)", "PRAGMA wal_checkpoint(PASSIVE)"):
         _, frames, moved = connection.execute(statement).fetchone()
         view = looked(probe)
@@ -58,14 +58,14 @@ def test_the_frames_of_the_wal_are_those_that_sqlite_tells_of(path: Path, connec
 
 @ON_LINUX
 def test_each_commit_changes_the_number_of_commits(path: Path, connection: "Connection") -> None:
-    before = looked(ReaderProbe.of(path)).commits
+    before = looked(WalIndex.of(path)).commits
     commit(connection)
-    assert looked(ReaderProbe.of(path)).commits == before + 1
+    assert looked(WalIndex.of(path)).commits == before + 1
 
 
 @ON_LINUX
 def test_another_process_that_reads_is_seen_with_the_state_that_it_reads(path: Path, connection: "Connection") -> None:
-    probe = ReaderProbe.of(path)
+    probe = WalIndex.of(path)
     with Companion(READING, path) as reading:
         process = int(reading.output.readline())
         view = looked(probe)
@@ -83,7 +83,7 @@ def test_another_process_that_reads_is_seen_with_the_state_that_it_reads(path: P
 
 @ON_LINUX
 def test_one_that_reads_the_file_alone_keeps_all_frames_where_they_are(path: Path, connection: "Connection") -> None:
-    probe = ReaderProbe.of(path)
+    probe = WalIndex.of(path)
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     with Companion(READING, path) as reading:
         reading.output.readline()
@@ -98,7 +98,7 @@ def test_one_that_reads_the_file_alone_keeps_all_frames_where_they_are(path: Pat
 
 @ON_LINUX
 def test_a_descriptor_that_was_closed_is_not_asked(path: Path, connection: "Connection") -> None:
-    probe = ReaderProbe.of(path)
+    probe = WalIndex.of(path)
     connection.close()
     with Path("/dev/null").open():  # may have the number now
         assert probe is not None
@@ -109,13 +109,13 @@ def test_without_a_wal_there_is_no_probe(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with closing(engine.connect(path)) as connection:
         connection.execute("CREATE TABLE t (x)")
-        assert ReaderProbe.of(path) is None
+        assert WalIndex.of(path) is None
 
 
 def test_without_proc_there_is_no_probe(path: Path, connection: "Connection", monkeypatch: pytest.MonkeyPatch) -> None:
     assert connection.in_transaction is False
     monkeypatch.setattr(readers, "OPEN_FILES", path.parent / "nothing")
-    assert ReaderProbe.of(path) is None
+    assert WalIndex.of(path) is None
 
 
 SALT = b"saltsalt"
