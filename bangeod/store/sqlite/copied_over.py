@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bangeod.store.sqlite import queries
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.readers import ReaderProbe
+from bangeod.store.sqlite.readers import WalIndex
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -43,7 +43,7 @@ class OverwriteWatch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._probe: ReaderProbe | None = None
+        self._index: WalIndex | None = None
         self._contents: Contents | None = None
         self._wal: _WalHeader | None = None  # its state at these contents, if they include all of its frames
 
@@ -79,7 +79,7 @@ class OverwriteWatch:
         if KNOWS_THE_WAL:
             _, frames, moved = connection.execute(queries.LENGTH_OF_WAL).fetchone()
             return _WalHeader(commits, frames, moved)
-        if self._probe is None or not self._probe.is_valid:
-            self._probe = ReaderProbe.of(self._path)
-        view = self._probe.state() if self._probe is not None else None
+        if self._index is None or not self._index.is_valid:
+            self._index = WalIndex.of(self._path)
+        view = self._index.state() if self._index is not None else None
         return _WalHeader(commits, view.frames, view.moved) if view is not None else _WalHeader(commits, -1, -1)
