@@ -47,9 +47,10 @@ def within(service: Service, unit: str, *lines: str) -> dict[str, Any]:
     machine.write(f"/run/systemd/system/{unit}.d/test.conf", "\n".join(drop_in))
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", unit, check=unit != UPDATE)  # it has no network
+    machine.run("journalctl", "--sync")
     told = machine.run("journalctl", f"--unit={unit}", "--output=cat").stdout.splitlines()
     seen: dict[str, Any] = json.loads([line for line in told if line.startswith('{"number"')][-1])
-    machine.run("rm", f"/run/systemd/system/{unit}.d/test.conf")
+    machine.run("rm", "-r", f"/run/systemd/system/{unit}.d")
     machine.run("systemctl", "daemon-reload")
     return seen
 
@@ -81,7 +82,7 @@ def test_what_fetches_geo_databases_ends_when_it_is_told_to(service: Service) ->
     journal = ("journalctl", f"--unit={UPDATE}", "--output=cat")
     eventually(lambda: "it waits" in machine.run(*journal).stdout, "its start")
     machine.run("systemctl", "stop", UPDATE)  # within a minute, or the test fails
-    machine.run("rm", f"/run/systemd/system/{UPDATE}.d/test.conf")
+    machine.run("rm", "-r", f"/run/systemd/system/{UPDATE}.d")
 
 
 def test_a_reload_has_taken_up_the_config_when_it_returns_and_needs_no_process(service: Service) -> None:

@@ -47,7 +47,7 @@ AS_AT_FIRST: Final = f"""
 systemctl stop 'bangeod*'
 dpkg --purge bangeod
 [ ! -e /opt/bangeod ] || {SOURCE}/contrib/install --uninstall --purge
-rm -rf /opt/bangeod {ETC}/bangeod* {ETC}/*.wants/bangeod* {PurePosixPath(DATABASE).parent}
+rm -rf /opt/bangeod /run/systemd/system/bangeod* {ETC}/bangeod* {ETC}/*.wants/bangeod* {PurePosixPath(DATABASE).parent}
 cp -a {EMPTY} {PurePosixPath(DATABASE).parent}
 systemctl daemon-reload
 systemctl reset-failed
