@@ -1,8 +1,8 @@
 #!/bin/sh
 # Expected: `PRAGMA incremental_vacuum(100)` gives back 100 free pages, through Python's sqlite3 as through any other.
-# True: through Python 3.11's own module it gives back one, however large the number is: the statement steps once for
-#   each page and returns rows without columns, and the module steps a statement without columns once. Through pysqlite3
-#   0.6.1 it gives back all.
+# True: through Python 3.11's own module it gives back one, however large the number is. Through pysqlite3 0.6.1 it
+#   gives back all. Why was not shown; most likely the statement steps once for each page, and the module steps one that
+#   has no columns once.
 # Seen: Python 3.11 with SQLite 3.40.1 (Debian 12), and pysqlite3 0.6.1 (PyPI), on 2026-11-30.
 # Source: sqlite.org/pragma.html#pragma_incremental_vacuum.
 set -eu
