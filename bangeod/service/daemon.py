@@ -250,7 +250,7 @@ class Daemon:
     async def _keep_wal_empty(self) -> None:
         """Empty the database's log before the web app's commits have to."""
         while True:
-            pause = await self._components.store.empty_log()
+            pause = await self._components.store.empty_wal()
             await asyncio.sleep(pause)
 
     async def _refresh_sources(self) -> None:

@@ -190,7 +190,7 @@ class MemoryStore:
     async def shorten_wal(self) -> None:
         """Do nothing: memory has no log."""
 
-    async def empty_log(self) -> float:
+    async def empty_wal(self) -> float:
         return 60.0  # there is none
 
     async def sizes(self) -> Sizes:

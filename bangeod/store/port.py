@@ -145,7 +145,7 @@ class Store(Protocol):
     async def shorten_wal(self) -> None:
         """Give back the room of a log that others have left long; nothing, while somebody is in the way."""
 
-    async def empty_log(self) -> float:
+    async def empty_wal(self) -> float:
         """Do for others what their next writes would have to do with the log; return the seconds until the next time.
 
         Nobody waits for it. It never raises.

@@ -215,7 +215,7 @@ async def test_emptying_the_log_changes_no_row_and_says_when_to_do_it_again(harn
     for i in range(1_300):
         harness.put_geo(f"8.8.{i // 256}.{i % 256}")
     before = await read_all(harness.store.rows())
-    assert 0 < await harness.store.empty_log() <= 60
+    assert 0 < await harness.store.empty_wal() <= 60
     assert await read_all(harness.store.rows()) == before
 
 

@@ -162,15 +162,15 @@ async def test_a_log_that_the_web_app_makes_long_is_emptied_again_and_again(
     monkeypatch.setattr("bangeod.store.sqlite.wal_growth.LONGEST", 0.01)
     looked, lengths = asyncio.Event(), []
     async with running(place, ManualClock()) as (_, daemon):
-        empty = daemon._components.store.empty_log
+        empty = daemon._components.store.empty_wal
 
-        async def empty_log() -> float:
+        async def empty_wal() -> float:
             pause = await empty()
             looked.set()
             return pause
 
         with closing(engine.connect(place.database, isolation_level=None)) as web_app:
-            monkeypatch.setattr(daemon._components.store, "empty_log", empty_log)
+            monkeypatch.setattr(daemon._components.store, "empty_wal", empty_wal)
             await daemon._announce()
             for _ in range(4):
                 for number in range(LONG):  # each of these commits makes a frame

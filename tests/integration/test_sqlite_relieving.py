@@ -71,21 +71,21 @@ def looked(connection: "Connection") -> WalView:
 async def test_a_long_wal_is_checkpointed_before_the_web_app_has_to(store: SqliteStore, web_app: "Connection") -> None:
     log_in(web_app, LONG)
     assert looked(web_app).moved == 0
-    await store.empty_log()
+    await store.empty_wal()
     assert looked(web_app).starts_over
 
 
 async def test_a_short_one_is_left_as_it_is(store: SqliteStore, web_app: "Connection", path: Path) -> None:
     log_in(web_app, LONG // 2)
     before = looked(web_app), written(path)
-    await store.empty_log()
+    await store.empty_wal()
     assert (looked(web_app), written(path)) == before
 
 
 async def test_the_lock_is_never_taken(store: SqliteStore, web_app: "Connection") -> None:
     log_in(web_app, LONG)
     web_app.execute("BEGIN IMMEDIATE")
-    await store.empty_log()
+    await store.empty_wal()
     web_app.execute("ROLLBACK")
     assert looked(web_app).starts_over
 
@@ -97,24 +97,24 @@ async def test_a_reader_who_holds_it_back_is_not_waited_for(
     with Companion("tests.support.web_app.reading", path) as reading:
         reading.output.readline()
         log_in(web_app, LONG)
-        await store.empty_log()
+        await store.empty_wal()
         assert 0 < looked(web_app).moved < LONG
         before = looked(web_app)
-        await store.empty_log()
+        await store.empty_wal()
         assert looked(web_app) == before
         reading.end()
 
 
 async def test_what_bangeod_writes_goes_on_beside_it(store: SqliteStore, web_app: "Connection") -> None:
     log_in(web_app, LONG)
-    await store.empty_log()
+    await store.empty_wal()
     assert len(await write_all(store, [entry("8.8.8.8", "US")])) == 1
     assert looked(web_app).frames < LONG
 
 
 async def test_without_a_database_nothing_happens(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "missing.db", busy_timeout=0.01, max_lock_time=0.01, clock=SystemClock())
-    assert await store.empty_log() == LONGEST
+    assert await store.empty_wal() == LONGEST
     await store.close()
 
 
@@ -122,6 +122,6 @@ async def test_a_database_that_was_moved_away_is_left(store: SqliteStore, web_ap
     log_in(web_app, LONG)
     before = looked(web_app)
     move_away(path)
-    await store.empty_log()
+    await store.empty_wal()
     move_away(path.with_name("old.db"), path)
     assert looked(web_app) == before

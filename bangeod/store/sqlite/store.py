@@ -232,7 +232,7 @@ class SqliteStore:
         """Give back the room of a WAL file that others have made long, as far as nobody is in the way."""
         await shortening.shorten(self._file, self._gate)
 
-    async def empty_log(self) -> float:
+    async def empty_wal(self) -> float:
         """Checkpoint what others have written before a commit of theirs has to."""
         return await self._gate.relieve_others()
 
