@@ -11,11 +11,12 @@ import pytest
 from bangeod.clock import SystemClock
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.readers import WalIndex, WalView
+from bangeod.store.sqlite.readers import WalView
 from bangeod.store.sqlite.store import SqliteStore
 from bangeod.store.sqlite.wal_growth import LONG, LONGEST
 from tests.contract.values import entry, write_all
 from tests.support.companion import Companion
+from tests.support.wal_state import wal_state
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -61,11 +62,7 @@ def move_away(path: Path, target: Path | None = None) -> None:
 
 def looked(connection: "Connection") -> WalView:
     (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
-    probe = WalIndex.of(Path(path))
-    assert probe is not None
-    view = probe.state()
-    assert view is not None
-    return view
+    return wal_state(Path(path))
 
 
 async def test_a_long_wal_is_checkpointed_before_the_web_app_has_to(store: SqliteStore, web_app: "Connection") -> None:

@@ -13,8 +13,8 @@ from bangeod.errors import StoreLockedError
 from bangeod.store.sqlite import queries, schema
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.engine import engine
-from bangeod.store.sqlite.readers import WalIndex, WalView
 from tests.support.companion import Companion
+from tests.support.wal_state import wal_state
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -57,29 +57,21 @@ def log_in_twice_apart(connection: "Connection") -> None:
         connection.execute(queries.COMMIT)
 
 
-def state(path: Path) -> WalView:
-    probe = WalIndex.of(path)
-    assert probe is not None
-    view = probe.state()
-    assert view is not None
-    return view
-
-
 async def test_it_waits_where_another_process_checkpoints(file: SharedFile, path: Path, web_app: "Connection") -> None:
     web_app.execute(queries.CHECKPOINT).fetchall()
-    before = state(path)
+    before = wal_state(path)
     assert before.starts_over
     with Companion(CHECKPOINTING, path) as checkpointing:
         checkpointing.output.readline()
         for write in (file.write, file.write_apart):
             with pytest.raises(StoreLockedError):
                 await write(log_in)
-        assert state(path) == before
+        assert wal_state(path) == before
         web_app.execute("BEGIN IMMEDIATE")  # what waits holds no lock meanwhile
         web_app.execute("ROLLBACK")
         checkpointing.end()
     await file.write(log_in)
-    assert state(path).salt != before.salt
+    assert wal_state(path).salt != before.salt
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -87,7 +79,7 @@ async def test_nobody_checkpoints_meanwhile(
     file: SharedFile, path: Path, web_app: "Connection", *, apart: bool
 ) -> None:
     web_app.execute(queries.CHECKPOINT).fetchall()
-    before = state(path)
+    before = wal_state(path)
     taken: list[bool] = []
 
     def look_and_log_in(connection: "Connection") -> None:
@@ -96,21 +88,21 @@ async def test_nobody_checkpoints_meanwhile(
 
     await (file.write_apart if apart else file.write)(look_and_log_in)
     assert taken == [True]
-    assert state(path).salt != before.salt
+    assert wal_state(path).salt != before.salt
     assert not is_taken(path)
 
 
 async def test_where_the_wal_goes_on_a_checkpoint_is_not_waited_for(
     file: SharedFile, path: Path, web_app: "Connection"
 ) -> None:
-    before = state(path)
+    before = wal_state(path)
     assert not before.starts_over
     with Companion(CHECKPOINTING, path) as checkpointing:
         checkpointing.output.readline()
         await file.write(log_in)
         await file.write_apart(log_in_twice_apart)
         checkpointing.end()
-    after = state(path)
+    after = wal_state(path)
     assert after.salt == before.salt
     assert after.frames > before.frames
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from bangeod.store.sqlite import queries, schema
 from bangeod.store.sqlite.checkpoint import FEW_FRAMES, checkpoint, checkpoint_with_reader
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.read_mark import ReadMark
-from bangeod.store.sqlite.readers import WalIndex, WalView
+from bangeod.store.sqlite.readers import WalView
+from tests.support.wal_state import wal_state
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Cursor
@@ -49,15 +51,7 @@ def reader(path: Path) -> Iterator[ReadMark]:
 @pytest.fixture
 def look(path: Path, web_app: "Connection") -> Callable[[], WalView]:
     assert web_app.in_transaction is False
-    probe = WalIndex.of(path)
-    assert probe is not None
-
-    def look() -> WalView:
-        view = probe.state()
-        assert view is not None
-        return view
-
-    return look
+    return partial(wal_state, path)
 
 
 def log_in(connection: "Connection", times: int = 1) -> None:
