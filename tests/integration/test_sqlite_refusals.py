@@ -11,8 +11,9 @@ from bangeod.clock import SystemClock
 from bangeod.errors import SchemaError, StoreError
 from bangeod.geo.cache.dirty import DirtySet, flush
 from bangeod.model import DirtyEntry, Geo
+from bangeod.store import sweep
 from bangeod.store.port import Refusal
-from bangeod.store.sqlite import deletion, row_removal, schema
+from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
 from tests.contract.values import NOW, refused
@@ -294,7 +295,7 @@ async def test_what_was_held_back_before_takes_no_more_than_its_time_and_is_coun
     await store.prepare()
     assert (await refused(store.delete_expired(NOW))).refused == 150
     change(path, "DROP TRIGGER t", f"INSERT INTO sessions (id, expires_at) VALUES (301, '{OLD}')")
-    monkeypatch.setattr(deletion, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(sweep, "RETRY_SECONDS", 0.0)
     assert await refused(store.delete_expired(NOW)) == ([""], 150, ("rowid = 300", "stays"))
     monkeypatch.undo()
     assert len((await refused(store.delete_expired(NOW))).keys) == 150
@@ -312,13 +313,13 @@ async def test_another_database_has_nothing_held_back(
     expired(backup, 10)
     backup.replace(path)
     await store.prepare()
-    monkeypatch.setattr(deletion, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(sweep, "RETRY_SECONDS", 0.0)
     assert len((await refused(store.delete_expired(NOW))).keys) == 10
 
 
 def test_of_what_is_held_back_that_comes_first_which_was_tried_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_removal, "MOST_HELD_BACK", 3)
-    rows, why = row_removal.HeldBack(), Refusal("1", "stays")
+    monkeypatch.setattr(sweep, "MOST_HELD_BACK", 3)
+    rows, why = sweep.HeldBack(), Refusal("1", "stays")
     for key in (1, 2, 3, 1, 4):
         rows.add(key, why)
     rows.discard(3)

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,24 +21,14 @@ from bangeod.store.sqlite import faults, queries
 from bangeod.store.sqlite.columns import Table
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.slicing import SliceWriter
+from bangeod.store.sweep import Due, HeldBack
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-RETRY_SECONDS: Final = 5.0  # of each run for rows held back in an earlier one; the rest of them stay untried
-MOST_HELD_BACK: Final = 250_000  # keys; some 25 MB
 IGNORED = "a trigger of the database's keeps it, without an error"  # RAISE(IGNORE)
 LONGEST_PROBLEM = 200  # characters of a trigger's message
 SHOWN_OF_KEY = 4  # characters; a session's key may be its token
-
-
-class Due(NamedTuple):
-    """A row that may go."""
-
-    key: object
-    label: str
-    micros: int
-    time: object  # as it is stored
 
 
 class Fate(NamedTuple):
@@ -67,7 +57,7 @@ class Removal:
         table: Table,
         writer: SliceWriter,
         before: int,
-        held_back: "HeldBack",
+        held_back: HeldBack,
         stays: set[object] | None = None,
     ) -> None:
         self._key = table.key
@@ -246,30 +236,3 @@ def _unsettling() -> Iterator[None]:
 def _is_refusal(error: Exception) -> bool:
     """Say whether the error is about a row: a constraint, or an error in a trigger."""
     return faults.code(error) & 0xFF in faults.ABOUT_A_ROW
-
-
-class HeldBack:
-    """Keys of rows that were held back, those tried longest ago first. Belongs to one event loop."""
-
-    def __init__(self) -> None:
-        self._turns: dict[object, int] = {}
-        self._turn = 0
-        self.example: Refusal | None = None
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._turns
-
-    def add(self, key: object, refusal: Refusal) -> None:
-        """Remember that a row was tried and stays. Above the limit, those tried longest ago are forgotten."""
-        self._turns.pop(key, None)
-        if len(self._turns) >= MOST_HELD_BACK:
-            del self._turns[next(iter(self._turns))]
-        self._turn += 1
-        self._turns[key], self.example = self._turn, refusal
-
-    def discard(self, key: object) -> None:
-        self._turns.pop(key, None)
-
-    def turn(self, key: object) -> int:
-        """Return a sort key by which rows tried longest ago come first."""
-        return self._turns.get(key, 0)

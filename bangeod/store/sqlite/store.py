@@ -20,12 +20,12 @@ from bangeod.store.sqlite.geo_rows import read_unresolved, rows_by_address
 from bangeod.store.sqlite.geo_writing import write_slice
 from bangeod.store.sqlite.odd_keys import OddKeys
 from bangeod.store.sqlite.paging import Bounds, pages
-from bangeod.store.sqlite.row_cap import Overflow
-from bangeod.store.sqlite.row_removal import Due, HeldBack, Removal
+from bangeod.store.sqlite.row_removal import Removal
 from bangeod.store.sqlite.slicing import SliceWriter, WriteGate
 from bangeod.store.sqlite.time_form_watch import FormWatch
 from bangeod.store.sqlite.wal_file import wal_beside
 from bangeod.store.sqlite.write_trial import needs_country
+from bangeod.store.sweep import Due, HeldBack, always, census, is_above, overflow, sweep
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -163,7 +163,7 @@ class SqliteStore:
         try:
             removal = Removal(table, writer, limit, self._held_back[table.name])
             async with aclosing(
-                deletion.sweep(self._file, table, removal, limit, goes=stale, clock=self._clock)
+                sweep(deletion.due_pages(self._file, table, limit), removal, goes=stale, clock=self._clock)
             ) as slices:
                 async for deleted in slices:
                     yield deleted
@@ -181,11 +181,12 @@ class SqliteStore:
         stays: set[object] = set()
         while await self._count(table) > max_rows:
             known = len(stays)
-            choice, upto = await deletion.overflow(self._file, table, max_rows, limit, keep=keep, stays=stays)
-            above = functools.partial(_is_above, choice=choice, limit=limit, keep=keep, stays=stays)
+            ages = deletion.aged_pages(self._file, table)
+            choice, upto = await overflow(ages, max_rows, limit, keep=keep, stays=stays)
+            above = functools.partial(is_above, choice=choice, limit=limit, keep=keep, stays=stays)
             removal = Removal(table, writer, upto, self._held_back[table.name], stays)
             async with aclosing(
-                deletion.sweep(self._file, table, removal, upto, goes=above, clock=self._clock)
+                sweep(deletion.due_pages(self._file, table, upto), removal, goes=above, clock=self._clock)
             ) as slices:
                 async for deleted in slices:
                     if deleted.keys or deleted.refused:
@@ -196,10 +197,10 @@ class SqliteStore:
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
         table = await self._aged_geo_table()
         limit = before * MICROSECONDS
-        found = await deletion.census(self._file, table, limit, goes=lambda due: not keep(due.label))
+        found = await census(deletion.due_pages(self._file, table, limit), goes=lambda due: not keep(due.label))
         if not max_rows:
             return found
-        choice, _ = await deletion.overflow(self._file, table, max_rows, limit, keep=keep)
+        choice, _ = await overflow(deletion.aged_pages(self._file, table), max_rows, limit, keep=keep)
         return found._replace(matching=found.matching + choice.going)
 
     async def delete_expired(
@@ -210,7 +211,7 @@ class SqliteStore:
         removal = Removal(table, self._deleter(time_left), limit, self._held_back[table.name])
         try:
             async with aclosing(
-                deletion.sweep(self._file, table, removal, limit, goes=_always, clock=self._clock)
+                sweep(deletion.due_pages(self._file, table, limit), removal, goes=always, clock=self._clock)
             ) as slices:
                 async for deleted in slices:
                     yield deleted
@@ -219,7 +220,7 @@ class SqliteStore:
 
     async def count_expired(self, now: int) -> Census:
         table = await self._table("sessions")
-        return await deletion.census(self._file, table, now * MICROSECONDS + 1, goes=_always)
+        return await census(deletion.due_pages(self._file, table, now * MICROSECONDS + 1), goes=always)
 
     async def tidy(self, *, time_left: Callable[[], float] = endless) -> Mapping[str, int]:
         """Refresh SQLite's statistics; give free pages back if the web app has set that up; shorten a long WAL."""
@@ -274,18 +275,6 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-def _always(_due: Due) -> bool:
-    return True
-
-
-def _is_above(
-    due: Due, *, choice: Overflow, limit: int, keep: Callable[[str], bool], stays: Collection[object]
-) -> bool:
-    """Say whether a row was chosen to go above the cap. Stale rows have already been tried."""
-    kept = keep(due.label)
-    return (kept or due.micros >= limit) and due.key not in stays and choice.takes(due.micros, kept=kept)
 
 
 def look_at_tables(

@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bangeod.store.sqlite.row_cap import NONE_GOES, Cut, Overflow, cut
+from bangeod.store.row_cap import NONE_GOES, Cut, Overflow, cut
 
 TIMES = st.integers(-5, 5) | st.integers(-(2**58), 2**58)
 ROWS = st.lists(st.tuples(st.none() | TIMES, st.booleans()), max_size=40)
