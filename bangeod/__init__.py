@@ -9,8 +9,8 @@ The rooms. A module imports from its own and from those below it that tests/unit
     api       HTTP on a Unix socket
     jobs      the periodic jobs: each has a file, and registry.py has them all
     geo       where an address is: cache/ (what memory holds), sources/ (who knows), update/ (files fetched)
-    store     port.py: the store as jobs and geo see it; sqlite/: the web app's file; fail2ban.py:
-              fail2ban's; memory.py: for tests
+    store     port.py: the store as jobs and geo see it; sqlite/: the web app's file; postgres/: its tables on a
+              server; fail2ban.py: fail2ban's; memory.py: for tests
     config    bangeod.toml
     ground    model, addresses, banned, countries, errors, clock, trouble and all else at the top: everybody's
 

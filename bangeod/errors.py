@@ -157,6 +157,12 @@ class StoreLockedError(StoreError):
     condition = "database locked"
 
 
+class StoreUnreachableError(StoreError):
+    """No server answers, it lets nobody in, or the connection to it is lost."""
+
+    condition = "database unreachable"
+
+
 class StoreReadOnlyError(StoreError):
     """The database, its directory or its file system is not writable."""
 

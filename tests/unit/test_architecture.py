@@ -37,6 +37,7 @@ PLACES = {
     "pysqlite3": {"store.sqlite.engine"},
     "sqlcipher3": {"store.sqlite.engine"},
     "aiosqlite": {"store.sqlite.thread"},
+    "psycopg": {"store.postgres.driver"},
     "httpx": {"geo.sources.ip_api.transport", "geo.update", "client"},
     "httpcore": {"client"},
     "maxminddb": {"geo.sources.mmdb"},

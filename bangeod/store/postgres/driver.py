@@ -1,0 +1,61 @@
+"""psycopg, the library that speaks with the server: imported here alone, and only where a server is to be reached.
+
+It comes with ``bangeod[postgres]``; without that, nothing else of bangeod misses it.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+@cache
+def available() -> bool:
+    """Say whether psycopg is there and finds a libpq that it can use."""
+    try:
+        import psycopg  # noqa: F401, PLC0415 - an extra; to import it takes a while
+    except ImportError:
+        return False
+    return True
+
+
+def error() -> "type[psycopg.Error]":
+    """Return the class of all errors of psycopg, to be caught."""
+    import psycopg  # noqa: PLC0415 - as above
+
+    return psycopg.Error
+
+
+def keywords(conninfo: str) -> dict[str, str | int]:
+    """Return the keywords of a conninfo or url and their values; raises ``error()`` where libpq can't read it."""
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - as above
+
+    return {name: value for name, value in conninfo_to_dict(conninfo).items() if value is not None}
+
+
+async def connect(wanted: Mapping[str, str | int]) -> "Connection":
+    """Return a connection on which each statement is a transaction; raises ``error()``, and OSError for no address.
+
+    Nothing is prepared on the server: a statement prepared there fails once the web app has migrated its table, and is
+    unknown behind a pooler.
+    """
+    import psycopg  # noqa: PLC0415 - as above
+
+    made: Connection = await psycopg.AsyncConnection.connect(
+        "",
+        autocommit=True,
+        prepare_threshold=None,
+        **wanted,
+    )
+    return made
+
+
+def is_idle(connection: "Connection") -> bool:
+    """Say whether a connection waits for a statement: it is neither closed nor in the midst of anything."""
+    from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
+
+    return not connection.closed and connection.info.transaction_status == TransactionStatus.IDLE

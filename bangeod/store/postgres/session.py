@@ -1,0 +1,172 @@
+"""One connection to the server: made when it is first needed, and anew when it was lost; statements one at a time."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from bangeod.errors import StoreError, StoreReadOnlyError, StoreUnreachableError
+from bangeod.store.postgres import driver, faults, queries
+from bangeod.store.postgres.connection import Backoff, Conninfo
+
+if TYPE_CHECKING:
+    from bangeod.clock import Clock
+    from bangeod.store.postgres.driver import Connection
+
+STATEMENT_TIMEOUT: Final = 30.0  # seconds; each statement does the work of a page or a slice
+IDLE_IN_TRANSACTION: Final = 10.0  # seconds; bangeod itself never is
+
+Values = Mapping[str, object]
+Rows = Sequence[tuple[Any, ...]]
+
+
+class Identity(NamedTuple):
+    """Which database it is: a copy of it, restored to an earlier time, say, has another one."""
+
+    system: str | None  # the cluster's, which a standby shares; None where the server does not tell
+    timeline: str | None  # another one after a failover, and after a recovery to an earlier time
+    database: int  # its oid
+
+
+class Session:
+    """One connection for one purpose. Belongs to one event loop.
+
+    ``lock_timeout`` is in seconds: how long a statement waits for a lock. Raises only StoreError. A cancellation ends
+    the statement that is running, on the server as well.
+    """
+
+    def __init__(self, conninfo: Conninfo, clock: "Clock", *, schema: str | None, lock_timeout: float) -> None:
+        self.conninfo = conninfo
+        self.lock_timeout = lock_timeout
+        self.round_trip = 0.0  # seconds that a statement takes that does nothing; what is measured has that in it
+        self._clock = clock
+        self._schema = schema
+        self._connection: Connection | None = None
+        self._identity: Identity | None = None
+        self._backoff = Backoff()
+        self._failure: StoreError | None = None  # of the last try to connect
+        self._turn = asyncio.Lock()
+
+    async def identity(self) -> Identity:
+        """Return which database answers; connects where there is no connection, and sees whether there still is one."""
+        await self.run(queries.NOTHING, again=True)
+        if self._identity is None:  # closed by another task in between
+            raise faults.another(self.conninfo)
+        return self._identity
+
+    async def close(self) -> None:
+        """End the connection, whatever state it is in; the next statement makes another one."""
+        async with self._turn:
+            await self._drop()
+            self._backoff, self._failure = Backoff(), None
+
+    async def run(self, statement: str, values: Values | None = None, *, again: bool = False) -> Rows:
+        """Run one statement, a transaction of its own; return its rows.
+
+        With ``again`` it runs once more if the connection turns out to be lost, as it is after the server's restart: of
+        a statement that writes, nobody would know whether it was carried out.
+        """
+        async with self._turn:
+            known = self._connection
+            connection = await self._connected()
+            try:
+                return await self._run(connection, statement, values)
+            except StoreUnreachableError:
+                if not again or connection is not known:
+                    raise
+            return await self._run(await self._connected(), statement, values)
+
+    async def timed(self, statement: str, values: Values) -> tuple[Rows, float]:
+        """Run one statement as ``run`` does; return its rows, and for how many seconds the server worked on it."""
+        async with self._turn:
+            connection = await self._connected()
+            began = time.perf_counter()
+            rows = await self._run(connection, statement, values)
+        return rows, max(0.0, time.perf_counter() - began - self.round_trip)
+
+    async def _run(self, connection: "Connection", statement: str, values: Values | None) -> Rows:
+        try:
+            return await _execute(connection, statement, values)
+        except driver.error() as error:
+            is_lost = not driver.is_idle(connection)
+            problem = faults.of_statement(self.conninfo, error, lost=is_lost)
+            # A standby that was the primary: the next connection may find the one that is now.
+            if is_lost or isinstance(problem, StoreReadOnlyError):
+                await self._drop()
+            raise problem from error
+        finally:
+            if self._connection is connection and not driver.is_idle(connection):  # cancelled, and not to be ended
+                await self._drop()
+
+    async def _connected(self) -> "Connection":
+        """Return the connection; makes one where there is none, unless the last try failed just now."""
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        if not driver.available():
+            raise faults.no_driver(self.conninfo)
+        if self._failure is not None and not self._backoff.may_try(self._clock.monotonic()):
+            raise type(self._failure)(self._failure.path, self._failure.problem, self._failure.advice)
+        await self._drop()
+        try:
+            self._connection = await self._connect()
+        except StoreError as failure:
+            self._backoff.failed(self._clock.monotonic())
+            self._failure = failure
+            raise
+        self._backoff.succeeded()
+        self._failure = None
+        return self._connection
+
+    async def _connect(self) -> "Connection":
+        try:
+            given = driver.keywords(self.conninfo.keywords)
+            connection = await driver.connect(self.conninfo.parameters(given))
+        except (driver.error(), OSError, UnicodeError) as error:
+            raise faults.of_connect(self.conninfo, error) from None  # its text may have a secret in it
+        try:
+            self._identity = await self._greet(connection)
+        except driver.error() as error:
+            await connection.close()
+            raise faults.of_statement(self.conninfo, error, lost=True) from error
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _greet(self, connection: "Connection") -> Identity:
+        """Set the session up, and find out which database it is."""
+        await _execute(
+            connection,
+            queries.SET_UP,
+            {
+                "schema": self._schema,
+                "lock_timeout": f"{max(1, round(self.lock_timeout * 1000))}ms",
+                "statement_timeout": f"{round(STATEMENT_TIMEOUT * 1000)}ms",
+                "idle_timeout": f"{round(IDLE_IN_TRANSACTION * 1000)}ms",
+            },
+        )
+        began = time.perf_counter()
+        ((database, in_recovery),) = await _execute(connection, queries.DATABASE, None)
+        self.round_trip = time.perf_counter() - began
+        if in_recovery:
+            raise faults.standby(self.conninfo)
+        told: list[str | None] = []
+        for statement in (queries.SYSTEM, queries.TIMELINE):
+            try:
+                told.append(str((await _execute(connection, statement, None))[0][0]))
+            except driver.error():
+                if not driver.is_idle(connection):
+                    raise
+                told.append(None)  # some hosted servers do not tell
+        return Identity(told[0], told[1], database)
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+async def _execute(connection: "Connection", statement: str, values: Values | None) -> Rows:
+    async with connection.cursor() as cursor:
+        await cursor.execute(statement.encode(), values)
+        return await cursor.fetchall() if cursor.description is not None else ()
