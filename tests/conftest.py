@@ -14,6 +14,7 @@ from tests.support.daemon.installation import Installation
 from tests.support.daemon.notify_socket import NotifySocket
 from tests.support.daemon.process import DaemonProcess
 from tests.support.servers import postgres
+from tests.support.servers.postgres import PostgresServer
 
 Start = Callable[..., DaemonProcess]
 
@@ -71,6 +72,12 @@ def start(launch: Start, place: Installation) -> Start:
         return daemon
 
     return start
+
+
+@pytest.fixture
+def postgres_server() -> PostgresServer:
+    """Give the server that tests share; a test is skipped where there can be none."""
+    return postgres.shared_or_skip()
 
 
 @pytest.fixture

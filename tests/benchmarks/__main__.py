@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import api, idle, ip_api, jobs, machine, memory, neighbour, resolving, service, start
+from tests.benchmarks import api, idle, ip_api, jobs, machine, memory, neighbour, postgres, resolving, service, start
 from tests.benchmarks.against import turns
 from tests.benchmarks.report import Section
 from tests.benchmarks.scale import Scale
@@ -34,6 +34,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "memory": memory.run,
     "resolving": resolving.run,
     "neighbour": neighbour.run,
+    "postgres": postgres.run,
     "ip_api": ip_api.run,
     "api": api.run,
 }

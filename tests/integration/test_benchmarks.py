@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("resolving", "entries that changed"),
         ("api", "GET, sixteen connections"),
         ("memory", "a table that grows"),
+        pytest.param("postgres", "find of 500 addresses", marks=pytest.mark.usefixtures("postgres_server")),
     ],
 )
 def test_a_benchmark_prints_its_table(name: str, line: str) -> None:

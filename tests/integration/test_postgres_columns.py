@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bangeod.clock import SystemClock, to_text
-from bangeod.errors import SchemaError, StoreRefusedError
+from bangeod.errors import SchemaError, StoreError, StoreRefusedError
 from bangeod.model import Geo, Row
 from bangeod.store.postgres.store import PostgresStore
 from tests.contract.values import NOW, NOW_TEXT, entry, read_all, total, write_all
@@ -262,6 +262,21 @@ async def test_odd_rows_are_read_and_never_fatal() -> None:
             assert rows == {"": ("DE", None), "300.1.2.3": (None, None), "8.8.8.8": (None, None)}
             await write_all(store, [entry("8.8.8.8", "US")])
             assert (await store.find(["8.8.8.8"]))["8.8.8.8"] == Row("8.8.8.8", Geo("US"), None)
+
+
+async def test_a_database_that_stores_any_bytes_is_read_and_a_key_that_is_no_text_is_told_of() -> None:
+    with postgres_tables.made(GEO_CACHE, SESSIONS, encoding="SQL_ASCII") as tables:
+        put = "INSERT INTO geo_cache (ip, country_code, org) VALUES ({}, 'DE', convert_from('\\x4dfc', 'SQL_ASCII'))"
+        tables.web_app.execute("SET client_encoding = 'SQL_ASCII'")
+        tables.web_app.execute(put.format("'8.8.8.8'"))
+        async with opened(tables) as store:
+            assert [row.geo.org for row in await read_all(store.rows())] == ["M\N{REPLACEMENT CHARACTER}"]
+            await write_all(store, [entry("8.8.8.8", "DE", org="Example"), entry("9.9.9.9", "FR", org="München")])
+            assert (await store.find(["9.9.9.9"]))["9.9.9.9"].geo.org == "München"
+            for i in range(1_000):
+                tables.web_app.execute(put.format(f"convert_from('\\x4dfc', 'SQL_ASCII') || '{i}'"))
+            with pytest.raises(StoreError, match="is not UTF-8"):
+                await read_all(store.rows())
 
 
 async def test_the_tables_are_found_on_the_roles_own_path_where_no_schema_is_named() -> None:

@@ -4,11 +4,11 @@ The schema belongs to the web app: columns may be missing, new, or of another ty
 once, from what the server's catalogue says of the table, and kept as plain data.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from bangeod.store import time_forms, times
 from bangeod.store.postgres import queries
@@ -178,11 +178,9 @@ class Table:
             "table": self.qualified,
             "key": ", ".join(column.sql for column in self.key),
             "key_texts": ", ".join(f"{column.text} AS k{i}" for i, column in enumerate(self.key)),
+            "same_key": " AND ".join(f"{each.sql} = CAST(i.k{i} AS {each.type})" for i, each in enumerate(self.key)),
             "held_keys": ", ".join(f"{column.sql} AS h{i}" for i, column in enumerate(self.key)),
-            "same_key": " AND ".join(
-                f"{column.sql} = CAST(i.k{i} AS {column.type})" for i, column in enumerate(self.key)
-            ),
-            "is_held": " AND ".join(f"{column.sql} = i.h{i}" for i, column in enumerate(self.key)),
+            "has_held_keys": " AND ".join(f"{column.sql} = i.h{i}" for i, column in enumerate(self.key)),
             **self._geo(),
         }
 
@@ -214,6 +212,11 @@ class Table:
         """Return the SQL of the text by which a deleted row is reported."""
         return self.columns["ip"].text if "ip" in self.columns else "''"
 
+    @property
+    def is_labelled_by_key(self) -> bool:
+        """Say whether the text of a row's key is its label."""
+        return [column.name for column in self.key] == ["ip"]
+
     def sql(self, statement: str, **more: str) -> str:
         """Fill in a statement of queries.py."""
         return statement.format(**self.names, **more)
@@ -235,27 +238,22 @@ class Table:
         return f"({keys}) {operator} ({values})"
 
     def seen(self, name: str) -> str:
-        """Return the SQL of a time, to be understood by ``seconds``."""
+        """Return the SQL of a time, to be understood by what ``micros`` or ``seconds`` return."""
         column = self.columns.get(name)
         if column is None:
             return "NULL"
-        return column.sql if column.kind is Kind.TEXT else column.micros
+        return column.text if column.kind is Kind.TEXT else column.micros
 
-    def micros_of(self, name: str, value: object) -> int | None:
-        """Return the microseconds since the epoch of what ``seen`` has read."""
-        if self.columns[name].kind is Kind.TEXT:
-            return times.read(value)
-        return value if isinstance(value, int) else None
+    def micros(self, name: str) -> Callable[[Any], int | None]:
+        """Return what makes microseconds since the epoch of what ``seen`` has read."""
+        return times.read if self._is_text(name) else _as_it_is
 
-    def seconds_of(self, name: str, value: object) -> int | None:
-        """Return the whole seconds since the epoch of what ``seen`` has read."""
-        if name not in self.columns:
-            return None
-        if self.columns[name].kind is Kind.TEXT:
-            return times.whole_seconds(value)
-        if not isinstance(value, int):
-            return None
-        return value // times.MICROSECONDS if value >= 0 else -(-value // times.MICROSECONDS)
+    def seconds(self, name: str) -> Callable[[Any], int | None]:
+        """Return what makes whole seconds since the epoch of what ``seen`` has read."""
+        return times.whole_seconds if self._is_text(name) else _whole_seconds
+
+    def _is_text(self, name: str) -> bool:
+        return name in self.columns and self.columns[name].kind is Kind.TEXT
 
     @property
     def written(self) -> Mapping[str, Column]:
@@ -288,13 +286,19 @@ class Table:
         )
 
     def update(self, columns: Sequence[str], *, wait: bool) -> str:
-        """Return the statement that changes these columns of rows that are still as they were read."""
+        """Return the statement that changes these columns of rows that are still as they were read.
+
+        A row is found where it was; among the tables of a partitioned one, by its key.
+        """
         names = (*self.key_names, *_VERSION, *columns)
         changed = [(self.columns[name], f"i.{name}") for name in columns]
         return self.sql(
             queries.UPDATE,
             arrays=_arrays(names),
             names=", ".join(names),
+            held=self.names["held_keys"] if self.is_partitioned else "t.ctid AS h",
+            same_row=self.names["same_key"] if self.is_partitioned else queries.ALL,
+            is_held=self.names["has_held_keys"] if self.is_partitioned else "t.ctid = i.h",
             sets=", ".join(f"{column.quoted} = {column.written(value)}" for column, value in changed),
             wait="" if wait else queries.SKIP_LOCKED,
         )
@@ -314,6 +318,17 @@ class Table:
     def key_names(self) -> tuple[str, ...]:
         """Return the names of the key's columns in what is given to a statement."""
         return tuple(f"k{i}" for i in range(len(self.key)))
+
+
+def _as_it_is(micros: int | None) -> int | None:
+    return micros
+
+
+def _whole_seconds(micros: int | None) -> int | None:
+    """Return seconds, rounded towards zero."""
+    if micros is None:
+        return None
+    return micros // times.MICROSECONDS if micros >= 0 else -(-micros // times.MICROSECONDS)
 
 
 def escaped(sql: str) -> str:

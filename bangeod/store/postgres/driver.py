@@ -49,6 +49,18 @@ async def connect(wanted: Mapping[str, str | int]) -> "Connection":
     return await AsyncConnection.connect(make_conninfo("", **wanted), autocommit=True, prepare_threshold=None)
 
 
+def read_leniently(cursor: "psycopg.AsyncCursor[tuple[Any, ...]]") -> None:
+    """Have a cursor read text that is no UTF-8, with replacement characters: a database of SQL_ASCII stores any bytes."""
+    from psycopg.adapt import Buffer, Loader  # noqa: PLC0415 - as above
+
+    class LenientLoader(Loader):
+        def load(self, data: Buffer) -> str:
+            return bytes(data).decode(errors="replace")
+
+    for name in ("text", "varchar", "bpchar"):
+        cursor.adapters.register_loader(name, LenientLoader)
+
+
 def is_idle(connection: "Connection") -> bool:
     """Say whether a connection waits for a statement: it is neither closed nor in the midst of anything."""
     from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above

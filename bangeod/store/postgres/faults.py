@@ -234,6 +234,15 @@ def no_new_rows(conninfo: Conninfo, not_filled: Sequence[str], ips: Collection[s
     )
 
 
+def unpageable(conninfo: Conninfo, table: str) -> StoreError:
+    """Return the error for a table that can't be paged, because a key is not valid text."""
+    return StoreError(
+        conninfo.shown,
+        f"a key of table {table} is not UTF-8, and the database is of SQL_ASCII, which stores any bytes",
+        "find the row with SET client_encoding = 'SQL_ASCII', and delete it",
+    )
+
+
 def reason(error: BaseException | None) -> str:
     """Return the server's own words about a failure, in one line."""
     diag = getattr(error, "diag", None)

@@ -139,11 +139,10 @@ class GeoWriter:
         texts = list(self._keys.texts(table, ips))
         wanted = set(ips)
         rows: defaultdict[str, list[HeldRow]] = defaultdict(list)
-        width = len(GEO_COLUMNS)
+        width, read = len(GEO_COLUMNS), table.micros("last_seen")
         for key, place, version, unseen, time, *values in await self._session.run(statement, {"ips": texts}):
             ip = key if key in wanted else read_address(key)[1]
-            micros = None if seen is None else table.micros_of("last_seen", time)
-            rows[ip].append(HeldRow(tuple(values[width:]), place, version, tuple(values[:width]), unseen, micros))
+            rows[ip].append(HeldRow(tuple(values[width:]), place, version, tuple(values[:width]), unseen, read(time)))
         return rows
 
     async def _times(self) -> TimeForms:
@@ -206,11 +205,12 @@ class GeoWriter:
                 await self._update(columns, half, outcome, wait=wait)
             return
         self._slicer.measured(len(changes), took)
-        fates: dict[int, bool] = dict(found)
+        ((locked, changed),) = found
+        tried, done = set(locked or ()), set(changed or ())
         for number, change in enumerate(changes, 1):
-            if number not in fates:
+            if number not in tried:
                 outcome.missed.add(change.entry.ip)
-            elif not fates[number]:
+            elif number not in done:
                 outcome.refused[change.entry.ip] = SPARED
 
 

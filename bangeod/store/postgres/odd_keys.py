@@ -14,6 +14,7 @@ from bangeod.addresses import AddressKind, read_address, spellings
 from bangeod.store.postgres import queries
 from bangeod.store.postgres.columns import Kind, Table
 from bangeod.store.postgres.session import Session
+from bangeod.store.postgres.walking import make_sure_of
 
 if TYPE_CHECKING:
     from bangeod.clock import Clock
@@ -63,7 +64,9 @@ class OddKeys:
                 kind, ip = read_address(key)
                 if kind is AddressKind.GLOBAL and key not in spellings(ip):
                     keys.setdefault(ip, {})[key] = None
-            if after is None:
+            if after is not None:
+                make_sure_of(session, table, (after,))
+            else:
                 self._keys, self._has_mapped = keys, has_mapped
                 return rows
 

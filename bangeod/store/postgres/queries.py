@@ -105,8 +105,9 @@ DUE = "coalesce({micros} < CAST(%(before)s AS bigint), true)"
 # Of a text that is a time beyond doubt, in UTC, on no day that not every month has: whether it is of a later day.
 # Everything else times.py reads.
 DUE_TEXT = (
-    "NOT coalesce({c} ~ ('^[0-9]{{4}}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3])(:[0-5][0-9]){{2}}"
-    '([.][0-9]{{1,6}})?(Z|[+]00:00)?$\' COLLATE "C") AND left({c}, 10) COLLATE "C" > %(day)s, false)'
+    "NOT coalesce(left({c}, 10) COLLATE \"C\" > %(day)s AND {c} ~"
+    " ('^[0-9]{{4}}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3])(:[0-5][0-9]){{2}}"
+    "([.][0-9]{{1,6}})?(Z|[+]00:00)?$' COLLATE \"C\"), false)"
 )
 PAGE_END = (
     "SELECT {key_texts} FROM {table} AS t WHERE {after} ORDER BY {key} OFFSET CAST(%(limit)s AS bigint) - 1 LIMIT 1"
@@ -156,14 +157,15 @@ FROM_BLOCK = "t.ctid >= CAST(%(first)s AS tid)"
 # --- writing: decided from rows read before (row_values.py), and written only to those still as they were -------------
 
 # Which version of a row it is, ctid and xmin say together. What another transaction has locked is passed over, or
-# waited for. The rows are locked in the order of their keys, so that no two that do so wait for each other.
+# waited for. The rows are locked in the order of their keys, so that no two that do so wait for each other. The result
+# is one row: the numbers of those that were locked, and of those that were changed.
 UPDATE = (
     "WITH input AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n)),"
-    " held AS MATERIALIZED (SELECT {held_keys}, i.* FROM input AS i JOIN {table} AS t ON {same_key}"
+    " held AS MATERIALIZED (SELECT {held}, i.* FROM input AS i JOIN {table} AS t ON {same_row}"
     " AND t.ctid = CAST(i.place AS tid) AND t.xmin = CAST(i.version AS xid)"
     " ORDER BY {key} FOR NO KEY UPDATE OF t {wait}),"
     " changed AS (UPDATE {table} AS t SET {sets} FROM held AS i WHERE {is_held} RETURNING i.n)"
-    " SELECT held.n, changed.n IS NOT NULL FROM held LEFT JOIN changed USING (n)"
+    " SELECT (SELECT array_agg(n) FROM held), (SELECT array_agg(n) FROM changed)"
 )
 SKIP_LOCKED = "SKIP LOCKED"
 INSERT = (
@@ -178,9 +180,9 @@ DELETE = (
     "WITH input AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n)),"
     " due AS MATERIALIZED (SELECT {held_keys}, i.n FROM input AS i JOIN {table} AS t ON {same_key}"
     " AND {time_as_found} ORDER BY {key} {lock}),"
-    " gone AS (DELETE FROM {table} AS t USING due AS i WHERE {is_held} RETURNING i.n)"
-    " SELECT due.n, gone.n IS NOT NULL, (SELECT set_config('synchronous_commit', 'off', true))"
-    " FROM due LEFT JOIN gone USING (n)"
+    " gone AS (DELETE FROM {table} AS t USING due AS i WHERE {has_held_keys} RETURNING i.n)"
+    " SELECT (SELECT array_agg(n) FROM due), (SELECT array_agg(n) FROM gone),"
+    " (SELECT set_config('synchronous_commit', 'off', true))"
 )
 LOCK_DUE = "FOR UPDATE OF t SKIP LOCKED"  # for which one must be permitted to update
 

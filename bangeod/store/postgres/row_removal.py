@@ -74,9 +74,11 @@ class Removal:
     def _settled(self, chunk: Sequence[Due], found: Sequence[tuple[Any, ...]]) -> Deleted:
         keys: list[str] = []
         refused: list[Refusal] = []
-        for number, is_gone, *_ in sorted(found):
+        ((tried, deleted, _),) = found
+        gone = set(deleted or ())
+        for number in sorted(tried or ()):
             due = chunk[number - 1]
-            if is_gone:
+            if number in gone:
                 self.held_back.discard(due.key)
                 keys.append(due.label)
             else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bangeod.errors import StoreError, StoreReadOnlyError, StoreUnreachableError
 from bangeod.store.postgres import driver, faults, queries
+from bangeod.store.postgres.arrays import array
 from bangeod.store.postgres.connection import Backoff, Conninfo
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Session:
         self._clock = clock
         self._schema = schema
         self._connection: Connection | None = None
+        self.has_any_bytes = False  # text need not be UTF-8: the database is of SQL_ASCII
         self._identity: Identity | None = None
         self._is_pooled = False  # a pooler in between gives each transaction whichever session it has
         self._backoff = Backoff()
@@ -91,9 +93,10 @@ class Session:
 
     async def _run(self, connection: "Connection", statement: str, values: Values | None) -> Rows:
         try:
-            if self._is_pooled:
-                return await _execute_pooled(connection, statement, values, self._settings)
-            return await _execute(connection, statement, values)
+            try:
+                return await self._execute(connection, statement, values, leniently=False)
+            except UnicodeDecodeError:  # only rows that were there already are read as text
+                return await self._execute(connection, statement, values, leniently=True)
         except driver.error() as error:
             is_lost = not driver.is_idle(connection)
             problem = faults.of_statement(self.conninfo, error, lost=is_lost)
@@ -104,6 +107,13 @@ class Session:
         finally:
             if self._connection is connection and not driver.is_idle(connection):  # cancelled, and not to be ended
                 await self._drop()
+
+    async def _execute(
+        self, connection: "Connection", statement: str, values: Values | None, *, leniently: bool
+    ) -> Rows:
+        if self._is_pooled:
+            return await _execute_pooled(connection, statement, values, self._settings, leniently=leniently)
+        return await _execute(connection, statement, values, leniently=leniently)
 
     async def _connected(self) -> "Connection":
         """Return the connection; makes one where there is none, unless the last try failed just now."""
@@ -147,6 +157,7 @@ class Session:
         self.round_trip = time.perf_counter() - began
         if in_recovery:
             raise faults.standby(self.conninfo)
+        self.has_any_bytes = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
         self._is_pooled = backend != connection.info.backend_pid
         if not self._is_pooled:
             await _execute(connection, queries.SET_UP, self._settings)
@@ -176,19 +187,34 @@ class Session:
             await connection.close()
 
 
-async def _execute(connection: "Connection", statement: str, values: Values | None = None) -> Rows:
+async def _execute(
+    connection: "Connection", statement: str, values: Values | None = None, *, leniently: bool = False
+) -> Rows:
     async with connection.cursor() as cursor:
-        await cursor.execute(statement.encode(), values or {})
+        if leniently:
+            driver.read_leniently(cursor)
+        await cursor.execute(statement.encode(), _written(values))
         return await cursor.fetchall() if cursor.description is not None else ()
 
 
-async def _execute_pooled(connection: "Connection", statement: str, values: Values | None, settings: Values) -> Rows:
+def _written(values: Values | None) -> Values:
+    """Return parameters as they go to the server: a list as an array of texts."""
+    if not values:
+        return {}
+    return {name: array(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+async def _execute_pooled(
+    connection: "Connection", statement: str, values: Values | None, settings: Values, *, leniently: bool
+) -> Rows:
     """Run one statement in a transaction that has the settings: all of it in one round trip."""
     try:
         async with connection.pipeline() as pipeline, connection.cursor() as cursor:
+            if leniently:
+                driver.read_leniently(cursor)
             await connection.execute(queries.BEGIN.encode())
             await connection.execute(queries.SET_UP.encode(), settings)
-            await cursor.execute(statement.encode(), values or {})
+            await cursor.execute(statement.encode(), _written(values))
             await connection.execute(queries.COMMIT.encode())
             await pipeline.sync()
             return await cursor.fetchall() if cursor.description is not None else ()

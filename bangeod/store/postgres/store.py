@@ -130,7 +130,7 @@ class PostgresStore:
 
     async def _find(self, table: Table, ips: Sequence[str]) -> dict[str, Row]:
         found: dict[str, Row] = {}
-        place, wanted = row_values.read, set(ips)
+        place, seconds, wanted = row_values.read, table.seconds("last_seen"), set(ips)
         texts = list(self._odd_keys.texts(table, ips))
         for key, code, name, asn, org, seen in await self._reader.run(
             table.sql(queries.FIND), {"ips": texts}, again=True
@@ -138,7 +138,7 @@ class PostgresStore:
             ip = key if key in wanted else read_address(key)[1]
             known = found.get(ip)
             if known is None or known.geo.country_code is None:
-                found[ip] = Row(key, place(code, name, asn, org), table.seconds_of("last_seen", seen))
+                found[ip] = Row(key, place(code, name, asn, org), seconds(seen))
         return found
 
     async def names_by_code(self, *, but: Collection[str] = ()) -> Mapping[tuple[str, str], int]:

@@ -13,7 +13,7 @@ from bangeod.clock import to_text
 from bangeod.model import Row
 from bangeod.store import row_values
 from bangeod.store.port import MOST_NAMES, Page
-from bangeod.store.postgres import queries
+from bangeod.store.postgres import faults, queries
 from bangeod.store.postgres.columns import Kind, Table
 from bangeod.store.postgres.session import Session, Values
 from bangeod.store.sweep import Aged, Due, DuePage
@@ -24,6 +24,7 @@ MANY: Final = 2_000  # rows of a page of which the server chooses some
 COUNTED_AT_ONCE: Final = 20_000  # rows of a page that the server counts
 COUNTED: Final = 1_000_000  # rows that are counted at most, where there is no estimate
 LAST_SECOND: Final = 253_402_300_799  # of the year 9999
+REPLACED: Final = "\N{REPLACEMENT CHARACTER}"  # in a key that is not UTF-8, which then can't be compared with
 ALMOST_ALL: Final = 0.999  # the share of a table that has been read, as long as there may be more
 LONGEST_EXAMPLE: Final = 80  # characters
 
@@ -60,7 +61,14 @@ async def parts(
         if is_last:
             return
         (upto,) = (row[2 : 2 + width] for row in rows[-2:-1])
+        make_sure_of(session, table, upto)
         first, bounds = False, dict(zip(table.key_names, upto, strict=True))
+
+
+def make_sure_of(session: Session, table: Table, key: Iterable[str]) -> None:
+    """Raise StoreError where a key was not read as it is, so that no page can begin after it."""
+    if session.has_any_bytes and any(REPLACED in value for value in key):
+        raise faults.unpageable(session.conninfo, table.name)
 
 
 async def rows(session: Session, table: Table) -> AsyncGenerator[Page, None]:
@@ -92,9 +100,9 @@ def _of_a_row(table: Table) -> tuple[str, ...]:
 
 
 def _rows(table: Table, found: Iterable[tuple[Any, ...]]) -> list[Row]:
-    place, start = row_values.read, len(table.key)
+    place, seconds, start = row_values.read, table.seconds("last_seen"), len(table.key)
     return [
-        Row(ip, place(code, name, asn, org), table.seconds_of("last_seen", seen))
+        Row(ip, place(code, name, asn, org), seconds(seen))
         for ip, code, name, asn, org, seen in (row[start:] for row in found)
     ]
 
@@ -113,20 +121,22 @@ async def due(session: Session, table: Table, before: int) -> AsyncGenerator[Due
         wanted, values = queries.DUE_TEXT.format(c=time.sql), dict[str, object](day=_day(before))
     else:
         wanted, values = queries.DUE.format(micros=time.micros), dict[str, object](before=before)
-    items = (table.label, time.text, table.seen(time.name))
-    width = len(table.key)
+    is_text = time.kind is Kind.TEXT
+    labels = [] if table.is_labelled_by_key else [table.label]
+    items = [*labels, time.text, *([] if is_text else [time.micros])]
+    width, read = len(table.key), table.micros(time.name)
     async with aclosing(parts(session, table, items, wanted=wanted, values=values, size=MANY)) as found:
         async for part in found:
             rows: list[Due] = []
             unreadable, example = 0, None
             for row in part.rows:
-                label, raw, seen = row[width:]
-                micros = table.micros_of(time.name, seen)
+                raw = row[-1 if is_text else -2]
+                micros = read(row[-1])
                 if micros is None:
                     unreadable += 1
                     example = example or repr(raw)[:LONGEST_EXAMPLE]
                 elif micros < before:
-                    rows.append(Due(row[:width], label, micros, raw))
+                    rows.append(Due(row[:width], row[width if labels else 0], micros, raw))
             yield DuePage(rows, unreadable, example)
 
 
@@ -138,10 +148,10 @@ def _day(micros: int) -> str:
 async def aged(session: Session, table: Table) -> AsyncGenerator[Sequence[Aged], None]:
     """Yield all rows with their times."""
     time = table.age
-    width = len(table.key)
+    width, read = len(table.key), table.micros(time.name)
     async with aclosing(parts(session, table, (table.label, table.seen(time.name)))) as found:
         async for part in found:
-            yield [Aged(row[:width], row[width], table.micros_of(time.name, row[width + 1])) for row in part.rows]
+            yield [Aged(row[:width], row[width], read(row[width + 1])) for row in part.rows]
 
 
 async def names_by_code(session: Session, table: Table, but: Collection[str]) -> Mapping[tuple[str, str], int]:
@@ -167,4 +177,5 @@ async def names_by_code(session: Session, table: Table, but: Collection[str]) ->
                 found[country] += rows
         if not ends:
             return found
+        make_sure_of(session, table, ends[0])
         first, bounds = False, {f"k{i}": ends[0][i] for i in range(width)}

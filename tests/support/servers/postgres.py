@@ -4,6 +4,7 @@ One for a session of tests, started when the first of them asks for it. Nothing 
 in memory, so it need not be told to write to a disk.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +43,7 @@ SETTINGS: Final = {
 
 _numbers: Final = count(1)
 _shared: "list[PostgresServer]" = []
+_kept: Final = contextlib.ExitStack()
 
 
 class PostgresServer:
@@ -135,26 +138,31 @@ class PostgresServer:
         return [*by, "--pdeathsig=QUIT", *command]
 
 
+@contextlib.contextmanager
+def running(**settings: str) -> Iterator[PostgresServer]:
+    """Run a server of its own. Raises NotToBeHadError where there can be none."""
+    if not driver.available():
+        raise NotToBeHadError('psycopg is not installed: pip install "bangeod[postgres]"')
+    server = PostgresServer(_programs())
+    try:
+        server.make()
+        server.start(**settings)
+        yield server
+    finally:
+        server.end()
+
+
 def shared() -> PostgresServer:
     """Return the server of this session of tests. Raises NotToBeHadError where there can be none."""
     if not _shared:
-        if not driver.available():
-            raise NotToBeHadError('psycopg is not installed: pip install "bangeod[postgres]"')
-        server = PostgresServer(_programs())
-        try:
-            server.make()
-            server.start()
-        except BaseException:
-            server.end()
-            raise
-        _shared.append(server)
+        _shared.append(_kept.enter_context(running()))
     return _shared[0]
 
 
 def end_shared() -> None:
     """End the server of this session of tests, if one was started."""
-    while _shared:
-        _shared.pop().end()
+    _shared.clear()
+    _kept.close()
 
 
 def shared_or_skip() -> PostgresServer:

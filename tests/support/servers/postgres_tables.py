@@ -10,7 +10,7 @@ from bangeod.store.postgres.store import PostgresStore
 from tests.support.servers import postgres
 from tests.support.servers.postgres import PostgresServer
 
-COMMON: Final = "bangui"  # the database that has the schemas
+COMMON: Final = "bangui"  # how the databases are called that have the schemas
 GEO_CACHE: Final = (
     "CREATE TABLE geo_cache (ip TEXT PRIMARY KEY, country_code TEXT, country_name TEXT, asn TEXT, org TEXT,"
     " cached_at TEXT, last_seen TEXT)"
@@ -64,25 +64,26 @@ class Tables:
 
 
 @contextmanager
-def made(*statements: str) -> Iterator[Tables]:
+def made(*statements: str, encoding: str = "UTF8") -> Iterator[Tables]:
     """Make a schema and run these statements in it, for as long as the ``with`` block lasts."""
     server = postgres.shared_or_skip()
-    schema = postgres.new_name()
-    _make_common(server)
-    with closing(server.connect(COMMON)) as web_app:
+    schema, database = postgres.new_name(), f"{COMMON}_{encoding}".lower()
+    _make_sure_of(server, database, encoding)
+    with closing(server.connect(database)) as web_app:
         web_app.execute(f"CREATE SCHEMA {schema}")
         web_app.execute(f"SET search_path = {schema}")
         web_app.execute("SET client_min_messages = error")
         try:
             for statement in statements:
                 web_app.execute(statement)
-            yield Tables(server, COMMON, schema, web_app)
+            yield Tables(server, database, schema, web_app)
         finally:
             if not web_app.closed:
                 web_app.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
-def _make_common(server: PostgresServer) -> None:
+def _make_sure_of(server: PostgresServer, database: str, encoding: str) -> None:
     with server.connect() as admin:
-        if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (COMMON,)).fetchone():
-            admin.execute(f"CREATE DATABASE {COMMON} STRATEGY file_copy")
+        if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
+            form = f"ENCODING '{encoding}'" + (" LOCALE 'C'" if encoding == "SQL_ASCII" else "")
+            admin.execute(f"CREATE DATABASE {database} {form} TEMPLATE template0 STRATEGY file_copy")
