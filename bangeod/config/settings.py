@@ -57,6 +57,11 @@ class DatabaseSettings(SettingsTable, frozen=True, kw_only=True):
     busy_timeout: BusyTimeout = 5.0
     max_lock_time: LockTime = 0.003
 
+    @property
+    def name(self) -> str:
+        """What everything calls the database: its path."""
+        return str(self.path)
+
 
 class CacheSettings(SettingsTable, frozen=True, kw_only=True):
     """The cache in memory."""

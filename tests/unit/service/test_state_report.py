@@ -45,7 +45,7 @@ class Parts:
         self.in_force = SettingsInForce(self.settings)
         lock = DatabaseLock(self.database)
         self.components = Components(self.in_force, self.clock, lock)
-        self.served = ServedDatabase(self.database, lock, self.components.store, self.components.cache)
+        self.served = ServedDatabase(str(self.database), lock, self.components.store, self.components.cache)
         job_runs = JobRuns(self.components, self.served.ready)
         self.jobs = JobSchedule(self.components, job_runs, cast("JobScheduler", self.schedule), lambda: None)
         self.report = StateReport(self.components, self.jobs, home / "bangeod.toml")
