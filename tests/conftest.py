@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.daemon.installation import Installation
 from tests.support.daemon.notify_socket import NotifySocket
 from tests.support.daemon.process import DaemonProcess
+from tests.support.servers import postgres
 
 Start = Callable[..., DaemonProcess]
 
@@ -25,6 +26,11 @@ def pytest_configure() -> None:
     """Heed Ctrl-C, also as a job in the background of a shell: what is started would inherit that it is ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    """End the server that tests have shared."""
+    postgres.end_shared()
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,20 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*>=\s*(?P<floor>[\w.]+)[^;]*(?P<marker>;.*)?")
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,-]+\])?\s*>=\s*(?P<floor>[\w.]+)[^;]*(?P<marker>;.*)?")
 
 
 def of(root: Path) -> Sequence[str]:
     """Return a line for pip for each package that the checkout's pyproject.toml names: that version and no other."""
-    document = tomllib.loads((root / "pyproject.toml").read_text())
-    return [exactly(requirement) for requirement in document["project"]["dependencies"]]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    return [exactly(each) for each in (*project["dependencies"], *project["optional-dependencies"]["postgres"])]
 
 
 def exactly(requirement: str) -> str:
-    """Return the line for one package. Raises ValueError where it names no lowest version."""
+    """Return the line for one package, without its extras, which a constraint can't have.
+
+    Raises ValueError where it names no lowest version.
+    """
     found = _REQUIREMENT.fullmatch(requirement)
     if found is None:
         raise ValueError(f"{requirement!r} names no lowest version (>=)")

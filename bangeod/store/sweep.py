@@ -161,9 +161,7 @@ async def overflow(
     return choice, choice.decide(max_rows)
 
 
-def is_above(
-    due: Due, *, choice: Overflow, limit: int, keep: Callable[[str], bool], stays: Collection[object]
-) -> bool:
+def is_above(due: Due, *, choice: Overflow, limit: int, keep: Callable[[str], bool], stays: Collection[object]) -> bool:
     """Say whether a row was chosen to go above the cap. Stale rows have already been tried."""
     kept = keep(due.label)
     return (kept or due.micros >= limit) and due.key not in stays and choice.takes(due.micros, kept=kept)

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Final, Protocol, TypeGuard
 
 import pytest
 
@@ -16,6 +16,8 @@ from bangeod.store.port import Store
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
+from tests.support.servers import postgres_tables
+from tests.support.servers.postgres_tables import Tables
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -49,9 +51,49 @@ HOLD_BACK = (
         f"(SELECT key FROM held_back_in_{{table}}) BEGIN SELECT RAISE(ABORT, '{HELD_BACK}'); END"
     ),
 )
-KINDS = ("memory", *TABLES)
+# On a server a column has one type: here text, in one form or another. Columns of other types hold no more than times
+# and addresses; what is promised of these is tested in tests/integration/test_postgres_columns.py.
+_GEO: Final = "country_code TEXT, country_name TEXT, asn TEXT, org TEXT, cached_at TEXT, last_seen TEXT"
+_SESSIONS: Final = "token TEXT UNIQUE, created_at TEXT, expires_at TEXT"
+SERVER_TABLES = {
+    "postgres": (
+        f"CREATE TABLE geo_cache (ip TEXT PRIMARY KEY, {_GEO})",
+        f"CREATE TABLE sessions (id BIGINT PRIMARY KEY, {_SESSIONS})",
+    ),
+    "postgres-varchar": (
+        f"CREATE TABLE geo_cache (ip VARCHAR(100) NOT NULL UNIQUE, {_GEO.replace('TEXT', 'VARCHAR(400)')})",
+        f"CREATE TABLE sessions (id INTEGER NOT NULL UNIQUE, {_SESSIONS.replace('TEXT', 'VARCHAR(400)')})",
+    ),
+    "postgres-collated": (
+        f'CREATE TABLE geo_cache (id SERIAL PRIMARY KEY, ip TEXT COLLATE "und-x-icu" NOT NULL UNIQUE, {_GEO})',
+        f"CREATE TABLE sessions (id BIGINT PRIMARY KEY, {_SESSIONS})",
+    ),
+    "postgres-partitioned": (
+        f"CREATE TABLE geo_cache (ip TEXT PRIMARY KEY, {_GEO}) PARTITION BY HASH (ip)",
+        "CREATE TABLE geo_0 PARTITION OF geo_cache FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "CREATE TABLE geo_1 PARTITION OF geo_cache FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        f"CREATE TABLE sessions (id BIGINT PRIMARY KEY, {_SESSIONS.replace(' UNIQUE', '')}) PARTITION BY RANGE (id)",
+        "CREATE TABLE sessions_0 PARTITION OF sessions FOR VALUES FROM (MINVALUE) TO (500)",
+        "CREATE TABLE sessions_1 PARTITION OF sessions FOR VALUES FROM (500) TO (MAXVALUE)",
+    ),
+}
+HOLD_BACK_ON_SERVER = (
+    "CREATE TABLE IF NOT EXISTS held_back_in_{table} (key TEXT PRIMARY KEY)",
+    (
+        "CREATE OR REPLACE FUNCTION hold_back_in_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF CAST(OLD.{column} AS text) IN (SELECT key FROM held_back_in_{table}) THEN"
+        f" RAISE EXCEPTION '{HELD_BACK}';"
+        " END IF; RETURN OLD; END $$"
+    ),
+    (
+        "CREATE OR REPLACE TRIGGER hold_back BEFORE DELETE ON {table}"
+        " FOR EACH ROW EXECUTE FUNCTION hold_back_in_{table}()"
+    ),
+)
+KINDS = ("memory", *TABLES, *SERVER_TABLES)
 # As parameters of tests: the quick loop does with one kind of tables.
-EACH_KIND = tuple(pytest.param(kind, marks=[] if kind in ("memory", "sqlite") else pytest.mark.slow) for kind in KINDS)
+QUICK = ("memory", "sqlite", "postgres")
+EACH_KIND = tuple(pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in KINDS)
 
 
 class Harness(Protocol):
@@ -64,8 +106,11 @@ class Harness(Protocol):
     def store(self) -> Store:
         """Return the store under test, prepared."""
 
+    def storable(self, value: object) -> object:
+        """Return the value, or one in its place where no column of this database can have it."""
+
     def put_geo(self, key: object, **columns: object) -> None:
-        """Insert a row or replace it whole."""
+        """Insert a row or replace it whole. Skips the test where the database can't store a value."""
 
     def set_geo(self, key: object, **columns: object) -> None:
         """Change some columns of a row, if it is there."""
@@ -100,6 +145,9 @@ class MemoryHarness:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
+
+    def storable(self, value: object) -> object:
+        return value
 
     def put_geo(self, key: object, **columns: object) -> None:
         self.store.put_geo(key, **columns)
@@ -143,6 +191,9 @@ class SqliteHarness:
         self._path = path
         self._web_app = web_app
         self._encoding = encoding
+
+    def storable(self, value: object) -> object:
+        return value
 
     def put_geo(self, key: object, **columns: object) -> None:
         names = ", ".join(("ip", *columns))
@@ -201,11 +252,86 @@ class SqliteHarness:
         return ["CAST(? AS TEXT)" if _is_broken(item) else "?" for item in items], bound
 
 
+class PostgresHarness:
+    """PostgresStore, with a second connection to its database."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.store = tables.store(busy_timeout=BUSY_TIMEOUT, max_lock_time=0.001)
+        self._tables = tables
+        self._web_app = tables.web_app
+
+    def storable(self, value: object) -> object:
+        """Return the text that a column of text has in its place: such a column stores neither bytes nor NUL."""
+        if value is None or isinstance(value, str):
+            text = value
+        else:
+            text = repr(value) if isinstance(value, bytes) else str(value)
+        return text if text is None else text.encode(errors="replace").decode().replace("\0", "?")
+
+    def _stored(self, values: Iterable[object]) -> list[object]:
+        found = list(values)
+        for value in found:
+            if isinstance(value, bytes) or (isinstance(value, str) and self.storable(value) != value):
+                pytest.skip(f"on this server a column of text can't have {value!r}")
+        return [self.storable(value) for value in found]
+
+    def put_geo(self, key: object, **columns: object) -> None:
+        every = dict.fromkeys(GEO_COLUMNS) | columns
+        sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in every)
+        self._web_app.execute(
+            f"INSERT INTO geo_cache (ip, {', '.join(every)}) VALUES ({', '.join(['%s'] * (len(every) + 1))})"
+            f" ON CONFLICT (ip) DO UPDATE SET {sets}",
+            self._stored((key, *every.values())),
+        )
+
+    def set_geo(self, key: object, **columns: object) -> None:
+        sets = ", ".join(f"{name} = %s" for name in columns)
+        self._web_app.execute(f"UPDATE geo_cache SET {sets} WHERE ip = %s", self._stored((*columns.values(), key)))
+
+    def drop_geo(self, key: object) -> None:
+        self._web_app.execute("DELETE FROM geo_cache WHERE ip = %s", (key,))
+
+    def put_session(self, expires_at: object) -> int:
+        found = self._web_app.execute(
+            "INSERT INTO sessions (id, expires_at) SELECT coalesce(max(id), 0) + 1, %s FROM sessions RETURNING id",
+            self._stored((expires_at,)),
+        )
+        return int(found.fetchone()[0])
+
+    def hold_back(self, table: str, key: object) -> None:
+        for statement in HOLD_BACK_ON_SERVER:
+            self._web_app.execute(statement.format(table=table, column=KEYS[table]))
+        self._web_app.execute(f"INSERT INTO held_back_in_{table} VALUES (%s)", (str(key),))
+
+    def let_go(self, table: str, key: object) -> None:
+        self._web_app.execute(f"DELETE FROM held_back_in_{table} WHERE key = %s", (str(key),))
+
+    def geo(self) -> dict[object, RawRow]:
+        found = self._web_app.execute(f"SELECT ip, {', '.join(GEO_COLUMNS)} FROM geo_cache").fetchall()
+        return {key: dict(zip(GEO_COLUMNS, values, strict=True)) for key, *values in found}
+
+    def sessions(self) -> dict[int, object]:
+        return dict(self._web_app.execute("SELECT id, expires_at FROM sessions").fetchall())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._web_app.transaction():
+            self._web_app.execute("LOCK TABLE geo_cache, sessions IN SHARE ROW EXCLUSIVE MODE")
+            yield
+
+    def lose(self) -> None:
+        self._tables.lose()
+
+
 @asynccontextmanager
 async def opened(kind: str) -> AsyncIterator[Harness]:
     """Hand out a prepared store of this kind over empty tables, and close it."""
     if kind == "memory":
         async with _prepared(MemoryHarness()) as harness:
+            yield harness
+        return
+    if kind in SERVER_TABLES:
+        async with _on_server(kind) as harness:
             yield harness
         return
     with tempfile.TemporaryDirectory() as directory:
@@ -220,6 +346,14 @@ async def opened(kind: str) -> AsyncIterator[Harness]:
                 web_app.execute(statement)
             async with _prepared(SqliteHarness(path, web_app, encoding)) as harness:
                 yield harness
+
+
+@asynccontextmanager
+async def _on_server(kind: str) -> AsyncIterator[Harness]:
+    """Hand out a store over tables in a schema of its own: that is made in less time than a database."""
+    with postgres_tables.made(*SERVER_TABLES[kind]) as tables:
+        async with _prepared(PostgresHarness(tables)) as harness:
+            yield harness
 
 
 @asynccontextmanager

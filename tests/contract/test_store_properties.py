@@ -80,7 +80,7 @@ values = st.one_of(times_near_now(), times_near_now(), nearly_times(), edges, an
 async def test_exactly_the_expired_sessions_go(kind: str, expiries: list[object]) -> None:
     async with opened(kind) as harness:
         for value in expiries:
-            harness.put_session(value)
+            harness.put_session(harness.storable(value))
         stored = {number: times.read(value) for number, value in harness.sessions().items()}
         left = {number for number, at in stored.items() if at is None or at > NOW * SECOND}
         unreadable = sum(at is None for at in stored.values())
@@ -104,7 +104,7 @@ async def test_exactly_the_stale_rows_go_and_then_the_oldest_above_the_cap(
     kept = {key for key, (_, keep) in zip(keys, rows, strict=True) if keep}
     async with opened(kind) as harness:
         for key, (value, _) in zip(keys, rows, strict=True):
-            harness.put_geo(key, last_seen=value)
+            harness.put_geo(key, last_seen=harness.storable(value))
         seen = {key: times.read(row["last_seen"]) for key, row in harness.geo().items()}
         census = await harness.store.count_stale(NOW, keep=kept.__contains__, max_rows=max_rows)
         deleted = await total(harness.store.delete_stale(NOW, keep=kept.__contains__, max_rows=max_rows))
@@ -127,7 +127,7 @@ async def test_a_row_is_handed_out_with_the_time_that_it_holds(kind: str, seen: 
     keys = [f"8.8.8.{i}" for i in range(len(seen))]
     async with opened(kind) as harness:
         for key, value in zip(keys, seen, strict=True):
-            harness.put_geo(key, last_seen=value)
+            harness.put_geo(key, last_seen=harness.storable(value))
         expected = {key: times.whole_seconds(row["last_seen"]) for key, row in harness.geo().items()}
         assert {key: row.last_seen for key, row in (await harness.store.find(keys)).items()} == expected
 
@@ -147,7 +147,7 @@ async def test_a_row_is_read_as_its_columns_are_and_is_unresolved_just_where_tha
     keys = [f"8.8.8.{i}" for i in range(len(stored))]
     async with opened(kind) as harness:
         for key, columns in zip(keys, stored, strict=True):
-            harness.put_geo(key, **dict(zip(Geo._fields, columns, strict=True)))
+            harness.put_geo(key, **dict(zip(Geo._fields, map(harness.storable, columns), strict=True)))
         read = {key: row_values.read(*(row[name] for name in Geo._fields)) for key, row in harness.geo().items()}
         assert {key: row.geo for key, row in (await harness.store.find(keys)).items()} == read
         unresolved = {row.key: row.geo for row in await read_all(harness.store.unresolved())}

@@ -84,7 +84,7 @@ class Column:
     is_generated: bool = False  # the server computes it, so that it can't be written
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0917 - a row of the catalogue
         cls,
         name: str,
         quoted: str,
@@ -99,7 +99,16 @@ class Column:
         """Return the column that a row of queries.COLUMNS describes."""
         kind = _KINDS.get(base, Kind.OTHER)
         length = modifier - _ROOM_FOR_HEADER if kind is Kind.TEXT and modifier >= _ROOM_FOR_HEADER else None
-        return cls(name, quoted, kind, written, length, not_null and not is_numbered, default, is_generated)
+        return cls(
+            name,
+            escaped(quoted),
+            kind,
+            escaped(written),
+            length,
+            not_null and not is_numbered,
+            escaped(default) if default is not None else None,
+            is_generated,
+        )
 
     @property
     def sql(self) -> str:
@@ -170,7 +179,9 @@ class Table:
             "key": ", ".join(column.sql for column in self.key),
             "key_texts": ", ".join(f"{column.text} AS k{i}" for i, column in enumerate(self.key)),
             "held_keys": ", ".join(f"{column.sql} AS h{i}" for i, column in enumerate(self.key)),
-            "same_key": " AND ".join(f"{column.sql} = CAST(i.k{i} AS {column.type})" for i, column in enumerate(self.key)),
+            "same_key": " AND ".join(
+                f"{column.sql} = CAST(i.k{i} AS {column.type})" for i, column in enumerate(self.key)
+            ),
             "is_held": " AND ".join(f"{column.sql} = i.h{i}" for i, column in enumerate(self.key)),
             **self._geo(),
         }
@@ -190,6 +201,13 @@ class Table:
     def place(self) -> list[str]:
         """Return the SQL of the four columns of a place, as row_values.py takes them."""
         return [self.columns[name].value if name in self.columns else "NULL" for name in GEO_COLUMNS]
+
+    @property
+    def age(self) -> Column:
+        """Return the column that gives a row's age; raises UnfitTableError where there is none."""
+        if self.time is None:
+            raise UnfitTableError("table geo_cache has neither a column last_seen nor cached_at")
+        return self.time
 
     @property
     def label(self) -> str:
@@ -272,23 +290,23 @@ class Table:
     def update(self, columns: Sequence[str], *, wait: bool) -> str:
         """Return the statement that changes these columns of rows that are still as they were read."""
         names = (*self.key_names, *_VERSION, *columns)
+        changed = [(self.columns[name], f"i.{name}") for name in columns]
         return self.sql(
             queries.UPDATE,
             arrays=_arrays(names),
             names=", ".join(names),
-            sets=", ".join(f"{self.columns[name].quoted} = {self.columns[name].written(f'i.{name}')}" for name in columns),
+            sets=", ".join(f"{column.quoted} = {column.written(value)}" for column, value in changed),
             wait="" if wait else queries.SKIP_LOCKED,
         )
 
     def delete(self) -> str:
         """Return the statement that deletes rows whose time is still what it was."""
-        assert self.time is not None
         names = (*self.key_names, "found")
         return self.sql(
             queries.DELETE,
             arrays=_arrays(names),
             names=", ".join(names),
-            time_as_found=self.time.same("i.found"),
+            time_as_found=self.age.same("i.found"),
             lock=queries.LOCK_DUE if self.may_lock else "",
         )
 
@@ -296,6 +314,11 @@ class Table:
     def key_names(self) -> tuple[str, ...]:
         """Return the names of the key's columns in what is given to a statement."""
         return tuple(f"k{i}" for i in range(len(self.key)))
+
+
+def escaped(sql: str) -> str:
+    """Return SQL of the server's own for a statement in which a ``%`` begins a placeholder."""
+    return sql.replace("%", "%%")
 
 
 def form_of(column: Column) -> TimeForm | None:
@@ -359,7 +382,7 @@ def _table(name: str, found: Relation, age: Column | None) -> Table:
     return Table(
         name,
         found.oid,
-        found.qualified,
+        escaped(found.qualified),
         found.columns,
         tuple(found.columns[column] for column in key),
         age,

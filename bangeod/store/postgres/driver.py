@@ -43,15 +43,10 @@ async def connect(wanted: Mapping[str, str | int]) -> "Connection":
     Nothing is prepared on the server: a statement prepared there fails once the web app has migrated its table, and is
     unknown behind a pooler.
     """
-    import psycopg  # noqa: PLC0415 - as above
+    from psycopg import AsyncConnection  # noqa: PLC0415 - as above
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - as above
 
-    made: Connection = await psycopg.AsyncConnection.connect(
-        "",
-        autocommit=True,
-        prepare_threshold=None,
-        **wanted,
-    )
-    return made
+    return await AsyncConnection.connect(make_conninfo("", **wanted), autocommit=True, prepare_threshold=None)
 
 
 def is_idle(connection: "Connection") -> bool:

@@ -124,25 +124,23 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]]
             ),
         ),
         (
-            "no pg_hba.conf entry|pg_hba.conf rejects|authentication failed|does not exist|not permitted to log in",
-            (StoreUnreachableError, "the server does not let bangeod in: {text}", "look at its pg_hba.conf and roles"),
-        ),
-        (
             "server does not support SSL|SSL error|certificate|root\\.crt|sslmode",
             (
                 StoreUnreachableError,
                 "TLS can't be used: {text}",
-                "give the server a certificate that sslrootcert verifies for this host's name, or say in [database] "
-                "url what is to be done (sslmode)",
+                "look at the server's certificate, at sslrootcert, and at sslmode in [database] url",
             ),
+        ),
+        (
+            "no pg_hba.conf entry|pg_hba.conf rejects|authentication failed|does not exist|not permitted to log in",
+            (StoreUnreachableError, "the server does not let bangeod in: {text}", "look at its pg_hba.conf and roles"),
         ),
         (
             "resolve host|Name or service not known|could not translate host name|No address associated",
             (StoreUnreachableError, "the server's name is not known: {text}", "correct the host in [database] url"),
         ),
         (
-            "Connection refused|No such file or directory|timeout expired|No route to host|Network is unreachable"
-            "|Connection timed out|Host is down",
+            "refused|No such file|timeout expired|No route to host|unreachable|timed out|Host is down",
             (
                 StoreUnreachableError,
                 "no server answers: {text}",
@@ -171,6 +169,7 @@ _UNKNOWN: Final = (StoreError, "{text}", "this is the server's own message")
 def of_statement(conninfo: Conninfo, error: "psycopg.Error", *, lost: bool) -> StoreError:
     """Return the error for a statement that failed; ``lost``: the connection is, too."""
     state = error.sqlstate or ""
+    made: tuple[type[StoreError], str, str]
     if state == _NOT_PERMITTED and error.diag.source_function == _BY_POLICY:
         made = _REFUSED
     else:

@@ -1,4 +1,4 @@
-"""Writing entries: the changes are planned from rows read before, and made only to rows that are still as they were read.
+"""Writing entries: changes are planned from rows read before, and made only to rows that are still as they were read.
 
 Planned in Python, so that one set of rules (row_values.py) holds for anything that a column may contain. A statement
 changes the same columns of many rows, each with values of its own. It passes over rows that another transaction has
@@ -143,9 +143,7 @@ class GeoWriter:
         for key, place, version, unseen, time, *values in await self._session.run(statement, {"ips": texts}):
             ip = key if key in wanted else read_address(key)[1]
             micros = None if seen is None else table.micros_of("last_seen", time)
-            rows[ip].append(
-                HeldRow(tuple(values[width:]), place, version, tuple(values[:width]), unseen, micros)
-            )
+            rows[ip].append(HeldRow(tuple(values[width:]), place, version, tuple(values[:width]), unseen, micros))
         return rows
 
     async def _times(self) -> TimeForms:
@@ -195,9 +193,7 @@ class GeoWriter:
         made = {read_address(key)[1] for (key,) in rows}
         outcome.missed |= {change.entry.ip for change in changes} - made
 
-    async def _update(
-        self, columns: Sequence[str], changes: Sequence[Change], outcome: Outcome, *, wait: bool
-    ) -> None:
+    async def _update(self, columns: Sequence[str], changes: Sequence[Change], outcome: Outcome, *, wait: bool) -> None:
         table = self._table
         rows = [change.row for change in changes if change.row is not None]
         values: dict[str, object] = {name: [row.key[i] for row in rows] for i, name in enumerate(table.key_names)}
@@ -218,9 +214,7 @@ class GeoWriter:
                 outcome.refused[change.entry.ip] = SPARED
 
 
-def _halves(
-    changes: Sequence[Change], error: StoreRefusedError, outcome: Outcome
-) -> Iterable[Sequence[Change]]:
+def _halves(changes: Sequence[Change], error: StoreRefusedError, outcome: Outcome) -> Iterable[Sequence[Change]]:
     """Return the halves of what was refused as a whole; of a single change note why."""
     if len(changes) == 1:
         outcome.refused[changes[0].entry.ip] = faults.reason(error.__cause__)

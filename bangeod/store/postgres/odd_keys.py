@@ -55,9 +55,9 @@ class OddKeys:
         after: str | None = None
         while True:
             bound = queries.ALL if after is None else queries.AFTER_IP.format(ip_type=table.columns["ip"].type)
-            statement = table.sql(queries.ODD_KEYS_PAGE, after_ip=bound)
+            statement = table.sql(queries.ODD_KEYS_PAGE, after_ip=bound, odd=queries.ODD_KEY)
             ((read, after, mapped, odd),) = await session.run(statement, {"after": after, "limit": PAGE}, again=True)
-            rows += read
+            rows += int(read)
             has_mapped |= mapped
             for key in odd:
                 kind, ip = read_address(key)

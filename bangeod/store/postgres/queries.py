@@ -7,42 +7,45 @@ age. A ``%`` that is none of psycopg's placeholders is doubled. Lists come as on
 
 # --- the session ------------------------------------------------------------------------------------------------------
 
-# What is set holds for this session alone. The path is pinned: with no schema named, to what it is now. Temporary
-# tables come last, so that none hides a table of the web app's. Each statement of bangeod's is for some keys of a table
-# that may be large: so the plans are those by index, whatever the statistics say, and none is compiled for that
-# (a scan that is not wanted counts as very dear, and JIT looks at what a plan costs).
+# What is set holds for this session alone or, with ``local``, for the transaction. The path is pinned: with no schema
+# named, to what it is now. Temporary tables come last, so that none hides a table of the web app's. Each statement of
+# bangeod's is for some keys of a table that may be large: so the plans are those by index, whatever the statistics say,
+# and none is compiled for that (a scan that is not wanted counts as very dear, and JIT looks at what a plan costs).
 SET_UP = (
     "SELECT set_config('search_path', coalesce(quote_ident(CAST(%(schema)s AS text)),"
     " (SELECT string_agg(quote_ident(name), ', ') FROM unnest(current_schemas(false)) AS name), '\"\"') || ', pg_temp',"
-    " false),"
-    " set_config('lock_timeout', %(lock_timeout)s, false),"
-    " set_config('statement_timeout', %(statement_timeout)s, false),"
-    " set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, false),"
-    " set_config('tcp_keepalives_idle', '30', false),"
-    " set_config('tcp_keepalives_interval', '10', false),"
-    " set_config('tcp_keepalives_count', '3', false),"
-    " set_config('DateStyle', 'ISO, YMD', false),"
-    " set_config('TimeZone', 'UTC', false),"
-    " set_config('IntervalStyle', 'postgres', false),"
-    " set_config('extra_float_digits', '1', false),"
-    " set_config('bytea_output', 'hex', false),"
-    " set_config('standard_conforming_strings', 'on', false),"
-    " set_config('default_transaction_isolation', 'read committed', false),"
-    " set_config('enable_seqscan', 'off', false),"
-    " set_config('enable_hashjoin', 'off', false),"
-    " set_config('enable_mergejoin', 'off', false),"
-    " set_config('max_parallel_workers_per_gather', '0', false),"
-    " set_config('jit', 'off', false)"
+    " %(local)s),"
+    " set_config('lock_timeout', %(lock_timeout)s, %(local)s),"
+    " set_config('statement_timeout', %(statement_timeout)s, %(local)s),"
+    " set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, %(local)s),"
+    " set_config('tcp_keepalives_idle', '30', %(local)s),"
+    " set_config('tcp_keepalives_interval', '10', %(local)s),"
+    " set_config('tcp_keepalives_count', '3', %(local)s),"
+    " set_config('DateStyle', 'ISO, YMD', %(local)s),"
+    " set_config('TimeZone', 'UTC', %(local)s),"
+    " set_config('IntervalStyle', 'postgres', %(local)s),"
+    " set_config('extra_float_digits', '1', %(local)s),"
+    " set_config('bytea_output', 'hex', %(local)s),"
+    " set_config('standard_conforming_strings', 'on', %(local)s),"
+    " set_config('default_transaction_isolation', 'read committed', %(local)s),"
+    " set_config('enable_seqscan', 'off', %(local)s),"
+    " set_config('enable_hashjoin', 'off', %(local)s),"
+    " set_config('enable_mergejoin', 'off', %(local)s),"
+    " set_config('max_parallel_workers_per_gather', '0', %(local)s),"
+    " set_config('jit', 'off', %(local)s)"
 )
-DATABASE = "SELECT oid, pg_is_in_recovery() FROM pg_database WHERE datname = current_database()"
+DATABASE = "SELECT oid, pg_is_in_recovery(), pg_backend_pid() FROM pg_database WHERE datname = current_database()"
 SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
 NOTHING = "SELECT"
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
 
 # --- looking at the tables --------------------------------------------------------------------------------------------
 
 RELATION = (
-    "SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind,"
+    "SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), CAST(c.relkind AS text),"
     " has_any_column_privilege(c.oid, 'UPDATE')"
     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
     " WHERE c.relname = %(name)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
@@ -51,7 +54,7 @@ RELATION = (
 )
 # A domain counts as the type that it is made of.
 COLUMNS = (
-    "SELECT a.attname, quote_ident(a.attname), base.typname, format_type(base.oid, -1),"
+    "SELECT CAST(a.attname AS text), quote_ident(a.attname), CAST(base.typname AS text), format_type(base.oid, -1),"
     " CASE WHEN t.typbasetype = 0 THEN a.atttypmod ELSE t.typtypmod END,"
     " a.attnotnull OR t.typnotnull, pg_get_expr(d.adbin, d.adrelid),"
     " a.attgenerated <> '' OR a.attidentity = 'a', a.attidentity <> ''"
@@ -61,7 +64,7 @@ COLUMNS = (
     " WHERE a.attrelid = %(table)s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
 )
 UNIQUE_KEYS = (  # the columns of each whole unique index whose columns can't be NULL, the primary key first
-    "SELECT array_agg(a.attname ORDER BY k.place)"
+    "SELECT array_agg(CAST(a.attname AS text) ORDER BY k.place)"
     " FROM pg_index AS i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (number, place)"
     " JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number"
     " WHERE i.indrelid = %(table)s AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"
@@ -73,7 +76,7 @@ UNIQUE_KEYS = (  # the columns of each whole unique index whose columns can't be
 # --- values -----------------------------------------------------------------------------------------------------------
 
 # Microseconds since the epoch of a time column, NULL where it can't be read. They agree with times.read() of the same
-# moment: a date and time of the years 1 to 9999, a number of the years 1990 to 2200. Text is read by times.read() alone.
+# moment: a date and time of the years 1 to 9999, a number of the years 1990 to 2200. Text is read by times.py alone.
 MICROS_OF_MOMENT = (
     "CASE WHEN {c} >= '0001-01-01 00:00:00+00' AND {c} < '10000-01-01 00:00:00+00'"
     " THEN CAST(EXTRACT(EPOCH FROM {c}) * 1000000 AS bigint) END"
@@ -83,9 +86,7 @@ MICROS_OF_REAL = (
     "CASE WHEN {c} >= 631152000 AND {c} < 7258118400"
     " THEN CAST(trunc(CAST({c} AS double precision) * 1000000) AS bigint) END"
 )
-MICROS_OF_NUMERIC = (
-    "CASE WHEN {c} >= 631152000 AND {c} < 7258118400 THEN CAST(trunc({c} * 1000000) AS bigint) END"
-)
+MICROS_OF_NUMERIC = "CASE WHEN {c} >= 631152000 AND {c} < 7258118400 THEN CAST(trunc({c} * 1000000) AS bigint) END"
 NO_MICROS = "CAST(NULL AS bigint)"
 
 # --- paging: the rows of a page are found by an index, so no statement reads more than a page -------------------------
@@ -101,6 +102,12 @@ ALL = "true"
 # Values that are no upper-case code: row_values.py reads them, and finds a country in some of them.
 ODD_COUNTRY = "coalesce({code} <> ALL (CAST(%(codes)s AS text[])), true)"
 DUE = "coalesce({micros} < CAST(%(before)s AS bigint), true)"
+# Of a text that is a time beyond doubt, in UTC, on no day that not every month has: whether it is of a later day.
+# Everything else times.py reads.
+DUE_TEXT = (
+    "NOT coalesce({c} ~ ('^[0-9]{{4}}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3])(:[0-5][0-9]){{2}}"
+    '([.][0-9]{{1,6}})?(Z|[+]00:00)?$\' COLLATE "C") AND left({c}, 10) COLLATE "C" > %(day)s, false)'
+)
 PAGE_END = (
     "SELECT {key_texts} FROM {table} AS t WHERE {after} ORDER BY {key} OFFSET CAST(%(limit)s AS bigint) - 1 LIMIT 1"
 )
@@ -124,16 +131,16 @@ HAS_MAPPED = (  # of type inet; two index lookups
 )
 # Keys of addresses that may be written unusually: capitals, leading zeros, zeros that could be left out, or IPv4 as
 # IPv6. Compared by their bytes, so that a range of letters means what it says in every language.
-_ODD_KEY = (
+ODD_KEY = (
     "k ~ ':' COLLATE \"C\" AND k !~ '^::ffff:[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$' COLLATE \"C\""
-    " AND (k ~ '[A-Z.]|:0|^[:0]' COLLATE \"C\" OR (k ~ '(:.*){{7}}' COLLATE \"C\" AND k ~ '::' COLLATE \"C\"))"
+    " AND (k ~ '[A-Z.]|:0|^[:0]' COLLATE \"C\" OR (k ~ '(:.*){7}' COLLATE \"C\" AND k ~ '::' COLLATE \"C\"))"
 )
 ODD_KEYS_PAGE = (
     "WITH page AS MATERIALIZED (SELECT CAST(t.ip AS text) AS k, row_number() OVER (ORDER BY t.ip) AS n"
     " FROM {table} AS t WHERE {after_ip} ORDER BY t.ip LIMIT %(limit)s)"
     " SELECT count(*), (SELECT k FROM page WHERE n = %(limit)s),"
-    " coalesce(bool_or(k ~ '^::[fF]' COLLATE \"C\"), false),"
-    " coalesce(array_agg(k) FILTER (WHERE " + _ODD_KEY + "), '{{}}') FROM page"
+    " coalesce(bool_or(k ~ '^::[fF]' COLLATE \"C\"), false), coalesce(array_agg(k) FILTER (WHERE {odd}), '{{}}')"
+    " FROM page"
 )
 AFTER_IP = "t.ip > CAST(%(after)s AS {ip_type})"
 
@@ -172,7 +179,7 @@ DELETE = (
     " due AS MATERIALIZED (SELECT {held_keys}, i.n FROM input AS i JOIN {table} AS t ON {same_key}"
     " AND {time_as_found} ORDER BY {key} {lock}),"
     " gone AS (DELETE FROM {table} AS t USING due AS i WHERE {is_held} RETURNING i.n)"
-    " SELECT due.n, gone.n IS NOT NULL, set_config('synchronous_commit', 'off', true)"
+    " SELECT due.n, gone.n IS NOT NULL, (SELECT set_config('synchronous_commit', 'off', true))"
     " FROM due LEFT JOIN gone USING (n)"
 )
 LOCK_DUE = "FOR UPDATE OF t SKIP LOCKED"  # for which one must be permitted to update

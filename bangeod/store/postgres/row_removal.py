@@ -1,4 +1,4 @@
-"""Deleting rows by key, a slice a statement: what another transaction has locked is passed over, and what is refused stays.
+"""Deleting rows by key, a slice a statement: what another transaction has locked is passed over, what is refused stays.
 
 A foreign key, a trigger or a policy may hold a row back: then the statement fails and has done nothing, so half of the
 slice is tried, and so on down to the row that it is about; or the row stays without an error (a trigger that returns

@@ -1,4 +1,8 @@
-"""One connection to the server: made when it is first needed, and anew when it was lost; statements one at a time."""
+"""One connection to the server: made when it is first needed, and anew when it was lost; statements one at a time.
+
+Behind a pooler, as PgBouncer, a session's settings would be those of others, and gone with the next transaction: there,
+each statement brings its settings with it.
+"""
 
 import asyncio
 import time
@@ -43,6 +47,7 @@ class Session:
         self._schema = schema
         self._connection: Connection | None = None
         self._identity: Identity | None = None
+        self._is_pooled = False  # a pooler in between gives each transaction whichever session it has
         self._backoff = Backoff()
         self._failure: StoreError | None = None  # of the last try to connect
         self._turn = asyncio.Lock()
@@ -86,6 +91,8 @@ class Session:
 
     async def _run(self, connection: "Connection", statement: str, values: Values | None) -> Rows:
         try:
+            if self._is_pooled:
+                return await _execute_pooled(connection, statement, values, self._settings)
             return await _execute(connection, statement, values)
         except driver.error() as error:
             is_lost = not driver.is_idle(connection)
@@ -134,31 +141,34 @@ class Session:
         return connection
 
     async def _greet(self, connection: "Connection") -> Identity:
-        """Set the session up, and find out which database it is."""
-        await _execute(
-            connection,
-            queries.SET_UP,
-            {
-                "schema": self._schema,
-                "lock_timeout": f"{max(1, round(self.lock_timeout * 1000))}ms",
-                "statement_timeout": f"{round(STATEMENT_TIMEOUT * 1000)}ms",
-                "idle_timeout": f"{round(IDLE_IN_TRANSACTION * 1000)}ms",
-            },
-        )
+        """Find out which database it is and whether it is behind a pooler, and set the session up."""
         began = time.perf_counter()
-        ((database, in_recovery),) = await _execute(connection, queries.DATABASE, None)
+        ((database, in_recovery, backend),) = await _execute(connection, queries.DATABASE)
         self.round_trip = time.perf_counter() - began
         if in_recovery:
             raise faults.standby(self.conninfo)
+        self._is_pooled = backend != connection.info.backend_pid
+        if not self._is_pooled:
+            await _execute(connection, queries.SET_UP, self._settings)
         told: list[str | None] = []
         for statement in (queries.SYSTEM, queries.TIMELINE):
             try:
-                told.append(str((await _execute(connection, statement, None))[0][0]))
+                told.append(str((await _execute(connection, statement))[0][0]))
             except driver.error():
                 if not driver.is_idle(connection):
                     raise
                 told.append(None)  # some hosted servers do not tell
         return Identity(told[0], told[1], database)
+
+    @property
+    def _settings(self) -> Values:
+        return {
+            "schema": self._schema,
+            "local": self._is_pooled,
+            "lock_timeout": f"{max(1, round(self.lock_timeout * 1000))}ms",
+            "statement_timeout": f"{round(STATEMENT_TIMEOUT * 1000)}ms",
+            "idle_timeout": f"{round(IDLE_IN_TRANSACTION * 1000)}ms",
+        }
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -166,7 +176,23 @@ class Session:
             await connection.close()
 
 
-async def _execute(connection: "Connection", statement: str, values: Values | None) -> Rows:
+async def _execute(connection: "Connection", statement: str, values: Values | None = None) -> Rows:
     async with connection.cursor() as cursor:
-        await cursor.execute(statement.encode(), values)
+        await cursor.execute(statement.encode(), values or {})
         return await cursor.fetchall() if cursor.description is not None else ()
+
+
+async def _execute_pooled(connection: "Connection", statement: str, values: Values | None, settings: Values) -> Rows:
+    """Run one statement in a transaction that has the settings: all of it in one round trip."""
+    try:
+        async with connection.pipeline() as pipeline, connection.cursor() as cursor:
+            await connection.execute(queries.BEGIN.encode())
+            await connection.execute(queries.SET_UP.encode(), settings)
+            await cursor.execute(statement.encode(), values or {})
+            await connection.execute(queries.COMMIT.encode())
+            await pipeline.sync()
+            return await cursor.fetchall() if cursor.description is not None else ()
+    except driver.error():
+        if not connection.closed:
+            await connection.execute(queries.ROLLBACK.encode())
+        raise

@@ -60,7 +60,7 @@ class PostgresStore:
         self._preparing = asyncio.Lock()
 
     def limit(self, *, busy_timeout: float, max_lock_time: float) -> None:
-        """Change the limits, in seconds; a write in progress, and a connection that is there, go on with the old ones."""
+        """Change the limits, in seconds; a write in progress, and a connection, go on with the old ones."""
         self._reader.lock_timeout = self._writer.lock_timeout = busy_timeout
         self._max_lock_time = max_lock_time
 
@@ -171,7 +171,8 @@ class PostgresStore:
             refused |= outcome.refused
             if outcome.missed:
                 raise faults.in_use(self._conninfo, 1)
-            yield [] if outcome.refused else [entry]
+            if not outcome.refused:
+                yield [entry]
         if refused:
             raise self._of_refused(table, refused)
 
@@ -302,6 +303,9 @@ class PostgresStore:
         return table
 
     def _aged(self, table: Table) -> Table:
-        if table.time is None:
-            raise faults.schema(self._conninfo, "table geo_cache has neither a column last_seen nor cached_at")
+        """Return the description of geo_cache, if it has a time by which rows are stale; raises SchemaError."""
+        try:
+            _ = table.age
+        except UnfitTableError as unfit:
+            raise faults.schema(self._conninfo, str(unfit)) from None
         return table

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 
 from bangeod import countries
+from bangeod.clock import to_text
 from bangeod.model import Row
 from bangeod.store import row_values
 from bangeod.store.port import MOST_NAMES, Page
@@ -16,10 +17,13 @@ from bangeod.store.postgres import queries
 from bangeod.store.postgres.columns import Kind, Table
 from bangeod.store.postgres.session import Session, Values
 from bangeod.store.sweep import Aged, Due, DuePage
+from bangeod.store.times import MICROSECONDS
 
 FEW: Final = 1_000  # rows of a page that are all read: some milliseconds of the event loop's
-MANY: Final = 10_000  # rows of a page of which the server chooses some
+MANY: Final = 2_000  # rows of a page of which the server chooses some
+COUNTED_AT_ONCE: Final = 20_000  # rows of a page that the server counts
 COUNTED: Final = 1_000_000  # rows that are counted at most, where there is no estimate
+LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 ALMOST_ALL: Final = 0.999  # the share of a table that has been read, as long as there may be more
 LONGEST_EXAMPLE: Final = 80  # characters
 
@@ -104,14 +108,14 @@ async def _estimate(session: Session, table: Table) -> int:
 
 async def due(session: Session, table: Table, before: int) -> AsyncGenerator[DuePage, None]:
     """Yield the rows whose time is earlier than ``before`` (microseconds), and how many have none that can be read."""
-    time = table.time
-    assert time is not None
-    is_text = time.kind is Kind.TEXT  # which times.py alone reads
-    wanted = queries.ALL if is_text else queries.DUE.format(micros=time.micros)
+    time = table.age
+    if time.kind is Kind.TEXT:
+        wanted, values = queries.DUE_TEXT.format(c=time.sql), dict[str, object](day=_day(before))
+    else:
+        wanted, values = queries.DUE.format(micros=time.micros), dict[str, object](before=before)
     items = (table.label, time.text, table.seen(time.name))
     width = len(table.key)
-    size = FEW if is_text else MANY
-    async with aclosing(parts(session, table, items, wanted=wanted, values={"before": before}, size=size)) as found:
+    async with aclosing(parts(session, table, items, wanted=wanted, values=values, size=MANY)) as found:
         async for part in found:
             rows: list[Due] = []
             unreadable, example = 0, None
@@ -126,10 +130,14 @@ async def due(session: Session, table: Table, before: int) -> AsyncGenerator[Due
             yield DuePage(rows, unreadable, example)
 
 
+def _day(micros: int) -> str:
+    """Return the day of a moment, in the years that a text can name: no later day is before the moment."""
+    return to_text(min(max(micros // MICROSECONDS, 0), LAST_SECOND))[:10]
+
+
 async def aged(session: Session, table: Table) -> AsyncGenerator[Sequence[Aged], None]:
     """Yield all rows with their times."""
-    time = table.time
-    assert time is not None
+    time = table.age
     width = len(table.key)
     async with aclosing(parts(session, table, (table.label, table.seen(time.name)))) as found:
         async for part in found:
@@ -146,7 +154,7 @@ async def names_by_code(session: Session, table: Table, but: Collection[str]) ->
     first, bounds = True, dict[str, object]()
     while True:
         after = table.after(first=first)
-        values = {**bounds, "limit": MANY, "but": sorted(but)}
+        values = {**bounds, "limit": COUNTED_AT_ONCE, "but": sorted(but)}
         ends = await session.run(table.sql(queries.PAGE_END, after=after), values, again=True)
         values |= {f"u{i}": value for end in ends for i, value in enumerate(end)}
         upto = table.upto(last=not ends)

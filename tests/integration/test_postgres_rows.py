@@ -1,0 +1,188 @@
+"""What others do on the server while bangeod writes: rows that are locked, changed, refused or not permitted."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from bangeod.errors import StoreLockedError, StoreReadOnlyError, StoreRefusedError
+from bangeod.store.postgres.store import PostgresStore
+from tests.contract.values import NOW, NOW_TEXT, entry, read_all, refused, total, write_all
+from tests.support.servers import postgres_tables
+from tests.support.servers.postgres_tables import GEO_CACHE, SESSIONS, Tables
+
+OLD = "2000-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def tables() -> Iterator[Tables]:
+    with postgres_tables.made(GEO_CACHE, SESSIONS) as tables:
+        yield tables
+
+
+@pytest.fixture
+async def store(tables: Tables) -> AsyncIterator[PostgresStore]:
+    store = tables.store(busy_timeout=0.05)
+    yield store
+    await store.close()
+
+
+def nothing(_key: str) -> bool:
+    return False
+
+
+def put(tables: Tables, *ips: str, last_seen: str = OLD) -> None:
+    for ip in ips:
+        tables.web_app.execute("INSERT INTO geo_cache (ip, last_seen) VALUES (%s, %s)", (ip, last_seen))
+
+
+async def test_a_row_that_somebody_has_locked_is_left_to_the_next_run_and_the_others_go(
+    tables: Tables, store: PostgresStore
+) -> None:
+    put(tables, "8.8.8.8", "9.9.9.9", "1.1.1.1")
+    with tables.web_app.transaction():
+        tables.web_app.execute("SELECT 1 FROM geo_cache WHERE ip = '9.9.9.9' FOR UPDATE")
+        assert await total(store.delete_stale(NOW, keep=nothing)) == (["1.1.1.1", "8.8.8.8"], 0, None)
+    assert await total(store.delete_stale(NOW, keep=nothing)) == (["9.9.9.9"], 0, None)
+
+
+async def test_a_row_that_is_locked_for_too_long_is_one_error_once_all_others_are_written(
+    tables: Tables, store: PostgresStore
+) -> None:
+    put(tables, "8.8.8.8", "9.9.9.9", "1.1.1.1")
+    entries = [entry(ip, "DE") for ip in ("8.8.8.8", "9.9.9.9", "1.1.1.1")]
+    with tables.web_app.transaction():
+        tables.web_app.execute("SELECT 1 FROM geo_cache WHERE ip = '9.9.9.9' FOR UPDATE")
+        with pytest.raises(StoreLockedError):
+            await write_all(store, entries)
+        assert tables.rows("SELECT ip FROM geo_cache WHERE country_code = 'DE' ORDER BY ip") == [
+            ("1.1.1.1",),
+            ("8.8.8.8",),
+        ]
+    assert await write_all(store, entries) == entries
+    assert tables.rows("SELECT DISTINCT country_code FROM geo_cache") == [("DE",)]
+
+
+async def test_a_row_that_is_locked_for_a_while_is_waited_for(tables: Tables) -> None:
+    put(tables, "8.8.8.8", "9.9.9.9")
+    patient = tables.store(busy_timeout=10.0)
+    other = tables.another()
+    other.execute("BEGIN")
+    other.execute("UPDATE geo_cache SET org = 'mine' WHERE ip = '9.9.9.9'")
+    written = []
+    try:
+        async for part in patient.write([entry("8.8.8.8", "DE"), entry("9.9.9.9", "DE")]):
+            written += [each.ip for each in part]
+            if written == ["8.8.8.8"]:
+                other.execute("COMMIT")
+    finally:
+        other.close()
+        await patient.close()
+    assert written == ["8.8.8.8", "9.9.9.9"]
+    assert tables.rows("SELECT country_code, org FROM geo_cache WHERE ip = '9.9.9.9'") == [("DE", "mine")]
+
+
+async def test_a_row_that_says_already_what_is_to_be_written_is_not_written(
+    tables: Tables, store: PostgresStore
+) -> None:
+    await write_all(store, [entry("8.8.8.8", "DE"), entry("9.9.9.9", "FR")])
+    before = tables.rows("SELECT ip, ctid, xmin FROM geo_cache ORDER BY ip")
+    await write_all(store, [entry("8.8.8.8", "DE"), entry("9.9.9.9", "FR", seen=NOW - 1)])
+    assert tables.rows("SELECT ip, ctid, xmin FROM geo_cache ORDER BY ip") == before
+
+
+async def test_a_constraint_refuses_its_row_alone(tables: Tables, store: PostgresStore) -> None:
+    tables.web_app.execute("ALTER TABLE geo_cache ADD CHECK (country_code <> 'FR')")
+    ips = [f"8.8.8.{i}" for i in range(100)]
+    entries = [entry(ip, "FR" if ip == "8.8.8.50" else "DE") for ip in ips]
+    with pytest.raises(StoreRefusedError, match="check constraint") as refusal:
+        await write_all(store, entries)
+    assert refusal.value.ips == {"8.8.8.50"}
+    assert {ip for (ip,) in tables.rows("SELECT ip FROM geo_cache")} == {*ips} - {"8.8.8.50"}
+
+
+async def test_a_trigger_that_returns_null_keeps_rows_as_they_are_and_is_told_of(
+    tables: Tables, store: PostgresStore
+) -> None:
+    put(tables, "8.8.8.8", "9.9.9.9")
+    tables.web_app.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF coalesce(OLD.ip, NEW.ip) IN ('9.9.9.9', '1.1.1.1') THEN RETURN NULL; END IF;"
+        " RETURN coalesce(NEW, OLD); END $$"
+    )
+    tables.web_app.execute(
+        "CREATE TRIGGER keep BEFORE INSERT OR UPDATE OR DELETE ON geo_cache FOR EACH ROW EXECUTE FUNCTION keep()"
+    )
+    with pytest.raises(StoreRefusedError, match="without an error") as refusal:
+        await write_all(store, [entry(ip, "DE") for ip in ("8.8.8.8", "9.9.9.9", "1.1.1.1", "8.8.4.4")])
+    assert refusal.value.ips == {"9.9.9.9", "1.1.1.1"}
+    found = await refused(store.delete_stale(NOW + 1, keep=nothing))
+    assert (found.keys, found.refused) == (["8.8.4.4", "8.8.8.8"], 1)
+    assert found.refusal is not None
+    assert (found.refusal.key, "without an error" in found.refusal.problem) == ("9.9.9.9", True)
+
+
+@pytest.mark.parametrize("when", ["", " DEFERRABLE INITIALLY DEFERRED"])
+async def test_a_foreign_key_keeps_its_row_alone(tables: Tables, store: PostgresStore, when: str) -> None:
+    for number in range(100):
+        tables.web_app.execute(
+            "INSERT INTO sessions (id, token, expires_at) VALUES (%s, %s, %s)", (number, number, OLD)
+        )
+    tables.web_app.execute(f"CREATE TABLE notes (session BIGINT REFERENCES sessions{when})")
+    tables.web_app.execute("INSERT INTO notes VALUES (70)")
+    found = await refused(store.delete_expired(NOW))
+    assert (len(found.keys), found.refused) == (99, 1)
+    assert found.refusal is not None
+    assert found.refusal.key == "id = 70"
+    assert "foreign key" in found.refusal.problem
+    assert tables.rows("SELECT id FROM sessions") == [(70,)]
+
+
+async def test_a_session_is_never_named_by_its_token(tables: Tables, store: PostgresStore) -> None:
+    tables.web_app.execute("DROP TABLE sessions")
+    tables.web_app.execute("CREATE TABLE sessions (token TEXT PRIMARY KEY, expires_at TEXT)")
+    tables.web_app.execute("INSERT INTO sessions VALUES ('abcdefgh', %s)", (OLD,))
+    tables.web_app.execute("CREATE TABLE notes (session TEXT REFERENCES sessions)")
+    tables.web_app.execute("INSERT INTO notes VALUES ('abcdefgh')")
+    found = await refused(store.delete_expired(NOW))
+    assert found.refusal is not None
+    assert found.refusal.key == "token = 'abcd…'"
+
+
+async def test_what_is_not_permitted_is_a_clear_error(tables: Tables) -> None:
+    put(tables, "8.8.8.8")
+    with tables.role("SELECT ON geo_cache, sessions") as role:
+        store = tables.store(user=role)
+        try:
+            assert len(await read_all(store.rows())) == 1
+            with pytest.raises(StoreReadOnlyError, match="permission denied for table geo_cache") as error:
+                await write_all(store, [entry("8.8.8.8", "DE")])
+            assert "grant bangeod's role" in error.value.advice
+            with pytest.raises(StoreReadOnlyError):
+                await read_all(store.delete_stale(NOW, keep=nothing))
+        finally:
+            await store.close()
+
+
+async def test_to_delete_sessions_one_need_not_be_permitted_to_update_them(tables: Tables) -> None:
+    tables.web_app.execute("INSERT INTO sessions (id, expires_at) VALUES (1, %s)", (OLD,))
+    with tables.role("SELECT, DELETE ON sessions") as role:
+        store = tables.store(user=role)
+        try:
+            assert len((await total(store.delete_expired(NOW))).keys) == 1
+        finally:
+            await store.close()
+
+
+async def test_rows_that_a_policy_refuses_are_told_of_and_the_others_written(tables: Tables) -> None:
+    put(tables, "8.8.8.8", "9.9.9.9")
+    with tables.role("ALL ON geo_cache") as role:
+        tables.web_app.execute("ALTER TABLE geo_cache ENABLE ROW LEVEL SECURITY")
+        tables.web_app.execute(f"CREATE POLICY p ON geo_cache TO {role} USING (true) WITH CHECK (ip <> '9.9.9.9')")
+        store = tables.store(user=role)
+        try:
+            with pytest.raises(StoreRefusedError, match="row-level security") as refusal:
+                await write_all(store, [entry("8.8.8.8", "DE"), entry("9.9.9.9", "DE")])
+        finally:
+            await store.close()
+    assert refusal.value.ips == {"9.9.9.9"}
+    assert tables.rows("SELECT ip, last_seen FROM geo_cache WHERE country_code = 'DE'") == [("8.8.8.8", NOW_TEXT)]
