@@ -71,7 +71,10 @@ def inspect(conninfo: Conninfo, schema: str | None) -> Look:
 
 @asynccontextmanager
 async def connected(conninfo: Conninfo, schema: str | None) -> "AsyncGenerator[Connection, None]":
-    """Connect for one piece of work, to which bare names mean what they mean to the jobs. Raises only StoreError."""
+    """Connect for one transaction, in which bare names mean what they mean to the jobs. Raises only StoreError.
+
+    One, because behind a pooler the next might be another session's.
+    """
     if not driver.available():
         raise faults.no_driver(conninfo)
     try:
@@ -79,7 +82,7 @@ async def connected(conninfo: Conninfo, schema: str | None) -> "AsyncGenerator[C
     except (driver.error(), OSError, UnicodeError) as error:
         raise faults.of_connect(conninfo, error) from None  # its text may have a secret in it
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(SECONDS), connection.transaction():
             await connection.execute(queries.INSPECT_FROM.encode(), {"schema": schema})
             yield connection
     except driver.error() as error:

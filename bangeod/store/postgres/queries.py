@@ -190,9 +190,9 @@ SIZE = "SELECT pg_database_size(current_database())"
 
 # --- bangeod check, and bangeod init ----------------------------------------------------------------------------------
 
-INSPECT_FROM = (  # bare names mean what they mean to the jobs
+INSPECT_FROM = (  # in this transaction, bare names mean what they mean to the jobs
     "SELECT set_config('search_path', coalesce(quote_ident(CAST(%(schema)s AS text)),"
-    " (SELECT string_agg(quote_ident(name), ', ') FROM unnest(current_schemas(false)) AS name), '\"\"'), false)"
+    " (SELECT string_agg(quote_ident(name), ', ') FROM unnest(current_schemas(false)) AS name), '\"\"'), true)"
 )
 INSPECT_SERVER = (
     "SELECT current_setting('server_version'), CAST(current_user AS text),"

@@ -14,7 +14,7 @@ def create(conninfo: Conninfo, schema: str | None) -> list[str]:
 
 
 async def _create(conninfo: Conninfo, schema: str | None) -> list[str]:
-    async with connected(conninfo, schema) as connection, connection.transaction():
+    async with connected(conninfo, schema) as connection:
         await connection.execute(queries.ONE_MAKES_TABLES.encode())
         seen = await look(connection)
         missing = [name for name in queries.TABLES_MADE if seen.found(name) is None]
