@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bangeod.config import files, values
+from bangeod.config import database, files, values
 from bangeod.config.files import UnreadableError
 from bangeod.config.settings import FREE_URL, PRO_URL, STATE_DIRECTORY, Settings, SettingsTable, kinds
 from bangeod.config.values import Secret, UnfitValueError, describe, goes_in_clear
@@ -34,8 +34,11 @@ def find_file(option: str | None, environ: Mapping[str, str]) -> Path:
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
     """Read the config file and the environment. Raises ConfigError with everything that is wrong."""
     findings: list[ConfigProblem] = []
-    settings = read_table(Settings(), _parse(path), "", findings)
+    raw = _parse(path)
+    settings = read_table(Settings(), raw, "", findings)
     refused = {finding.key for finding in findings}
+    if not refused & {"database", "database.path", "database.url", "database.schema"}:
+        settings = database.settle(settings, raw.get("database", {}), environ, findings)
     settings = _with_key(settings, environ, findings)
     settings = _with_license_key(settings, environ, findings)
     settings = _with_state(settings, environ, findings)

@@ -1,4 +1,4 @@
-"""What belongs to the kind of the database that the settings name: which store there is, and which lock."""
+"""SQLite's file and a PostgreSQL server, where the daemon has to tell them apart: which store there is, which lock."""
 
 from typing import Protocol
 
@@ -6,6 +6,7 @@ from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.config.settings import DatabaseSettings
 from bangeod.service.lock import DatabaseLock
+from bangeod.service.state_lock import StateLock
 from bangeod.store.port import Store
 from bangeod.store.sqlite.store import SqliteStore
 
@@ -32,11 +33,18 @@ class ServedStore(Store, Protocol):
 
 
 def lock_of(settings: Settings) -> Lock:
-    """Make the lock."""
-    return DatabaseLock(settings.database.path)
+    """Make the lock. A server may have several daemons, but a state directory only one."""
+    if settings.database.url is None:
+        return DatabaseLock(settings.database.file)
+    return StateLock(settings.state.directory)
 
 
 def store_of(settings: DatabaseSettings, clock: Clock) -> ServedStore:
     """Make the store; nothing is opened yet."""
     busy_timeout, max_lock_time = settings.busy_timeout, settings.max_lock_time
-    return SqliteStore(settings.path, busy_timeout=busy_timeout, max_lock_time=max_lock_time, clock=clock)
+    if settings.url is None:
+        return SqliteStore(settings.file, busy_timeout=busy_timeout, max_lock_time=max_lock_time, clock=clock)
+    from bangeod.store.postgres.store import PostgresStore  # noqa: PLC0415 - most daemons have no use for it
+
+    conninfo, schema = settings.url.conninfo(), settings.schema or None
+    return PostgresStore(conninfo, clock, schema=schema, busy_timeout=busy_timeout, max_lock_time=max_lock_time)

@@ -158,9 +158,10 @@ class StateReport:
         )
 
     async def _database(self, standing: Standing) -> DatabaseState:
-        path = self._components.settings.database.path
+        settings = self._components.settings.database
+        kind = "sqlite" if settings.url is None else "postgresql"
         size, wal = await self._components.store.sizes()
-        state = DatabaseState(path=str(path), problem=standing.database, size=size, wal=wal)
+        state = DatabaseState(path=settings.name, kind=kind, problem=standing.database, size=size, wal=wal)
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
                 state.free = await self._components.store.free_bytes()
