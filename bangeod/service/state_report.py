@@ -160,10 +160,10 @@ class StateReport:
     async def _database(self, standing: Standing) -> DatabaseState:
         settings = self._components.settings.database
         kind = "sqlite" if settings.url is None else "postgresql"
-        size, wal = await self._components.store.sizes()
-        state = DatabaseState(path=settings.name, kind=kind, problem=standing.database, size=size, wal=wal)
+        state = DatabaseState(path=settings.name, kind=kind, problem=standing.database)
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
+                state.size, state.wal = await self._components.store.sizes()
                 state.free = await self._components.store.free_bytes()
         except TimeoutError:
             pass

@@ -1,18 +1,22 @@
 """An inspection of the server, for ``bangeod check``: who answers, and what the role may do there. Changes nothing."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from bangeod.clock import SystemClock
 from bangeod.errors import StoreError
+from bangeod.store.port import Census
 from bangeod.store.postgres import driver, faults, queries
 from bangeod.store.postgres.connection import Conninfo
+from bangeod.store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from bangeod.store.postgres.driver import Connection
 
 SECONDS: Final = 15.0  # for all of it, connecting aside
+COUNT_SECONDS: Final = 2.0  # for each table's rows that are due; of a million it may take longer
 
 PRIVILEGES: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # What the jobs need on each table. To lock a row that is to be deleted takes UPDATE.
@@ -59,6 +63,14 @@ class Look(NamedTuple):
         return [table for table in self.tables if table.name == name and not table.is_found]
 
 
+class Counted(NamedTuple):
+    """What came of working with a table as the jobs do, without a change."""
+
+    name: str
+    problem: StoreError | None = None  # why the jobs can't work with it
+    due: Census | None = None  # None where counting took too long
+
+
 def inspect(conninfo: Conninfo, schema: str | None) -> Look:
     """Look at the server. Raises StoreError. Blocks."""
 
@@ -67,6 +79,32 @@ def inspect(conninfo: Conninfo, schema: str | None) -> Look:
             return await look(connection)
 
     return asyncio.run(work())
+
+
+def count(conninfo: Conninfo, schema: str | None, *, now: int, before: int) -> list[Counted]:
+    """Count what the cleanups would delete, as they would find it; times in epoch seconds. Blocks."""
+
+    async def work() -> list[Counted]:
+        store = PostgresStore(conninfo, SystemClock(), schema=schema)
+        try:
+            return [
+                await _counted("geo_cache", store.count_stale(before, keep=lambda _key: False)),
+                await _counted("sessions", store.count_expired(now)),
+            ]
+        finally:
+            await store.close()
+
+    return asyncio.run(work())
+
+
+async def _counted(name: str, counting: Awaitable[Census]) -> Counted:
+    try:
+        async with asyncio.timeout(COUNT_SECONDS):
+            return Counted(name, due=await counting)
+    except StoreError as problem:
+        return Counted(name, problem)
+    except TimeoutError:
+        return Counted(name)
 
 
 @asynccontextmanager

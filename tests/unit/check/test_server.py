@@ -5,7 +5,9 @@ import pytest
 from bangeod.check import credentials, server
 from bangeod.check.finding import Finding, Level
 from bangeod.config.settings import DatabaseSettings, Settings
-from bangeod.store.postgres.inspection import PRIVILEGES, Look, TableSeen
+from bangeod.errors import SchemaError
+from bangeod.store.port import Census
+from bangeod.store.postgres.inspection import PRIVILEGES, Counted, Look, TableSeen
 from bangeod.store.postgres.url import parse
 
 WHERE = "postgresql://web@/bangui"
@@ -80,6 +82,12 @@ def test_what_the_role_lacks_on_a_table_is_a_fault_with_the_grant() -> None:
     assert finding.mend == "GRANT UPDATE, DELETE ON public.sessions TO bangeod"
 
 
+def test_a_name_that_needs_quotes_in_sql_has_them_in_what_is_to_be_run() -> None:
+    poor = SESSIONS._replace(schema='Web "1"', granted=frozenset({"SELECT", "DELETE", "INSERT"}))
+    look = GOOD._replace(role="ban-geo", tables=[GEO, poor])
+    assert only(look).mend == 'GRANT UPDATE ON "Web ""1""".sessions TO "ban-geo"'
+
+
 def test_to_insert_sessions_is_not_needed_and_to_lock_them_is_only_better() -> None:
     only_reads = SESSIONS._replace(granted=frozenset({"SELECT", "DELETE"}))
     finding = only(GOOD._replace(tables=[GEO, only_reads]))
@@ -94,6 +102,20 @@ def test_row_level_security_that_holds_for_the_role_is_a_warning() -> None:
 
 def test_a_view_of_that_name_is_a_fault() -> None:
     assert "is no table" in only(GOOD._replace(tables=[GEO, SESSIONS._replace(is_table=False)])).problem
+
+
+def test_a_table_that_the_jobs_can_not_work_with_is_a_fault() -> None:
+    unfit = Counted("sessions", SchemaError(WHERE, "table sessions has no column expires_at", "migrate it"))
+    [finding] = server.fit(WHERE, [Counted("geo_cache"), unfit])
+    assert (finding.level, finding.mend) == (Level.FAULT, "migrate it")
+    assert finding.problem == "table sessions has no column expires_at; expired sessions stay"
+
+
+def test_times_that_are_none_are_a_warning_with_one_of_them() -> None:
+    found = [Counted("sessions", due=Census(3, 1, "'soon'")), Counted("geo_cache", due=Census(1, 0))]
+    [finding] = server.fit(WHERE, found)
+    assert finding.level is Level.WARNING
+    assert "table sessions has 1 row whose time is none, for example 'soon'" in finding.problem
 
 
 @pytest.mark.parametrize(
