@@ -14,6 +14,10 @@ The rooms. A module imports from its own and from those below it that tests/unit
     config    bangeod.toml
     ground    model, addresses, banned, countries, errors, clock, trouble and all else at the top: everybody's
 
+Which database it is, a file of SQLite's or a PostgreSQL server's, only these tell apart: config/database.py (path or
+url, and the password), service/database.py (store and lock), check (``database`` or ``server``), and the views that
+show its sizes. A server may have several daemons; a state directory has one.
+
 The threads. The main thread holds APScheduler and waits (service/schedule/scheduler.py). The daemon's state is all one
 event loop's, on the thread ``bangeod-loop`` (service/loop.py): between two awaits nothing else runs, so what is done
 there needs no lock. SQLite has a thread that knows nothing but the statements it is given (store/sqlite/thread.py);

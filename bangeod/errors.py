@@ -59,6 +59,21 @@ class AlreadyServedError(BangeodError):
         return {"database": self.database}
 
 
+class StateInUseError(AlreadyServedError):
+    """Another bangeod works with this state directory."""
+
+    def __init__(self, directory: str) -> None:
+        BangeodError.__init__(
+            self,
+            f"another bangeod works with the state directory {directory}: stop it first (systemctl stop bangeod), "
+            "or give this one a state directory of its own",
+        )
+        self.database = directory
+
+    def fields(self) -> dict[str, object]:
+        return {"state_directory": self.database}
+
+
 class NoDaemonError(BangeodError):
     """A command needs the running daemon, and none answers."""
 

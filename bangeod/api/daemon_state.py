@@ -119,7 +119,8 @@ class SourcesState(msgspec.Struct, kw_only=True):
 class DatabaseState(msgspec.Struct, kw_only=True):
     """The database that bangeod shares with the web app."""
 
-    path: str
+    path: str  # or the url, without secrets
+    kind: str = "sqlite"  # or postgresql, of whose log and free space nothing is known here
     problem: str | None = None
     size: int | None = None
     wal: int | None = None

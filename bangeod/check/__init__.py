@@ -1,16 +1,17 @@
 """``bangeod check``: finds everything that may be wrong with a daemon's surroundings at once, and changes nothing.
 
-Each part has a module: ``paths`` with ``permissions`` (who may what), ``database``, ``geodata``, ``unit`` (with
-``unit_files`` and ``systemctl``), ``sandbox``, ``credentials`` and ``process`` (lock, socket, state file). Each says
-what it finds as a ``finding``; ``identity`` is the user for whom it is judged.
+Each part has a module: ``paths`` with ``permissions`` (who may what), ``database`` (SQLite's) and ``server``
+(PostgreSQL's), ``geodata``, ``unit`` (with ``unit_files`` and ``systemctl``), ``sandbox``, ``credentials`` and
+``process`` (lock, socket, state file). Each says what it finds as a ``finding``; ``identity`` is the user for whom it
+is judged.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from bangeod.check import credentials, database, geodata, memory, paths, process, sandbox, unit
+from bangeod.check import credentials, database, geodata, memory, paths, process, sandbox, server, unit
 from bangeod.check.finding import Finding, Level, fault, ok
 from bangeod.check.identity import Identity, LookFailedError, current, group_name, run_as
 from bangeod.check.paths import Survey
@@ -28,10 +29,10 @@ def checkup(settings: Settings, config: Path, who: Identity, now: float, service
     findings = [ok("config", config, "is good"), _introduce(who)]
     survey = paths.survey(settings, config)
     if service is not None:
+        settings = server.with_services_password(settings)
         findings += unit.judge(service, settings, survey.others)
         findings += _guarded("credential", credentials.examine)
-        directory = survey.database.parent
-        writable = directory if service.may_write(directory) and service.sees(directory) else None
+        writable = _writable(service, survey.database)
         findings += _guarded("sandbox", lambda: sandbox.examine(writable))
         findings += _guarded("memory", lambda: memory.examine(settings, service.memory))
 
@@ -48,16 +49,31 @@ def _look(settings: Settings, survey: Survey, who: Identity, now: float) -> Iter
     """Run the checks; this process has the user's rights."""
     closed = paths.closed(survey)
     state = process.state(settings)
-    may_read = survey.database not in closed
     yield from _guarded("permissions", lambda: paths.examine(survey, settings, who))
-    yield from _guarded("database", lambda: database.examine(settings, may_read=may_read, now=now))
-    yield from _guarded("lock", lambda: _at_most_one(process.lock(survey.database)))
+    yield from _of_file(survey.database, settings, closed, now)
+    yield from _guarded("database", lambda: server.examine(settings, now))
     yield from _at_most_one(state.finding)
     yield from _guarded("socket", lambda: _at_most_one(process.api_socket(settings)))
     yield from _guarded("mmdb", lambda: geodata.mmdbs(settings, who, closed, now))
     yield from _guarded("geo", lambda: geodata.fallback(settings))
     yield from _guarded("ip-api", lambda: geodata.ip_api(settings, state.paused_until, now))
     yield from _guarded("fail2ban", lambda: geodata.fail2ban(settings, closed, now))
+
+
+def _of_file(file: Path | None, settings: Settings, closed: Collection[Path], now: float) -> Iterator[Finding]:
+    """Run the checks of a database that is SQLite's."""
+    if file is None:
+        return
+    may_read = file not in closed
+    yield from _guarded("database", lambda: database.examine(settings, may_read=may_read, now=now))
+    yield from _guarded("lock", lambda: _at_most_one(process.lock(file)))
+
+
+def _writable(service: Unit, file: Path | None) -> Path | None:
+    """Return the database's directory, where the unit lets the service write there."""
+    if file is None or not (service.may_write(file.parent) and service.sees(file.parent)):
+        return None
+    return file.parent
 
 
 def _at_most_one(finding: Finding | None) -> list[Finding]:

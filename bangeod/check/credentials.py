@@ -66,6 +66,26 @@ def examine() -> Iterator[Finding]:
         yield from judge(declared(unit_files.settings(files), unit), unit)
 
 
+def load(name: str) -> str | None:
+    """Return the text of a credential of the service; None where it has none, or that can't be read. Only root may."""
+    unit, *_ = UNITS
+    files = unit_files.files_of(systemctl.show(unit, ("FragmentPath", "DropInPaths")))
+    wanted = [each for each in declared(unit_files.settings(files), unit) if each.id == name]
+    return _text(wanted[0]) if wanted and wanted[0].source.startswith("/") else None
+
+
+def _text(credential: Credential) -> str | None:
+    try:
+        if not credential.is_encrypted:
+            return Path(credential.source).read_text()
+        command = ["systemd-creds", "decrypt", f"--name={credential.id}", "--", credential.source, "-"]
+        return subprocess.run(  # noqa: S603 - arguments, no shell
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TRY_SECONDS, check=True
+        ).stdout
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
 def judge(credentials: Sequence[Credential], unit: str, root: Path = Path("/")) -> Iterator[Finding]:
     """Yield findings for credentials that systemd does not find; paths of stores lie below ``root``."""
     for credential in credentials:

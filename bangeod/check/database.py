@@ -27,7 +27,7 @@ EARLIEST: Final = 1_704_067_200  # 2024-01-01: the machine's clock can't be righ
 
 def examine(settings: Settings, *, may_read: bool, now: float) -> Iterator[Finding]:
     """Check the file at the path, and its content if it may be read."""
-    path = settings.database.path
+    path = settings.database.file
     yield from library.examine()
     yield from clock(now)
     problem = _wrong_file(path)

@@ -40,7 +40,8 @@ def need(settings: Settings, database: int, geodata: int) -> Need:
 
 def examine(settings: Settings, limit: int | None) -> Iterator[Finding]:
     """Check it with the files that are there; ``limit`` is the unit's, in bytes, None if it has none."""
-    database = _size(settings.database.path)
+    path = settings.database.path
+    database = 0 if path is None else _size(path)  # how many rows a server has is not known here
     geodata = sum(_size(path) for path in mmdb_paths(settings))
     yield from judge(need(settings, database, geodata), limit, installed())
 

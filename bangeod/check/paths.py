@@ -9,7 +9,7 @@ from bangeod.check import permissions
 from bangeod.check.finding import Finding, Level, fault, ok, quoted
 from bangeod.check.identity import Identity, group_name, of_user
 from bangeod.check.permissions import SUBJECT, Access, Need, PathFacts, Remedy
-from bangeod.config import Settings
+from bangeod.config import Secret, Settings
 from bangeod.service.active_sources import mmdb_paths
 from bangeod.service.lock import SUFFIX
 from bangeod.service.state.history import STATE_FILE
@@ -26,7 +26,7 @@ MADE_AT_START = frozenset({Path("/var/lib/bangeod"), Path("/run/bangeod")})
 class Survey(NamedTuple):
     """The places, in order, with the result of stat() for each; None if nothing is there or it can't be seen."""
 
-    database: Path  # the real path: SQLite and the lock follow links
+    database: Path | None  # the real path: SQLite and the lock follow links; None where it is a server's
     places: Sequence[Need]
     facts: Mapping[Path, PathFacts | None]
     others: Sequence[Identity]  # the web app's user, if the owners of its files show it
@@ -35,10 +35,11 @@ class Survey(NamedTuple):
 
 def survey(settings: Settings, config: Path) -> Survey:
     """Look at all places with the rights of this process, by stat() alone."""
-    database = symlinks.real(settings.database.path)
+    path = settings.database.path
+    database = None if path is None else symlinks.real(path)
     places = list(_places(settings, config, database))
     facts = {place.path: _look(place.path) for place in places}
-    owners = (facts[path] for path in (database, database.parent))
+    owners = () if database is None else (facts[path] for path in (database, database.parent))
     others = [of_user(found.uid) for found in owners if found and found.uid]
     secret = config if _holds_key(settings) else None
     return Survey(database, places, facts, [other for other in others if other], secret)
@@ -70,14 +71,15 @@ def closed(found: Survey) -> frozenset[Path]:
     return frozenset(path for path, access in truths(found).items() if not access & Access.READ)
 
 
-def _places(settings: Settings, config: Path, database: Path) -> Iterator[Need]:
+def _places(settings: Settings, config: Path, database: Path | None) -> Iterator[Need]:
     """Yield each path once: the directories on the way, then the files and directories to work with."""
     named: dict[Path, Need] = {}
     for place in _work_places(settings, config, database):
         first = named.setdefault(place.path, place)
         named[place.path] = first._replace(needs=first.needs | place.needs)
     way: dict[Path, Need] = {}
-    for path in (settings.database.path, *named):
+    as_given = () if settings.database.path is None else (settings.database.path,)
+    for path in (*as_given, *named):
         for parent in symlinks.route(path).directories:
             if parent not in named:
                 what = f"the directory on the way to {path}"
@@ -86,13 +88,10 @@ def _places(settings: Settings, config: Path, database: Path) -> Iterator[Need]:
     yield from named.values()
 
 
-def _work_places(settings: Settings, config: Path, database: Path) -> Iterator[Need]:
+def _work_places(settings: Settings, config: Path, database: Path | None) -> Iterator[Need]:
     yield Need(config, "the config", Access.READ)
-    yield Need(database.parent, "the database's directory", WORK_IN)
-    yield Need(database, "the database", WORK)
-    for suffix in SIDE_FILES:
-        yield Need(Path(f"{database}{suffix}"), f"the database's {suffix} file", WORK)
-    yield Need(Path(f"{database}{SUFFIX}"), "the lock file of the database", Access.READ, Remedy.PUBLISH)
+    if database is not None:
+        yield from _database_places(database)
     yield Need(settings.state.directory, "the state directory", WORK_IN, Remedy.OWN)
     yield Need(settings.state.directory / STATE_FILE, "the state file", Access.READ, Remedy.OWN)
     if settings.api.enabled:
@@ -103,8 +102,18 @@ def _work_places(settings: Settings, config: Path, database: Path) -> Iterator[N
         yield Need(settings.fail2ban.database, "fail2ban's database", Access.READ, Remedy.GRANT)
 
 
+def _database_places(database: Path) -> Iterator[Need]:
+    yield Need(database.parent, "the database's directory", WORK_IN)
+    yield Need(database, "the database", WORK)
+    for suffix in SIDE_FILES:
+        yield Need(Path(f"{database}{suffix}"), f"the database's {suffix} file", WORK)
+    yield Need(Path(f"{database}{SUFFIX}"), "the lock file of the database", Access.READ, Remedy.PUBLISH)
+
+
 def _holds_key(settings: Settings) -> bool:
+    url = settings.database.url
     keys = {"BANGEOD_IP_API_KEY": settings.geo.ip_api.key, "BANGEOD_LICENSE_KEY": settings.geo.update.license_key}
+    keys |= {"PGPASSFILE": Secret("" if url is None else url.password or "")}
     return any(key and not {variable, "CREDENTIALS_DIRECTORY"} & os.environ.keys() for variable, key in keys.items())
 
 
@@ -137,10 +146,10 @@ def _missing_directories(found: Survey, settings: Settings, who: Identity) -> It
 def _examine_sharing(found: Survey, there: Mapping[Path, tuple[Need, PathFacts]], who: Identity) -> Iterator[Finding]:
     """Check for the web app's user too; only by mode bits, so findings are warnings."""
     other = next((user for user in found.others if user.uid != who.uid), None)
-    directory = there.get(found.database.parent)
+    directory = None if found.database is None else there.get(found.database.parent)
     if other is None or directory is None:
         return
-    shared = [directory[0].path, found.database, *(Path(f"{found.database}{suffix}") for suffix in SIDE_FILES)]
+    shared = [directory[0].path, *(Path(f"{found.database}{suffix}") for suffix in ("", *SIDE_FILES))]
     in_common = {path: there[path] for path in shared if path in there}
     yield from permissions.judge(in_common, {}, other, level=Level.WARNING)
     sharing = permissions.judge_sharing(*directory, who, other)

@@ -144,9 +144,11 @@ def _outdated(unit: Unit) -> Iterator[Finding]:
 
 
 def _invisible(unit: Unit, settings: Settings) -> Iterator[Finding]:
-    files = [settings.database.path, *mmdb_paths(settings), settings.state.directory]
+    files = [*mmdb_paths(settings), settings.state.directory]
+    files = files if settings.database.path is None else [settings.database.path, *files]
     files += [settings.fail2ban.database] if settings.fail2ban.database else []
     files += [settings.api.socket] if settings.api.enabled else []
+    files += [] if settings.database.url is None else map(Path, settings.database.url.sockets)
     for path in dict.fromkeys(passed for file in files for passed in _passed(file)):
         if not unit.sees(path):
             is_home = _lies_in(path, _HOMES)
@@ -159,7 +161,9 @@ def _invisible(unit: Unit, settings: Settings) -> Iterator[Finding]:
 
 
 def _unwritable(unit: Unit, settings: Settings) -> Iterator[Finding]:
-    places = {"database": symlinks.real(settings.database.path).parent, "state": settings.state.directory}
+    path = settings.database.path
+    places = {} if path is None else {"database": symlinks.real(path).parent}
+    places["state"] = settings.state.directory
     if settings.api.enabled:
         places["socket"] = settings.api.socket.parent
     for what, path in places.items():
@@ -172,14 +176,18 @@ def _unwritable(unit: Unit, settings: Settings) -> Iterator[Finding]:
 def _offline(unit: Unit, settings: Settings) -> Iterator[Finding]:
     if settings.geo.ip_api.enabled and not unit.has_network:
         problem = f"ip-api is enabled, and {NAME} gives the service no network"
-        yield fault(SUBJECT, settings.geo.ip_api.url, problem, f"{_giving_network()} && systemctl daemon-reload")
+        yield fault(SUBJECT, settings.geo.ip_api.url, problem, _giving_network("ip-api.conf"))
+    url = settings.database.url
+    if url is not None and url.is_tcp and not unit.has_network:
+        problem = f"the database's server is reached over TCP, and {NAME} gives the service no network"
+        yield fault(SUBJECT, url.shown(), problem, _giving_network("postgres.conf"))
 
 
-def _giving_network() -> str:
-    """Return the command that puts the drop-in which is there for it in its place."""
-    packaged = SHARED / "ip-api.conf"
-    where, source = ("", packaged) if packaged.exists() else ("in a clone of bangeod: ", "contrib/systemd/ip-api.conf")
-    return f"{where}install -D -m 644 {source} {DROP_INS}/ip-api.conf"
+def _giving_network(drop_in: str) -> str:
+    """Return the command that puts a drop-in which is there for it in its place."""
+    packaged = SHARED / drop_in
+    where, source = ("", packaged) if packaged.exists() else ("in a clone of bangeod: ", f"contrib/systemd/{drop_in}")
+    return f"{where}install -D -m 644 {source} {DROP_INS}/{drop_in} && systemctl daemon-reload"
 
 
 def _letting_write(what: str, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""``bangeod init``: makes a config and an empty database in a new directory."""
+"""``bangeod init``: makes a config and an empty database in a new directory, or the tables on a PostgreSQL server."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import tomli_w
 
 from bangeod.config import load
 from bangeod.errors import ConfigError
-from bangeod.store.sqlite import schema
+from bangeod.store.sqlite import schema as sqlite_schema
 
 _TEMPLATE = """\
 # bangeod's configuration. What is not named here has its default: `bangeod config show --config FILE` prints
@@ -30,13 +30,26 @@ _TEMPLATE = """\
 
 
 @click.command()
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-def init(directory: Path) -> None:
-    """Make DIRECTORY with a config and an empty database in it.
+@click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--database", metavar="URL", help="Make the tables in this database of a PostgreSQL server.")
+@click.option("--schema", metavar="NAME", help="With --database: make them in this schema.")
+def init(directory: Path | None, database: str | None, schema: str | None) -> None:
+    """Make DIRECTORY with a config and an empty database in it, or the tables on a server.
 
     This is the way to try bangeod, or to use it without BanGUI. Nothing that is there already is
-    overwritten.
+    overwritten, and tables that are there are left as they are.
     """
+    if database is not None and directory is None:
+        from bangeod.cli import init_server  # noqa: PLC0415 - to make a directory needs nothing of it
+
+        click.echo(init_server.make_tables(database, schema))
+    elif directory is not None and database is None and schema is None:
+        _make_home(directory)
+    else:
+        raise click.UsageError("either DIRECTORY, or --database URL and perhaps --schema NAME")
+
+
+def _make_home(directory: Path) -> None:
     home = Path(os.path.abspath(directory))  # noqa: PTH100  resolve() would follow symbolic links
     config = home / "bangeod.toml"
     content = _config_text(home)
@@ -45,7 +58,7 @@ def init(directory: Path) -> None:
         with contextlib.ExitStack() as undo:
             _make_directory(home, undo)
             _make_directory(home / "state", undo)
-            schema.create(home / "bangui.db")
+            sqlite_schema.create(home / "bangui.db")
             undo.callback((home / "bangui.db").unlink)
             _write_new(config, content, undo)
             load(config, {})

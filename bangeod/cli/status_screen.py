@@ -137,7 +137,9 @@ def _ip_api(ip_api: IpApiState, now: float) -> tuple[str, str | None]:
 
 def _database(state: State) -> Iterator[Fact]:
     database = state.database
-    sizes = f"{_size(database.size)}, {_size(database.wal)} of log, {_size(database.free)} free"
+    sizes = _size(database.size)
+    if database.kind == "sqlite":
+        sizes += f", {_size(database.wal)} of log, {_size(database.free)} free"
     problem = f": {database.problem}" if database.problem else ""
     yield "database", f"{database.path}: {sizes}{problem}", BAD if database.problem else None
 

@@ -12,7 +12,7 @@ from bangeod.clock import SystemClock
 from bangeod.config import Settings
 from bangeod.errors import AlreadyServedError, StoreError
 from bangeod.service.components import Components
-from bangeod.service.lock import DatabaseLock
+from bangeod.service.database import lock_of
 from bangeod.service.log import setup
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.files import is_there
@@ -50,7 +50,7 @@ async def _components(settings: Settings, *, look_only: bool) -> AsyncGenerator[
     A daemon that is started meanwhile would find the lock taken. So it is taken only for what two processes must not do
     at once: ask ip-api, and write what an earlier daemon has left.
     """
-    lock = DatabaseLock(settings.database.path)
+    lock = lock_of(settings)
     if not look_only and (settings.geo.ip_api.enabled or _is_something_left(settings)):
         with suppress(AlreadyServedError, StoreError):  # problems of the database itself are reported later
             lock.acquire()

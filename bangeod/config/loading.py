@@ -1,8 +1,6 @@
 """Loading the settings from the config file and the environment, or finding everything that is wrong with them."""
 
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bangeod.config import values
+from bangeod.config import database, files, values
+from bangeod.config.files import UnreadableError
 from bangeod.config.settings import FREE_URL, PRO_URL, STATE_DIRECTORY, Settings, SettingsTable, kinds
 from bangeod.config.values import Secret, UnfitValueError, describe, goes_in_clear
 from bangeod.errors import ConfigError, ConfigProblem
@@ -18,20 +17,11 @@ from bangeod.errors import ConfigError, ConfigProblem
 DEFAULT_FILE = Path("/etc/bangeod/bangeod.toml")
 
 _LARGEST_FILE = 1024 * 1024  # bytes; a config with every key and many comments has some 5 kB
-_LARGEST_CREDENTIAL = 4096  # bytes
 _MOST_UNKNOWN_KEYS = 20  # reported per table; a file of another program should not fill the log
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _POSITION = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 T = TypeVar("T", bound=SettingsTable)
-
-
-class _UnreadableError(Exception):
-    """A file can't be read; the text says why and what to do."""
-
-
-class _MissingError(_UnreadableError):
-    """There is no file at the path."""
 
 
 def find_file(option: str | None, environ: Mapping[str, str]) -> Path:
@@ -44,8 +34,11 @@ def find_file(option: str | None, environ: Mapping[str, str]) -> Path:
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
     """Read the config file and the environment. Raises ConfigError with everything that is wrong."""
     findings: list[ConfigProblem] = []
-    settings = read_table(Settings(), _parse(path), "", findings)
+    raw = _parse(path)
+    settings = read_table(Settings(), raw, "", findings)
     refused = {finding.key for finding in findings}
+    if not refused & {"database", "database.path", "database.url", "database.schema"}:
+        settings = database.settle(settings, raw.get("database", {}), environ, findings)
     settings = _with_key(settings, environ, findings)
     settings = _with_license_key(settings, environ, findings)
     settings = _with_state(settings, environ, findings)
@@ -95,9 +88,9 @@ def _unknown(raw: Mapping[str, object], known: list[str], prefix: str) -> Iterat
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        content = _read(path, _LARGEST_FILE).decode("utf-8-sig")
+        content = files.read(path, _LARGEST_FILE).decode("utf-8-sig")
         return tomllib.loads(content)
-    except _UnreadableError as error:
+    except UnreadableError as error:
         problem = str(error)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -117,42 +110,6 @@ def _locate(problem: str, content: str) -> str:
         return f"line {match[1]}, column {match[2]}: {problem[: match.start()]}"
     last = content.split("\n")
     return f"line {len(last)}, column {len(last[-1]) + 1}: {problem}"
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """Read a regular file of limited size; other kinds of files are not waited for or read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                raise _UnreadableError(f"expected a regular file; found {_name_type(mode)}")
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                content = file.read(limit + 1)
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError:
-        raise _MissingError(
-            "there is no such file: write one (bangeod.toml.example has every key), "
-            "or name another with --config or $BANGEOD_CONFIG"
-        ) from None
-    except PermissionError:
-        raise _UnreadableError(
-            f"this user (uid {os.geteuid()}) may not read it: give it read permission on the file "
-            "and search permission on its directories"
-        ) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise _UnreadableError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > limit:
-        raise _UnreadableError(f"larger than {limit} bytes; is this the right file?")
-    return content
-
-
-def _name_type(mode: int) -> str:
-    for test, name in ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket")):
-        if test(mode):
-            return name
-    return "a device"
 
 
 def _with_key(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
@@ -176,7 +133,7 @@ def _key_from_outside(environ: Mapping[str, str], name: str, key: str, findings:
     """Return a secret from outside the config; one that is not valid is reported as ``key`` and comes out empty."""
     try:
         return _outside(environ, name)
-    except (UnfitValueError, _UnreadableError) as error:
+    except (UnfitValueError, UnreadableError) as error:
         findings.append(ConfigProblem(key, str(error)))
         return Secret()
 
@@ -186,18 +143,8 @@ def _outside(environ: Mapping[str, str], name: str) -> Secret:
     variable = f"BANGEOD_{name.upper()}"
     if text := environ.get(variable, "").strip():
         return _read_key(text, f"${variable}")
-    if not (directory := environ.get("CREDENTIALS_DIRECTORY")):
-        return Secret()
-    path = Path(directory, name)
-    try:
-        text = _read(path, _LARGEST_CREDENTIAL).decode().strip()
-    except _MissingError:
-        return Secret()
-    except _UnreadableError as error:
-        raise _UnreadableError(f"the credential {path}: {error}") from None
-    except UnicodeDecodeError:
-        raise _UnreadableError(f"the credential {path}: expected text, found bytes that are none") from None
-    return _read_key(text, f"the credential {path}")
+    found = files.credential(environ, name)
+    return Secret() if found is None else _read_key(found[0].strip(), found[1])
 
 
 def _read_key(text: str, where: str) -> Secret:

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_type_hints
 
 import msgspec
 
 from bangeod.config import values
-from bangeod.config.values import MASK, UNITS, Secret, ValueKind
+from bangeod.config.values import UNITS, Secret, ValueKind
+
+if TYPE_CHECKING:
+    from bangeod.store.postgres.url import Url as ServerUrl
+else:
+    ServerUrl = object  # what reads one is imported where a config has one
 
 FREE_URL = "http://ip-api.com/batch"
 PRO_URL = "https://pro.ip-api.com/batch"
@@ -15,7 +20,7 @@ STATE_DIRECTORY = Path("/var/lib/bangeod")
 
 # Keys that a reload can't change: the cache in memory mirrors one database, and the data that belongs to it (times of
 # runs, entries not written yet, the time until which ip-api may not be asked) is in one state directory.
-RESTART_ONLY = frozenset({"database.path", "state.directory"})
+RESTART_ONLY = frozenset({"database.path", "database.url", "database.schema", "state.directory"})
 
 _DAY = float(UNITS["d"])
 _PLENTY = 1_000_000_000  # more entries than memory has room for
@@ -31,6 +36,9 @@ LockTime = Annotated[float, values.duration(0.001, 1.0)]  # above a second the w
 BusyTimeout = Annotated[float, values.duration(0.0, 600.0)]
 AnyPath = Annotated[Path, values.path()]
 PathOrNone = Annotated[Path | None, values.path_or_none()]
+DatabasePath = Annotated[Path | None, values.database_path()]
+DatabaseUrl = Annotated[ServerUrl | None, values.database_url()]
+Schema = Annotated[str, values.text(r"[^\x00-\x1f\x7f]{0,63}", 'the name of a schema, or "" for that of the role')]
 Paths = Annotated[tuple[Path, ...], values.paths()]
 SocketPath = Annotated[Path, values.socket_path()]
 Url = Annotated[str, values.url()]
@@ -51,11 +59,25 @@ class SettingsTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseSettings(SettingsTable, frozen=True, kw_only=True):
-    """The database that bangeod shares with the web app."""
+    """The database that bangeod shares with the web app: SQLite's file, or a PostgreSQL server's by its url."""
 
-    path: AnyPath = Path("/var/lib/bangui/bangui.db")
+    path: DatabasePath = Path("/var/lib/bangui/bangui.db")  # None where there is a url
+    url: DatabaseUrl = None
+    schema: Schema = ""  # of the server's
     busy_timeout: BusyTimeout = 5.0
     max_lock_time: LockTime = 0.003
+
+    @property
+    def name(self) -> str:
+        """What everything calls the database: its path, or its url without secrets."""
+        return str(self.path) if self.url is None else self.url.shown()
+
+    @property
+    def file(self) -> Path:
+        """SQLite's file. Raises LookupError where there is a url."""
+        if self.path is None:
+            raise LookupError("this database is no file")
+        return self.path
 
 
 class CacheSettings(SettingsTable, frozen=True, kw_only=True):
@@ -198,8 +220,6 @@ def _to_toml_table(table: SettingsTable, *, mask: bool) -> dict[str, Any]:
         value = getattr(table, name)
         if kind is None:
             result[name] = _to_toml_table(value, mask=mask)
-        elif mask and isinstance(value, Secret) and value:
-            result[name] = MASK
         else:
-            result[name] = kind.write(value)
+            result[name] = (kind.mask if mask and kind.mask else kind.write)(value)
     return result

@@ -85,6 +85,7 @@ class ValueKind(NamedTuple):
     parse: Callable[[Any], object]  # from the TOML value to the program's; ValueError if not valid
     write: Callable[[Any], object] = _as_it_is  # the way back
     describe: Callable[[object], str] = describe  # describes what was found instead
+    mask: Callable[[Any], object] | None = None  # as ``write``, without what is secret in it
 
     def read(self, raw: object) -> object:
         """Convert a TOML value to the program's, or raise UnfitValueError."""
@@ -256,11 +257,47 @@ def secret() -> ValueKind:
             return Secret("" if raw == MASK else raw)
         raise UnfitValueError
 
-    def describe_type(raw: object) -> str:
-        return describe(raw) if isinstance(raw, dict | list | bool) else "something else, not shown here"
-
     expected = f"at most {_SECRET_CHARACTERS} printable ASCII characters in quotes, without spaces"
-    return ValueKind(expected, parse, Secret.reveal, describe_type)
+    return ValueKind(expected, parse, Secret.reveal, _describe_secretly, str)
+
+
+def _describe_secretly(raw: object) -> str:
+    """Describe a value that may be a secret, or have one in it."""
+    return describe(raw) if isinstance(raw, dict | list | bool) else "something else, not shown here"
+
+
+def database_path() -> ValueKind:
+    """Return the kind of the absolute path of a database, or "", which is None, where a url is in its place."""
+
+    def parse(raw: object) -> Path | None:
+        return None if raw == "" else _parse_path(raw)
+
+    return ValueKind(path().expected, parse, lambda value: str(value or ""))
+
+
+def database_url() -> ValueKind:
+    """Return the kind of the url of a database, or "", which is None. Its errors show nothing of it."""
+
+    def parse(raw: object) -> object:
+        if raw == "":
+            return None
+        if not isinstance(raw, str):
+            raise UnfitValueError
+        from bangeod.store.postgres import url as postgres  # noqa: PLC0415 - most configs have none
+
+        try:
+            return postgres.parse(raw)
+        except ValueError as error:
+            raise UnfitValueError(str(error)) from None
+
+    expected = "postgresql://USER@HOST:PORT/DATABASE, perhaps with ?PARAMETER=VALUE&… of libpq's after it"
+    return ValueKind(
+        expected,
+        parse,
+        lambda value: "" if value is None else value.text(),
+        _describe_secretly,
+        lambda value: "" if value is None else value.shown(),
+    )
 
 
 def url() -> ValueKind:

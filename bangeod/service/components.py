@@ -8,11 +8,10 @@ from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.service.active_sources import NewSources, Sources
-from bangeod.service.lock import DatabaseLock
+from bangeod.service.database import Lock, store_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
-from bangeod.store.sqlite.store import SqliteStore
 
 
 class Components:
@@ -26,7 +25,7 @@ class Components:
         self,
         settings: SettingsInForce,
         clock: Clock,
-        lock: DatabaseLock,
+        lock: Lock,
         *,
         look_only: bool = False,
         flush_soon: Callable[[], None] = lambda: None,
@@ -36,12 +35,7 @@ class Components:
         self.in_force = settings
         self.clock = clock
         self.lock = lock
-        self.store = SqliteStore(
-            first.database.path,
-            busy_timeout=first.database.busy_timeout,
-            max_lock_time=first.database.max_lock_time,
-            clock=clock,
-        )
+        self.store = store_of(first.database, clock)
         self.history = History(first.state.directory / STATE_FILE)
         self.naming = Naming(self.store, self.history)
         self.sources = make_sources(settings, clock, self.history)

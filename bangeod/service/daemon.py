@@ -22,10 +22,10 @@ from bangeod.service.active_sources import Sources
 from bangeod.service.background_tasks import Background
 from bangeod.service.components import Components
 from bangeod.service.crash import CrashGuard
+from bangeod.service.database import Lock, lock_of
 from bangeod.service.final_flush import flush_finally
 from bangeod.service.job_runs import JobRuns
 from bangeod.service.local_api import LocalApi
-from bangeod.service.lock import DatabaseLock
 from bangeod.service.log import setup
 from bangeod.service.loop import LoopThread
 from bangeod.service.schedule import timing
@@ -60,7 +60,7 @@ def serve(settings: Settings, config: Path, clock: Clock) -> None:
     Raises AlreadyServedError if another daemon serves the database.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
-    lock = DatabaseLock(settings.database.path)
+    lock = lock_of(settings)
     try:
         lock.acquire()
     except StoreError as error:
@@ -90,7 +90,7 @@ class Daemon:
         config: Path,
         clock: Clock,
         *,
-        lock: DatabaseLock,
+        lock: Lock,
         loop: LoopThread,
         scheduler: JobScheduler,
         notifier: Notifier,
@@ -110,7 +110,7 @@ class Daemon:
             self._settings, clock, lock, flush_soon=self._flush_soon, make_sources=make_sources
         )
         self._database = ServedDatabase(
-            settings.database.path,
+            settings.database.name,
             lock,
             self._components.store,
             self._components.cache,
@@ -163,7 +163,7 @@ class Daemon:
         if self._stopping:  # asked to stop before this began
             raise asyncio.CancelledError
         self._starting = asyncio.current_task()
-        log.info("starting", database=str(self._settings.current.database.path), pid=os.getpid())
+        log.info("starting", database=self._settings.current.database.name, pid=os.getpid())
         self._notifier.status(status_line.STARTING)
         self._components.read_history()
         self._components.unwritten.take_up()

@@ -6,13 +6,12 @@ The cache is filled in the background. Until then memory lacks entries, and all 
 import asyncio
 import gc
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
 from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import GeoCache
-from bangeod.service.lock import DatabaseLock
+from bangeod.service.database import Lock
 from bangeod.store.port import Store
 from bangeod.trouble import Trouble
 
@@ -20,21 +19,21 @@ log = structlog.get_logger(__name__)
 
 
 class ServedDatabase:
-    """The file at ``path`` with its lock, and the cache filled from it. Used on the event loop only.
+    """The database with its lock, and the cache filled from it. Used on the event loop only.
 
-    ``on_change`` is called when the cache has been filled, or could not be.
+    ``name`` is what the log calls it; ``on_change`` is called when the cache has been filled, or could not be.
     """
 
     def __init__(
         self,
-        path: Path,
-        lock: DatabaseLock,
+        name: str,
+        lock: Lock,
         store: Store,
         cache: GeoCache,
         *,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self._path = path
+        self._name = name
         self._lock = lock
         self._store = store
         self._cache = cache
@@ -62,7 +61,7 @@ class ServedDatabase:
                 self._lock.acquire()
                 if await self._store.prepare():
                     if self._served:
-                        log.warning("database_replaced", database=str(self._path))
+                        log.warning("database_replaced", database=self._name)
                         await self._end_loading()
                         self._cache.clear()
                     self._served = True

@@ -158,11 +158,12 @@ class StateReport:
         )
 
     async def _database(self, standing: Standing) -> DatabaseState:
-        path = self._components.settings.database.path
-        size, wal = await self._components.store.sizes()
-        state = DatabaseState(path=str(path), problem=standing.database, size=size, wal=wal)
+        settings = self._components.settings.database
+        kind = "sqlite" if settings.url is None else "postgresql"
+        state = DatabaseState(path=settings.name, kind=kind, problem=standing.database)
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
+                state.size, state.wal = await self._components.store.sizes()
                 state.free = await self._components.store.free_bytes()
         except TimeoutError:
             pass

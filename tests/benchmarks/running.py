@@ -31,7 +31,7 @@ async def running(chosen: Settings) -> AsyncGenerator[Components, None]:
 
 async def load(components: Components) -> None:
     """Have the cache filled as the daemon does."""
-    path, done = components.settings.database.path, asyncio.Event()
+    path, done = components.settings.database.name, asyncio.Event()
     served_database = ServedDatabase(path, components.lock, components.store, components.cache, on_change=done.set)
     await served_database.ready()
     loading = asyncio.create_task(served_database.keep_loaded())

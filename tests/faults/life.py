@@ -57,7 +57,7 @@ class Life:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> Self:
         """Start; ``remote`` is in ip-api's place, ``sleep`` waits until background work that failed goes on."""
-        lock = DatabaseLock(settings.database.path)
+        lock = DatabaseLock(settings.database.file)
         lock.acquire()
         schedule = ManualSchedule(clock)
         daemon = Daemon(

@@ -215,4 +215,4 @@ class Month:
 
     def connect(self) -> "Connection":
         """Open the database as the web app does."""
-        return engine.connect(self._settings.database.path, isolation_level=None)
+        return engine.connect(self._settings.database.file, isolation_level=None)

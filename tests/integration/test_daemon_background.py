@@ -15,6 +15,7 @@ from bangeod.service.daemon import Daemon
 from bangeod.service.log import setup
 from bangeod.service.systemd import Notifier
 from bangeod.store.sqlite.engine import engine
+from bangeod.store.sqlite.store import SqliteStore
 from bangeod.store.sqlite.wal_growth import LONG
 from tests.faults.life import Life
 from tests.support.daemon.installation import Installation, every
@@ -179,6 +180,7 @@ async def test_a_log_that_the_web_app_makes_long_is_emptied_again_and_again(
                     looked.clear()
                     async with asyncio.timeout(DEADLINE):
                         await looked.wait()
+                assert isinstance(daemon._components.store, SqliteStore)
                 view = daemon._components.store._file.look_at_readers()
                 assert view is not None
                 assert view.starts_over

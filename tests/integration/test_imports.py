@@ -45,6 +45,8 @@ UNUSED_WHEN_IDLE |= {
     "ssl",
     "_ssl",
     "bangeod.check",
+    "psycopg",
+    "bangeod.store.postgres",
     "bangeod.geo.update.download",
     "bangeod.geo.sources.mmdb.maxmind_models",
 }

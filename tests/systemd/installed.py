@@ -44,9 +44,9 @@ def installed(name: str = HERE) -> Iterator[Machine]:
 
 def _packages(system: System) -> Path:
     if system.is_here:
-        return wheels(CACHE)
+        return wheels(CACHE, extras=("postgres",))
     try:
-        return wheels(default_cache() / "wheels", system.python)
+        return wheels(default_cache() / "wheels", system.python, extras=("postgres",))
     except PackagesError as error:
         raise NoSystemError(f"no packages for the Python of {system.name}: {error}") from None
 

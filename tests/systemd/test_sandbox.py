@@ -59,10 +59,11 @@ def test_there_is_no_network(service: Service) -> None:
 
 
 @on_each
-def test_the_drop_in_opens_the_network_and_nothing_else(service: Service) -> None:
+@pytest.mark.parametrize("drop_in", ["ip-api.conf", "postgres.conf"])
+def test_the_drop_in_opens_the_network_and_nothing_else(service: Service, drop_in: str) -> None:
     closed = attempts(service)
     service.stop()
-    service.machine.run("cp", f"{SOURCE}/contrib/systemd/ip-api.conf", DROP_INS)
+    service.machine.run("cp", f"{SOURCE}/contrib/systemd/{drop_in}", DROP_INS)
     opened = attempts(service)
     assert {key for key in opened if opened[key] != closed[key]} == {"network", "internet socket"}
     assert opened["internet socket"] == "done"

@@ -14,13 +14,17 @@ from tests.systemd.systems import DEBIAN_13, HERE
 
 UNITS = ROOT / "contrib" / "systemd"
 UNIT = (UNITS / "bangeod.service").read_text()
-DROP_IN = (UNITS / "ip-api.conf").read_text()
+IP_API, POSTGRES = ((UNITS / f"{name}.conf").read_text() for name in ("ip-api", "postgres"))
 
 on_each = pytest.mark.systems(HERE, DEBIAN_13)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-@pytest.mark.parametrize(("text", "most"), [(UNIT, 0.3), (UNIT + DROP_IN, 1.1)], ids=["no network", "ip-api"])
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [(UNIT, 0.3), (UNIT + IP_API, 1.1), (UNIT + POSTGRES, 1.1)],
+    ids=["no network", "ip-api", "PostgreSQL over TCP"],
+)
 def test_the_exposure_is_no_higher_than_promised(text: str, most: float, tmp_path: Path) -> None:
     unit = tmp_path / "bangeod.service"
     unit.write_text(text)
@@ -29,7 +33,11 @@ def test_the_exposure_is_no_higher_than_promised(text: str, most: float, tmp_pat
 
 
 @on_each
-@pytest.mark.parametrize(("drop_in", "most"), [("", 0.2), ("ip-api.conf", 1.1)], ids=["no network", "ip-api"])
+@pytest.mark.parametrize(
+    ("drop_in", "most"),
+    [("", 0.2), ("ip-api.conf", 1.1), ("postgres.conf", 1.1)],
+    ids=["no network", "ip-api", "PostgreSQL over TCP"],
+)
 def test_the_exposure_of_the_installed_service_is_no_higher_than_promised(
     service: Service, drop_in: str, most: float
 ) -> None:

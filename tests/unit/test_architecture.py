@@ -28,7 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": JOBS,
     "geo": {"store.port"},
     "store": set(),
-    "config": set(),
+    "config": {
+        "store.postgres.url",
+        "store.postgres.driver",
+        "store.postgres.extra",
+    },  # to judge a url, where there is one
     "client": set(),
 }
 # Libraries with one place each; whoever else needs what they do asks that place.

@@ -148,6 +148,14 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]]
             ),
         ),
         (
+            "no error details available",  # libpq 18's words where it may open no socket of the address's family: none
+            (
+                StoreUnreachableError,
+                "no connection to the server can be begun",
+                "over TCP the service needs a network, by the drop-in postgres.conf (`bangeod check` says how)",
+            ),
+        ),
+        (
             "Permission denied",
             (
                 StoreUnreachableError,

@@ -25,7 +25,7 @@ def settings_in(directory: Path) -> Settings:
 @asynccontextmanager
 async def served(settings: Settings, clock: Clock) -> AsyncGenerator[Components, None]:
     """Hand out components that hold the lock, and have looked at their sources."""
-    with DatabaseLock(settings.database.path) as lock:
+    with DatabaseLock(settings.database.file) as lock:
         components = Components(SettingsInForce(settings), clock, lock)
         components.read_history()
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bangeod.check import unit_files
+from bangeod.check import credentials, systemctl, unit_files
 from bangeod.check.credentials import LARGEST, Credential, declared, judge
 from bangeod.check.finding import Finding, Level
 from bangeod.check.identity import current
@@ -185,3 +185,19 @@ def test_one_without_a_path_is_one_of_the_systems(
     findings = found(drop_in, f"{kind}=ip_api_key:stored")
     assert [finding.level for finding in findings] == ([] if there else [Level.WARNING])
     assert all("starts without this credential" in finding.problem for finding in findings)
+
+
+# --- what is in them ---
+
+
+def test_the_text_of_the_services_credential_is_read_where_systemd_would(
+    drop_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = drop_in.parent.parent / "password"
+    load(drop_in, f"LoadCredential=postgres_password:{secret}", "LoadCredential=of_the_system")
+    monkeypatch.setattr(systemctl, "show", lambda *_: {"DropInPaths": str(drop_in)})
+    assert credentials.load("postgres_password") is None  # there is no such file yet
+    secret.write_text("s3kr3t\n")
+    assert credentials.load("postgres_password") == "s3kr3t\n"
+    assert credentials.load("of_the_system") is None
+    assert credentials.load("another") is None

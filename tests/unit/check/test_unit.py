@@ -20,6 +20,7 @@ from bangeod.config.settings import (
     Settings,
     StateSettings,
 )
+from bangeod.store.postgres.url import parse
 
 # As systemd 252 shows contrib/systemd/bangeod.service; but with a user and a group that every machine has.
 SHOWN: Mapping[str, str] = {
@@ -179,6 +180,32 @@ def test_where_the_package_is_installed_its_own_drop_in_mends_it(
     (tmp_path / "ip-api.conf").touch()
     finding = only(unit.judge(read(), WITH_IP_API))
     assert finding.mend.startswith(f"install -D -m 644 {tmp_path}/ip-api.conf /etc/systemd/system/bangeod.service.d/")
+
+
+def server(url: str) -> Settings:
+    return Settings(database=DatabaseSettings(path=None, url=parse(url)))
+
+
+def test_a_server_over_tcp_without_a_network_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(unit, "SHARED", tmp_path / "of a package that is not here")
+    finding = only(unit.judge(read(), server("postgresql://u:s3kr3t@db.example/bangui")))
+    assert (finding.level, finding.where) == (Level.FAULT, "postgresql://u@db.example/bangui")
+    assert "reached over TCP" in finding.problem
+    assert finding.mend == (
+        "in a clone of bangeod: install -D -m 644 contrib/systemd/postgres.conf "
+        "/etc/systemd/system/bangeod.service.d/postgres.conf && systemctl daemon-reload"
+    )
+    assert only(unit.judge(read(**IP_API_DROP_IN), server("postgresql://db.example/bangui"))).level is Level.OK
+
+
+def test_a_server_by_its_socket_needs_no_network_and_no_place_to_write() -> None:
+    assert only(unit.judge(read(ReadWritePaths=""), server("postgresql:///bangui"))).level is Level.OK
+
+
+def test_a_servers_socket_that_the_unit_hides_is_a_fault() -> None:
+    finding = only(unit.judge(read(), server("postgresql:///bangui?host=/tmp")))
+    assert (finding.level, finding.where) == (Level.FAULT, "/tmp")  # noqa: S108 - only named
+    assert "PrivateTmp=" in finding.problem
 
 
 @pytest.mark.parametrize(

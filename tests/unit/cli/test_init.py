@@ -16,6 +16,7 @@ from bangeod import __version__
 from bangeod.cli import COMMANDS, LazyGroup, cli
 from bangeod.config import Settings, differences, load
 from bangeod.errors import AlreadyServedError
+from bangeod.store.postgres import driver
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 
@@ -123,6 +124,46 @@ def test_init_names_what_is_in_the_way(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert f"{tmp_path}/state can't be made: File exists" in result.stderr
     assert everything_in(tmp_path) == {"state": b""}
+
+
+# init --database
+
+SECRET = "s3kr3t"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"postgresql://web:{SECRET}@a/b", "a password on the command line can be seen by everybody (ps)"),
+        (f"postgresql://a/b?password={SECRET}", "a password on the command line can be seen by everybody (ps)"),
+        (f"postgresql://web:{SECRET}@a:x/b", "a port of the host that is no number"),
+        ("/var/lib/bangui/bangui.db", "no postgresql:// at its beginning"),
+    ],
+)
+def test_init_takes_no_password_on_the_command_line_and_no_url_with_a_mistake(text: str, told: str) -> None:
+    result = run("init", "--database", text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert SECRET not in result.stderr
+
+
+def test_init_on_a_server_without_the_extra_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "available", lambda: False)
+    result = run("init", "--database", "postgresql:///bangui")
+    assert result.exit_code == 1
+    assert "pip install 'bangeod[postgres]'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["demo", "--database", "postgresql:///b"], ["demo", "--schema", "web"], ["--schema", "web"]],
+)
+def test_init_makes_either_a_directory_or_tables(tmp_path: Path, arguments: list[str]) -> None:
+    with contextlib.chdir(tmp_path):
+        result = run("init", *arguments)
+    assert result.exit_code == 2
+    assert "either DIRECTORY, or --database URL" in result.stderr
+    assert everything_in(tmp_path) == {}
 
 
 # config show

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.daemon_state import IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import DatabaseState, IpApiState, JobState, MmdbState, State
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
 from tests.support.daemon.api_host import at, state
@@ -123,6 +123,12 @@ def test_it_is_shown_how_much_of_the_table_has_been_read(
     line = show(shown).line("cache")
     assert line.text.endswith(end)
     assert line.colour == colour
+
+
+def test_a_servers_database_is_shown_by_its_url_and_with_its_size_alone() -> None:
+    shown = state()
+    shown.database = DatabaseState(path="postgresql://web@/bangui", kind="postgresql", size=3 << 20, free=0)
+    assert show(shown).line("database").text.endswith("  postgresql://web@/bangui: 3.0 MiB")
 
 
 def test_sources_are_shown_with_their_age_and_their_pause() -> None:

@@ -8,6 +8,7 @@ import pytest
 from bangeod.config import RESTART_ONLY, Settings, leaves
 from bangeod.jobs.job import JobId
 from bangeod.service.config_change import between
+from bangeod.store.postgres.url import parse
 
 replace = msgspec.structs.replace
 OLD = Settings()
@@ -29,9 +30,17 @@ def test_what_only_a_restart_can_change_keeps_its_value() -> None:
         state=replace(OLD.state, directory=Path("/elsewhere")),
     )
     change = between(OLD, wanted)
-    assert sorted(change.needing_restart) == ["database.path", "state.directory"] == sorted(RESTART_ONLY)
+    assert sorted(change.needing_restart) == ["database.path", "state.directory"]
+    assert frozenset({"database.path", "database.url", "database.schema", "state.directory"}) == RESTART_ONLY
     assert change.taken_up == ["database.busy_timeout"]
     assert change.settings == replace(OLD, database=replace(OLD.database, busy_timeout=9.0))
+
+
+def test_a_server_in_the_files_place_is_left_to_a_restart_with_all_that_belongs_to_it() -> None:
+    moved = replace(OLD.database, path=None, url=parse("postgresql:///bangui"), schema="web")
+    change = between(OLD, replace(OLD, database=moved))
+    assert change.needing_restart == ["database.path", "database.url", "database.schema"]
+    assert change.settings == OLD
 
 
 def test_what_is_needing_restart_is_held_back_again_at_the_next_reload() -> None:

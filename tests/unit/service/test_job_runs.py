@@ -151,7 +151,7 @@ async def test_a_flush_of_all_takes_away_what_an_earlier_stop_had_left(
 async def test_what_is_wrong_with_rows_is_said_once_by_all_runs(
     components: Components, settings: Settings, runs: JobRuns
 ) -> None:
-    with closing(engine.connect(settings.database.path, isolation_level=None)) as web_app:
+    with closing(engine.connect(settings.database.file, isolation_level=None)) as web_app:
         web_app.execute("INSERT INTO sessions (token, expires_at) VALUES ('token', 'yesterday')")
     with capture_logs() as lines:
         for _ in range(2):

@@ -99,7 +99,7 @@ def changed() -> asyncio.Event:
 def database(
     path: Path, lock: DatabaseLock, store: Replaceable, world: World, changed: asyncio.Event
 ) -> ServedDatabase:
-    return ServedDatabase(path, lock, store, world.cache, on_change=changed.set)
+    return ServedDatabase(str(path), lock, store, world.cache, on_change=changed.set)
 
 
 @pytest.fixture

@@ -10,15 +10,18 @@ from structlog.testing import capture_logs
 
 from bangeod.api.daemon_state import ApiState, Standing
 from bangeod.config import Settings
+from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.job import JobId
 from bangeod.service.components import Components
+from bangeod.service.database import lock_of
 from bangeod.service.job_runs import JobRuns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.schedule.job_schedule import JobSchedule
 from bangeod.service.served_database import ServedDatabase
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state_report import StateReport
+from bangeod.store.postgres.url import parse
 from bangeod.store.sqlite import schema
 from tests.support.daemon.manual_schedule import ManualSchedule
 from tests.support.manual_clock import ManualClock
@@ -45,7 +48,7 @@ class Parts:
         self.in_force = SettingsInForce(self.settings)
         lock = DatabaseLock(self.database)
         self.components = Components(self.in_force, self.clock, lock)
-        self.served = ServedDatabase(self.database, lock, self.components.store, self.components.cache)
+        self.served = ServedDatabase(str(self.database), lock, self.components.store, self.components.cache)
         job_runs = JobRuns(self.components, self.served.ready)
         self.jobs = JobSchedule(self.components, job_runs, cast("JobScheduler", self.schedule), lambda: None)
         self.report = StateReport(self.components, self.jobs, home / "bangeod.toml")
@@ -131,3 +134,26 @@ async def test_all_of_it_says_of_the_same_moment_what_the_core_says(parts: Parts
         job_id: (failure.since, failure.problem) for job_id, failure in standing.failures.items()
     }
     assert (state.api.requests, state.loop_lag) == (3, 0.5)
+
+
+async def test_a_servers_database_is_reported_by_its_url_without_the_password(tmp_path: Path) -> None:
+    default = Settings()
+    settings = replace(
+        default,
+        database=replace(default.database, path=None, url=parse(f"postgresql://web:s3kr3t@/x?host={tmp_path}")),
+        state=replace(default.state, directory=tmp_path / "state"),
+    )
+    clock = ManualClock()
+    components = Components(SettingsInForce(settings), clock, lock_of(settings))
+    served = ServedDatabase(settings.database.name, components.lock, components.store, components.cache)
+    job_runs = JobRuns(components, served.ready)
+    jobs = JobSchedule(components, job_runs, cast("JobScheduler", ManualSchedule(clock)), lambda: None)
+    report = StateReport(components, jobs, tmp_path / "bangeod.toml")
+    with pytest.raises(StoreError):
+        await served.ready()
+    standing = report.standing(config_refused=False, database=served.problem, api=None)
+    state = await report.state(standing, ApiState(), lag=0.0)
+    assert (state.database.kind, state.database.path) == ("postgresql", f"postgresql://web@/x?host={tmp_path}")
+    assert state.database.problem is not None
+    assert "s3kr3t" not in str(state)
+    await components.close()

@@ -51,7 +51,7 @@ def settings(tmp_path: Path, file: Path) -> Settings:
 
 @pytest.fixture
 def lock(settings: Settings) -> Iterator[DatabaseLock]:
-    lock = DatabaseLock(settings.database.path)
+    lock = DatabaseLock(settings.database.file)
     lock.acquire()
     yield lock
     lock.release()

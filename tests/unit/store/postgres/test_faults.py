@@ -121,6 +121,7 @@ def test_a_connection_that_is_lost_without_a_word_is_told_so() -> None:
         ("session is read-only", StoreReadOnlyError, "none of the servers takes writes"),
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", StoreUnreachableError, "Passwort-Authentifizierung"),
         ("connection timeout expired", StoreUnreachableError, "no server answers"),
+        ("connection is bad: no error details available", StoreUnreachableError, "can be begun"),
     ],
 )
 def test_what_is_said_while_connecting_has_a_kind_and_the_words(

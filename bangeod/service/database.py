@@ -1,0 +1,50 @@
+"""SQLite's file and a PostgreSQL server, where the daemon has to tell them apart: which store there is, which lock."""
+
+from typing import Protocol
+
+from bangeod.clock import Clock
+from bangeod.config import Settings
+from bangeod.config.settings import DatabaseSettings
+from bangeod.service.lock import DatabaseLock
+from bangeod.service.state_lock import StateLock
+from bangeod.store.port import Store
+from bangeod.store.sqlite.store import SqliteStore
+
+
+class Lock(Protocol):
+    """The right to serve a database, held until ``release`` or the end of the process."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held."""
+
+    def acquire(self) -> None:
+        """Take it, without waiting; raises AlreadyServedError, and StoreError where the database can't be served so."""
+
+    def release(self) -> None:
+        """Release it, if it is held."""
+
+
+class ServedStore(Store, Protocol):
+    """A store, and how it is told of changed limits."""
+
+    def limit(self, *, busy_timeout: float, max_lock_time: float) -> None:
+        """Change the limits, in seconds."""
+
+
+def lock_of(settings: Settings) -> Lock:
+    """Make the lock. A server may have several daemons, but a state directory only one."""
+    if settings.database.url is None:
+        return DatabaseLock(settings.database.file)
+    return StateLock(settings.state.directory)
+
+
+def store_of(settings: DatabaseSettings, clock: Clock) -> ServedStore:
+    """Make the store; nothing is opened yet."""
+    busy_timeout, max_lock_time = settings.busy_timeout, settings.max_lock_time
+    if settings.url is None:
+        return SqliteStore(settings.file, busy_timeout=busy_timeout, max_lock_time=max_lock_time, clock=clock)
+    from bangeod.store.postgres.store import PostgresStore  # noqa: PLC0415 - most daemons have no use for it
+
+    conninfo, schema = settings.url.conninfo(), settings.schema or None
+    return PostgresStore(conninfo, clock, schema=schema, busy_timeout=busy_timeout, max_lock_time=max_lock_time)
