@@ -40,9 +40,7 @@ UPSERT: Final = (
     " country_name = EXCLUDED.country_name, asn = EXCLUDED.asn, org = EXCLUDED.org, cached_at = EXCLUDED.cached_at,"
     " last_seen = EXCLUDED.last_seen"
 )
-FIND_PLAINLY: Final = (
-    "SELECT ip, country_code, country_name, asn, org, last_seen FROM geo_cache WHERE ip = ANY (%s)"
-)
+FIND_PLAINLY: Final = "SELECT ip, country_code, country_name, asn, org, last_seen FROM geo_cache WHERE ip = ANY (%s)"
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ def _cleanup(place: Place, scale: Scale) -> Section:
     for _ in range(scale.runs):
         place.fill()
         with _beside_client(place) as waits:
-            plain = _timed(lambda: place.web_app.execute("DELETE FROM geo_cache WHERE last_seen < %s", (to_text(before),)))
+            due = (to_text(before),)
+            plain = _timed(lambda: place.web_app.execute("DELETE FROM geo_cache WHERE last_seen < %s", due))
         longest = max(waits())
         place.fill()
         with _beside_client(place) as waits:

@@ -50,7 +50,7 @@ async def connect(wanted: Mapping[str, str | int]) -> "Connection":
 
 
 def read_leniently(cursor: "psycopg.AsyncCursor[tuple[Any, ...]]") -> None:
-    """Have a cursor read text that is no UTF-8, with replacement characters: a database of SQL_ASCII stores any bytes."""
+    """Have a cursor read text that is no UTF-8, with replacement characters: in SQL_ASCII a database has any bytes."""
     from psycopg.adapt import Buffer, Loader  # noqa: PLC0415 - as above
 
     class LenientLoader(Loader):

@@ -105,9 +105,9 @@ DUE = "coalesce({micros} < CAST(%(before)s AS bigint), true)"
 # Of a text that is a time beyond doubt, in UTC, on no day that not every month has: whether it is of a later day.
 # Everything else times.py reads.
 DUE_TEXT = (
-    "NOT coalesce(left({c}, 10) COLLATE \"C\" > %(day)s AND {c} ~"
+    'NOT coalesce(left({c}, 10) COLLATE "C" > %(day)s AND {c} ~'
     " ('^[0-9]{{4}}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3])(:[0-5][0-9]){{2}}"
-    "([.][0-9]{{1,6}})?(Z|[+]00:00)?$' COLLATE \"C\"), false)"
+    '([.][0-9]{{1,6}})?(Z|[+]00:00)?$\' COLLATE "C"), false)'
 )
 PAGE_END = (
     "SELECT {key_texts} FROM {table} AS t WHERE {after} ORDER BY {key} OFFSET CAST(%(limit)s AS bigint) - 1 LIMIT 1"
