@@ -6,11 +6,13 @@ import pty
 import re
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from bangeod.store.sqlite.engine import engine
 from tests.integration.conftest import Start
 from tests.support.daemon.in_its_place import listening, ok, say
 from tests.support.daemon.installation import Installation, make_fail2ban, text
@@ -189,6 +191,18 @@ def test_bans_that_can_not_be_read_are_one_line(start: Start, place: Installatio
     ran = bangeod("top", "--banned", "--config", str(place.config))
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith(f"{place.home}/gone.sqlite3: there is no such fail2ban database; ")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_bans_that_fail2ban_keeps_locked_are_one_line_too(start: Start, full: Installation, *, beside: bool) -> None:
+    if beside:
+        start(OPEN)
+    with closing(engine.connect(full.home / "fail2ban.sqlite3", isolation_level=None)) as fail2ban:
+        fail2ban.execute("BEGIN EXCLUSIVE")
+        ran = bangeod("top", "--banned", "--config", str(full.config))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "locked" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
 
 
