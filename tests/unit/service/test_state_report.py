@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.api.daemon_state import ApiState, Standing
+from bangeod.api.daemon_state import ApiState, BansState, Standing
 from bangeod.config import Settings
 from bangeod.geo.cache.cache import GeoCache
+from bangeod.jobs.ban_watch import BanCounts
 from bangeod.jobs.job import JobId
 from bangeod.service.components import Components
 from bangeod.service.job_runs import JobRuns
@@ -131,3 +132,12 @@ async def test_all_of_it_says_of_the_same_moment_what_the_core_says(parts: Parts
         job_id: (failure.since, failure.problem) for job_id, failure in standing.failures.items()
     }
     assert (state.api.requests, state.loop_lag) == (3, 0.5)
+
+
+async def test_bans_are_in_it_while_fail2ban_is_read(parts: Parts) -> None:
+    parts.components.bans.counts = BanCounts({"DE": 2}, without_country=1, networks=3)
+    assert (await parts.report.state(parts.standing(), ApiState(), lag=0.0)).sources.bans is None
+    fail2ban = replace(parts.settings.fail2ban, database=parts.database)
+    parts.in_force.change(replace(parts.settings, fail2ban=fail2ban))
+    state = await parts.report.state(parts.standing(), ApiState(), lag=0.0)
+    assert state.sources.bans == BansState(countries={"DE": 2}, without_country=1, networks=3)
