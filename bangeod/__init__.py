@@ -34,6 +34,10 @@ is banned (which jails count: banned.py), jobs/ban_watch.py has it read for the 
 jobs/unresolved.py finds those without a row or a country, and jobs/geo_re_resolve.py has the cache ask the sources
 about them and flushes what was found, batch by batch.
 
+Where most addresses come from (cli/top.py, or GET /v1/top → service/top.py): memory's entries are counted by their
+places in steps (geo/cache/tally.py), those that fail2ban bans one by one, and put into groups by country or by network
+(geo/groups.py).
+
 A run of a job: its time comes in the main thread, which hands it to the loop (schedule/scheduler.py); it is run once,
 within its timeout, and reports (schedule/job_schedule.py → service/job_runs.py → jobs/runner.py). What failed or is not
 finished is tried again soon.

@@ -106,7 +106,7 @@ class Reading(NamedTuple):
     """The result of one look at fail2ban's bans.
 
     If not ``complete``, a lock or lack of time cut it short: don't take it for everybody who is banned. If the ends of
-    bans are not known, it holds who was banned lately.
+    bans are not known, it holds who was banned lately. One that was not ``was_read`` is empty, whoever is banned.
     """
 
     banned: Banned = Banned()
@@ -114,6 +114,10 @@ class Reading(NamedTuple):
     enabled: frozenset[str] = frozenset()  # the names of the enabled jails
     ends_are_known: bool = True
     complete: bool = True
+    was_read: bool = True  # whether there was anything to read at all, and it could be read
+
+
+NOT_READ: Final = Reading(was_read=False)
 
 
 def sort_out(

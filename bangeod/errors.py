@@ -114,6 +114,16 @@ class StoppingError(BangeodError):
         super().__init__("bangeod is stopping: ask again when it has started")
 
 
+class Fail2banOffError(BangeodError):
+    """A question about bans, where the config names no fail2ban database."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "fail2ban's bans are not read: set [fail2ban] database = "
+            '"/var/lib/fail2ban/fail2ban.sqlite3" in the config, and systemctl reload bangeod if it runs'
+        )
+
+
 class PathError(BangeodError):
     """A file or directory can't be used: its path, what is wrong with it, and what to do."""
 

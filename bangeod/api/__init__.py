@@ -11,5 +11,6 @@ No client keeps others from being served; each limit is a constant of the module
     request_body     bytes of a body
     messages         addresses of a batch, and of what is to be explained
     batch_admission  large batches worked on at a time, and bytes of those that wait; above that: 503
+    counting         counts at a time, and how many wait
     pending_lookups  seconds of a lookup, and lookups that go on although nobody waits for them any more
 """

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from bangeod.api.daemon_state import ApiState, State
-from bangeod.api.messages import Explanation
+from bangeod.api.messages import Explanation, Top, TopQuery
 from bangeod.jobs.job import JobId, Report
 from bangeod.model import Answer, Geo
 
@@ -53,6 +53,9 @@ class Backend(Protocol):
 
     async def explain(self, ips: Sequence[str]) -> list[Explanation]:
         """Return what each source knows of each address, in the order asked. Changes nothing."""
+
+    async def top(self, asked: TopQuery) -> Top:
+        """Return which groups have the most addresses. Raises Fail2banOffError, and StoreError."""
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         """Run a job now and return its report. Raises JobRunningError, and StoppingError if the daemon is stopping."""

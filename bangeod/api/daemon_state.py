@@ -106,6 +106,14 @@ class IpApiState(msgspec.Struct, kw_only=True):
     refused: bool = False  # banned, or the key is not valid; until it answers again
 
 
+class BansState(msgspec.Struct, kw_only=True):
+    """How much fail2ban bans, as the last run of geo_re_resolve found it."""
+
+    countries: dict[str, int]  # addresses, by the country's code
+    without_country: int  # addresses
+    networks: int
+
+
 class SourcesState(msgspec.Struct, kw_only=True):
     """Where countries come from."""
 
@@ -114,6 +122,7 @@ class SourcesState(msgspec.Struct, kw_only=True):
     embedded: bool  # whether it is in force
     ip_api: IpApiState
     fail2ban: str | None  # the path of its database
+    bans: BansState | None = None  # null until they were read
 
 
 class DatabaseState(msgspec.Struct, kw_only=True):

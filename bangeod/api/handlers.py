@@ -11,6 +11,7 @@ from bangeod.api import status_document, web
 from bangeod.api.backend import Backend
 from bangeod.api.batch_admission import BatchAdmission
 from bangeod.api.connections import Connection, Connections
+from bangeod.api.counting import Counting
 from bangeod.api.daemon_state import ApiState, State
 from bangeod.api.entry_json import EntryWriter
 from bangeod.api.messages import (
@@ -22,6 +23,7 @@ from bangeod.api.messages import (
     Mode,
     Problem,
     RunRequest,
+    TopQuery,
     Wait,
     report_of,
 )
@@ -51,6 +53,7 @@ class Handlers:
         self._connections = connections
         self._large = BatchAdmission()
         self._resolving = PendingLookups(backend)
+        self._counting = Counting(backend)
         self._writer = EntryWriter(figures.lookups)
         self.by_route = {route: getattr(self, route.handler) for route in ROUTES}
         self._render_metrics: Callable[[State], bytes] | None = None  # until they are asked for
@@ -110,6 +113,10 @@ class Handlers:
         """Say of each address what each source says."""
         asked = msgspec.json.decode(await self._content(request), type=ExplainRequest)
         return _json(ExplainAnswer(await self._backend.explain(asked.ips)))
+
+    async def top(self, request: web.BaseRequest, _: str) -> web.Response:
+        """Count addresses by country or by network."""
+        return _json(await self._counting.answer(_query(request, TopQuery), _connection(request)))
 
     # --- jobs ---
 
@@ -191,6 +198,14 @@ def _given_up(request: web.BaseRequest) -> float:
         except msgspec.DecodeError:
             raise RequestError(422, "invalid_request", "wait has to be a number of seconds, 0 or more") from None
     return asyncio.get_running_loop().time() + seconds
+
+
+def _query(request: web.BaseRequest, kind: type[T]) -> T:
+    """Read a query; of a name that comes twice the first value counts. Raises RequestError."""
+    try:
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestError(422, "invalid_request", f"the query is not as it has to be: {error}") from None
 
 
 async def _made_in_a_thread(make: Callable[[], T]) -> T:

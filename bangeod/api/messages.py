@@ -4,7 +4,7 @@ Times are text as in the database (``2026-11-22T00:00:00Z``), durations seconds,
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -183,3 +183,45 @@ def place_of(geo: Geo | None) -> Place | None:
 
 def _text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else str(value)
+
+
+MOST_GROUPS: Final = 10_000  # of one answer
+LONGEST_SINCE: Final = 100 * 366 * 86_400  # seconds
+
+
+class TopQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """What is counted: all addresses in the table, or with ``banned`` those that fail2ban bans now.
+
+    Only those last seen, or banned, within the last ``since`` seconds; 0: whenever.
+    """
+
+    by: Literal["countries", "networks"] = "countries"
+    banned: bool = False
+    since: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_SINCE)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_GROUPS)] = MOST_GROUPS
+
+
+class TopGroup(msgspec.Struct, omit_defaults=True):
+    """Addresses of one country, or of one network; what is not known of it is left out."""
+
+    count: int
+    country_code: str | None = None
+    country_name: str | None = None
+    asn: str | None = None
+    org: str | None = None
+
+
+class Top(msgspec.Struct, kw_only=True):
+    """Where addresses come from, the largest group first; all that is counted adds up to ``total``."""
+
+    by: str
+    banned: bool
+    since: str | None = None
+    total: int = 0
+    groups: list[TopGroup] = []
+    other_groups: int = 0  # groups beyond the limit
+    in_other_groups: int = 0
+    unknown: int = 0  # routable, but nobody knows the country, or the network
+    not_routable: int = 0
+    banned_networks: int = 0  # each counts once, whatever its size; they are in no group
+    notes: list[str] = []  # what the figures leave out

@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bangeod.api.daemon_state import CacheState, JobState, MmdbState, State, Timestamp
+from bangeod.api.daemon_state import BansState, CacheState, JobState, MmdbState, State, Timestamp
 
+NO_COUNTRY: Final = "none"  # in place of a code; a label with an empty value would be no label
 Read = Callable[[JobState], float | None]
 
 
@@ -71,6 +72,7 @@ class _Snapshot(Collector):
         yield from _mmdbs(state.sources.mmdb)
         yield _counter("mmdb_reloads", "MMDBs taken into use.", state.sources.mmdb_reloads)
         yield _gauge("embedded_in_force", "Whether the embedded default answers.", state.sources.embedded)
+        yield from _bans(state.sources.bans)
         yield from _rest(state)
         yield from _process(state)
 
@@ -113,6 +115,16 @@ def _mmdbs(mmdbs: Iterable[MmdbState]) -> Iterator[Metric]:
         usable.add_metric([mmdb.path], mmdb.status == "loaded")
         errors.add_metric([mmdb.path], mmdb.lookup_errors)
     yield from (built, usable, errors)
+
+
+def _bans(bans: BansState | None) -> Iterator[Metric]:
+    text = f"Addresses that fail2ban bans; {NO_COUNTRY}: their country is not known."
+    addresses = GaugeMetricFamily("bangeod_banned_addresses", text, labels=["country"])
+    if bans is not None:
+        for code, count in [*sorted(bans.countries.items()), (NO_COUNTRY, bans.without_country)]:
+            addresses.add_metric([code], count)
+    yield addresses
+    yield _gauge("banned_networks", "Networks that fail2ban bans.", None if bans is None else bans.networks)
 
 
 def _rest(state: State) -> Iterator[Metric]:

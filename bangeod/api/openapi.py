@@ -51,6 +51,8 @@ def _operation(route: Route, schemas: dict[type, Object]) -> Object:
     parameters = [_parameter(route)] if route.parameter is not None else []
     if route.waits:
         parameters.append(_wait())
+    if route.query is not None:
+        parameters += _query(route.query)
     if parameters:
         operation["parameters"] = parameters
     if route.request is not None:
@@ -81,6 +83,12 @@ def _parameter(route: Route) -> Object:
     if name == "id":
         schema = {"type": "string", "enum": [str(job) for job in JobId]}
     return {"name": name, "in": "path", "required": True, "description": route.parameter, "schema": schema}
+
+
+def _query(kind: type) -> list[Object]:
+    schema = msgspec.json.schema(kind)
+    properties = schema["$defs"][kind.__name__]["properties"]
+    return [{"name": name, "in": "query", "schema": its_schema} for name, its_schema in properties.items()]
 
 
 def _wait() -> Object:

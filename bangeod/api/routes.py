@@ -13,6 +13,8 @@ from bangeod.api.messages import (
     LookupAnswer,
     LookupRequest,
     RunRequest,
+    Top,
+    TopQuery,
 )
 
 PROMETHEUS: Final = "text/plain"
@@ -32,6 +34,7 @@ class Route(NamedTuple):
     body_needed: bool = False
     parameter: str | None = None  # the name of the parameter in the path
     waits: bool = False  # its query may say how long the client waits
+    query: type | None = None  # the type of its query
     errors: Sequence[int] = ()  # in addition to those that any request may end with
     answer_type: str = JSON
 
@@ -67,6 +70,15 @@ ROUTES: Final = (
         request=ExplainRequest,
         body_needed=True,
         errors=(400, 408, 413, 415, 422),
+    ),
+    Route(
+        "GET",
+        "/v1/top",
+        "top",
+        "Say which countries or networks have the most addresses, of all or of those that are banned.",
+        Top,
+        query=TopQuery,
+        errors=(409, 422, 503),
     ),
     Route("GET", "/v1/status", "status", "Describe how the daemon stands.", State),
     Route(

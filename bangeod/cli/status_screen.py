@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from bangeod.api.daemon_state import IpApiState, JobState, MmdbState, State
 from bangeod.api.state_words import CONFIG_REFUSED, ago, failing
-from bangeod.cli.tables import table
+from bangeod.cli.tables import count_of, table
 from bangeod.clock import to_text
 from bangeod.config import duration_text
 from bangeod.jobs.job import Outcome
@@ -113,7 +113,16 @@ def _sources(state: State, now: float) -> Iterator[Fact]:
     if state.sources.embedded:
         yield "embedded", "in force: IPv4 only, right for some 94 of 100 addresses", BUSY
     yield "ip-api", *_ip_api(state.sources.ip_api, now)
-    yield "fail2ban", state.sources.fail2ban or "not read", None
+    yield "fail2ban", _fail2ban(state), None
+
+
+def _fail2ban(state: State) -> str:
+    path, bans = state.sources.fail2ban, state.sources.bans
+    if path is None or bans is None:
+        return path or "not read"
+    addresses = count_of(sum(bans.countries.values()) + bans.without_country, "address", "addresses")
+    networks = f" and {count_of(bans.networks, 'network')}" if bans.networks else ""
+    return f"{path}: {addresses}{networks} banned"
 
 
 def _mmdb(mmdb: MmdbState) -> tuple[str, str | None]:

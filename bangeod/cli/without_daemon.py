@@ -21,17 +21,24 @@ from bangeod.service.unwritten_entries import UNWRITTEN_FILE
 T = TypeVar("T")
 
 
-def work(settings: Settings, body: Callable[[Components], Awaitable[T]], *, look_only: bool = False) -> T:
+def work(
+    settings: Settings,
+    body: Callable[[Components], Awaitable[T]],
+    *,
+    look_only: bool = False,
+    ask_sources: bool = True,
+) -> T:
     """Run ``body`` with its own components. Warnings go to standard error; the caller prints results.
 
-    With ``look_only`` nothing in the state directory changes.
+    With ``look_only`` nothing in the state directory changes. Opening the sources takes a while: one who asks none does
+    without.
     """
     level = "warning" if settings.log.level == "info" else settings.log.level
     log_format = "console" if settings.log.format == "auto" else settings.log.format
     setup.configure(level, log_format, environ=os.environ)
 
     async def main() -> T:
-        async with _components(settings, look_only=look_only) as components:
+        async with _components(settings, look_only=look_only, ask_sources=ask_sources) as components:
             return await body(components)
 
     return asyncio.run(main())
@@ -44,7 +51,7 @@ def _is_something_left(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def _components(settings: Settings, *, look_only: bool) -> AsyncGenerator[Components, None]:
+async def _components(settings: Settings, *, look_only: bool, ask_sources: bool) -> AsyncGenerator[Components, None]:
     """Make the components, holding the lock if it is needed and free; without it they don't ask ip-api.
 
     A daemon that is started meanwhile would find the lock taken. So it is taken only for what two processes must not do
@@ -63,7 +70,8 @@ async def _components(settings: Settings, *, look_only: bool) -> AsyncGenerator[
             click.echo(
                 "warning: the running daemon alone asks ip-api; what only ip-api knows stays unresolved", err=True
             )
-        await components.sources.refresh()
+        if ask_sources:
+            await components.sources.refresh()
         yield components
     finally:
         if lock.held:

@@ -10,12 +10,14 @@ import msgspec
 from bangeod.client.protocol import (
     EXPLAIN_PATH,
     JOB_TIMEOUT,
+    TOP_TIMEOUT,
     Entry,
     Explanations,
     Protocol,
     Reply,
     explain_body,
     job_path,
+    top_path,
 )
 from bangeod.errors import NoDaemonError, RefusedError
 
@@ -44,6 +46,16 @@ class BlockingClient(Protocol, ABC):
     def explain(self, ips: Sequence[str]) -> list[dict[str, Any]]:
         """Return what each source knows of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
         return self.read(self.exchange("POST", EXPLAIN_PATH, explain_body(ips)), Explanations).explanations
+
+    def top(
+        self, by: str = "countries", *, banned: bool = False, since: int | None = None, limit: int | None = None
+    ) -> dict[str, Any]:
+        """Return which ``countries`` or ``networks`` have the most addresses. Raises NoDaemonError, RefusedError.
+
+        Of those ``banned`` now, or of all; last seen, or banned, within ``since`` seconds; ``limit`` groups at most.
+        """
+        path = top_path(by, banned=banned, since=since, limit=limit)
+        return self.read(self.exchange("GET", path, silence=TOP_TIMEOUT), dict[str, Any])
 
     def status(self) -> dict[str, Any]:
         """Return the state of the daemon. Raises NoDaemonError, RefusedError."""

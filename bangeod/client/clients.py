@@ -19,6 +19,7 @@ from bangeod.client.protocol import (
     JOB_TIMEOUT,
     LOOK_AGAIN,
     TIMEOUT,
+    TOP_TIMEOUT,
     Entry,
     Explanations,
     Protocol,
@@ -26,6 +27,7 @@ from bangeod.client.protocol import (
     explain_body,
     is_crowded,
     job_path,
+    top_path,
 )
 from bangeod.errors import NoDaemonError, RefusedError
 
@@ -98,6 +100,17 @@ class AsyncGeoClient(Protocol):
         """Return what each source knows of each of up to 100 addresses. Raises NoDaemonError, RefusedError."""
         answer = await self._ask("POST", EXPLAIN_PATH, content=explain_body(ips))
         return self.read(answer, Explanations).explanations
+
+    async def top(
+        self, by: str = "countries", *, banned: bool = False, since: int | None = None, limit: int | None = None
+    ) -> dict[str, Any]:
+        """Return which ``countries`` or ``networks`` have the most addresses. Raises NoDaemonError, RefusedError.
+
+        Of those ``banned`` now, or of all; last seen, or banned, within ``since`` seconds; ``limit`` groups at most.
+        """
+        path = top_path(by, banned=banned, since=since, limit=limit)
+        answer = await self._ask("GET", path, timeout=httpx.Timeout(TOP_TIMEOUT, connect=CONNECT))
+        return self.read(answer, dict[str, Any])
 
     async def status(self) -> dict[str, Any]:
         """Return the state of the daemon. Raises NoDaemonError, RefusedError."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -23,6 +24,7 @@ LOOK_AGAIN: Final = 0.01  # seconds until the next try, if the daemon does not a
 _ANSWERED_AFTER: Final = 0.8  # of the time that the client waits: the rest is for the transport
 _QUIET: Final = 1.0  # seconds without requests after the daemon has not answered in time
 EXPLAIN_PATH: Final = "/v1/explain"
+TOP_TIMEOUT: Final = 60.0  # seconds; who is banned may take twenty to read, and others may be counted for before
 BASE: Final = "http://bangeod"
 _OK: Final = 200
 
@@ -173,6 +175,11 @@ def _clean(ip: str) -> str:
 
 def explain_body(ips: Sequence[str]) -> bytes:
     return msgspec.json.encode({"ips": [_clean(ip) for ip in ips]})
+
+
+def top_path(by: str, *, banned: bool, since: int | None, limit: int | None) -> str:
+    asked = {"by": by, "banned": str(banned).lower(), "since": since, "limit": limit}
+    return f"/v1/top?{urlencode({name: value for name, value in asked.items() if value is not None})}"
 
 
 def job_path(job_id: str) -> str:

@@ -1,17 +1,29 @@
 """Reading for the jobs who is banned now, from fail2ban's database. A failure to read never makes a job fail."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from bangeod.banned import Banned, Reading
+from bangeod.banned import NOT_READ, Reading
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
 from bangeod.jobs.disabled_jails import APART, DisabledJails
 from bangeod.jobs.job import Run
 from bangeod.trouble import Trouble
 
+if TYPE_CHECKING:
+    from bangeod.geo.cache.cache import GeoCache
+
 SHARE: Final = 0.25  # of the time that a run has left; the rest is for the work, which goes on even without an answer
 LOOKS: Final = 4  # at most, until two looks agree on the jails; with the pauses some 6 s
+
+
+class BanCounts(NamedTuple):
+    """How much is banned, and where the addresses are."""
+
+    countries: Mapping[str, int]  # addresses, by the country's code
+    without_country: int  # addresses
+    networks: int
 
 
 class BanSource(Protocol):
@@ -40,10 +52,7 @@ class BanWatch:
         self._source = source
         self._sleep = sleep
         self._unreadable = Trouble("fail2ban_unreadable", "fail2ban_recovered")
-
-    async def banned_now(self, run: Run) -> Banned:
-        """Return who is banned; nobody if there is no source, or (with a warning) if it can't be read."""
-        return (await self.look(run)).banned
+        self.counts: BanCounts | None = None  # of the last reading; None where there is nothing to read
 
     async def look(self, run: Run) -> Reading:
         """Return one reading of fail2ban's database; an empty one if there is no source, or if it can't be read.
@@ -55,11 +64,28 @@ class BanWatch:
         source = self._source()
         if source is None:
             self._unreadable.forget()
-            return Reading()
+            self.counts = None
+            return NOT_READ
         answer = await self._ask(source, run)
         if isinstance(answer, StoreError):
-            return Reading(complete=not isinstance(answer, StoreLockedError | StoreIncompleteError))
+            passes = isinstance(answer, StoreLockedError | StoreIncompleteError)
+            self.counts = self.counts if passes else None
+            return NOT_READ._replace(complete=not passes)
         return answer
+
+    async def count(self, reading: Reading, cache: "GeoCache") -> None:
+        """Count a reading's bans by country, by what is known of the addresses now: for the metrics.
+
+        Nothing is counted of what could not be read.
+        """
+        if not reading.was_read:
+            return
+        countries: Counter[str | None] = Counter()
+        async for places in cache.places_of(reading.banned.addresses):
+            countries.update([None if place is None else place.country_code for place in places])
+        without = countries.pop(None, 0)
+        by_code = {code: number for code, number in countries.items() if code is not None}
+        self.counts = BanCounts(by_code, without, len(reading.banned.networks))
 
     async def look_again(self, jails: DisabledJails, run: Run) -> None:
         """Look again until two looks agree on which jails are gone, or there is no time for more."""

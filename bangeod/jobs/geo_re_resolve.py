@@ -1,6 +1,7 @@
 """The job geo_re_resolve: tries addresses without a country again, and banned addresses that have no row yet."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -68,6 +69,17 @@ class GeoReResolve:
         candidates = await find_candidates(self._store, self._bans, run)
         if run.dry:
             return await self._foretell(candidates)
+        result = await self._carry_out(candidates, run)
+        await self._count_bans(candidates, run)
+        return result
+
+    async def _count_bans(self, candidates: Candidates, run: Run) -> None:
+        """Count bans in the time that is left; where there is none, the figures of an earlier run stay."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(run.time_left()):
+                await self._bans.count(candidates.bans, self._cache)
+
+    async def _carry_out(self, candidates: Candidates, run: Run) -> Result:
         kept, gone = "invalid_addresses_kept", "invalid_addresses_gone"
         self._kept.tell(kept, gone, run, candidates.invalid, example=candidates.example)
         async for rows in yielding(candidates.banned.items()):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bangeod.addresses import AddressKind, read_address
+from bangeod.banned import NOT_READ, Reading
 from bangeod.cooperative import yielding
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import Run
@@ -24,6 +25,7 @@ class Candidates:
     banned: dict[str, Row] = field(default_factory=dict)  # rows of addresses that are banned now
     rowless: set[str] = field(default_factory=set)  # banned addresses that are not in the table yet
     partly: list[Row] = field(default_factory=list)  # rows that have some other field, but no country
+    bans: Reading = NOT_READ  # who is banned, as it was read for this
     invalid: int = 0  # rows whose key is not an address
     example: str | None = None
 
@@ -59,7 +61,8 @@ async def find_candidates(store: Store, bans: BanWatch, run: Run) -> Candidates:
             for row in page:
                 candidates.consider(row)
     now = int(run.clock.now())
-    async for ips in yielding((await bans.banned_now(run)).addresses):  # networks get no rows
+    candidates.bans = await bans.look(run)
+    async for ips in yielding(candidates.bans.banned.addresses):  # networks get no rows
         banned = [ip for ip in ips if read_address(ip)[0] is AddressKind.GLOBAL]
         candidates.consider_banned(banned, await store.find(banned), now)
     return candidates

@@ -7,6 +7,7 @@ from bangeod.config import Settings
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
+from bangeod.jobs.ban_watch import BanWatch
 from bangeod.service.active_sources import NewSources, Sources
 from bangeod.service.database import Lock, store_of
 from bangeod.service.settings_in_force import SettingsInForce
@@ -49,6 +50,7 @@ class Components:
             max_dirty=first.cache.max_dirty,
             flush_soon=flush_soon,
         )
+        self.bans = BanWatch(self.sources.bans)
         self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)
         self._look_only = look_only
 

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bangeod.jobs import registry
-from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.job import Job, JobId, Report, Tools
 from bangeod.jobs.kept_rows import KeptRows
 from bangeod.jobs.runner import Runner
@@ -24,7 +23,7 @@ class JobRuns:
     def __init__(self, components: Components, ready: Callable[[], Awaitable[object]]) -> None:
         self._components = components
         self._runner = Runner(components.clock, ready)
-        self._tools = Tools(components.store, components.cache, BanWatch(components.sources.bans), KeptRows())
+        self._tools = Tools(components.store, components.cache, components.bans, KeptRows())
 
     async def run(self, job_id: JobId, *, dry: bool = False, by_hand: bool = False) -> Report:
         """Run a job once, and record its success; one ``by_hand`` is on the disk when this returns, if possible."""

@@ -8,13 +8,13 @@ from typing import Final
 import structlog
 
 from bangeod.api.daemon_state import ApiState, Standing, State
-from bangeod.api.messages import Explanation
+from bangeod.api.messages import Explanation, Top, TopQuery
 from bangeod.api.server import ApiServer
 from bangeod.api.state_words import current_problem
 from bangeod.errors import SocketError, StoppingError
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.jobs.job import JobId, Report
-from bangeod.service import explain
+from bangeod.service import explain, top
 from bangeod.service.components import Components
 from bangeod.service.schedule.job_schedule import JobSchedule
 from bangeod.service.state_report import StateReport
@@ -96,6 +96,9 @@ class LocalApi:
 
     async def explain(self, ips: Sequence[str]) -> list[Explanation]:
         return await explain.explain(self._components, ips)
+
+    async def top(self, asked: TopQuery) -> Top:
+        return await top.count(self._components, asked)
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         if self._stopping:

@@ -9,6 +9,7 @@ from typing import Final
 from bangeod import __version__
 from bangeod.api.daemon_state import (
     ApiState,
+    BansState,
     CacheState,
     ConfigState,
     DatabaseState,
@@ -140,6 +141,15 @@ class StateReport:
             embedded=sources.embedded.in_force,
             ip_api=self._ip_api(now),
             fail2ban=None if fail2ban is None else str(fail2ban),
+            bans=self._bans(),
+        )
+
+    def _bans(self) -> BansState | None:
+        counts = self._components.bans.counts
+        if counts is None or self._components.settings.fail2ban.database is None:
+            return None
+        return BansState(
+            countries=dict(counts.countries), without_country=counts.without_country, networks=counts.networks
         )
 
     def _ip_api(self, now: float) -> IpApiState:

@@ -12,6 +12,7 @@ import pwd
 import shlex
 import stat
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -44,6 +45,9 @@ _DISK = "look at the disk: dmesg, df, mount"
 _RESTART = "systemctl restart fail2ban: it makes or repairs its tables when it starts"
 
 
+Moments = Mapping[str, int]  # the times that the statements ask for, in seconds since the epoch
+
+
 class _Shape(NamedTuple):
     """What the database holds that can be read."""
 
@@ -68,36 +72,39 @@ class Fail2banReader:
         self._reading = asyncio.Lock()
         self._at_it = threading.Lock()
 
-    async def banned(self, now: int, within: float) -> Reading:
+    async def banned(self, now: int, within: float, *, begun: int | None = None) -> Reading:
         """Return who is banned at ``now``, in seconds since the epoch; gives up after ``within`` seconds.
+
+        With ``begun`` only bans that began then or later count, in seconds since the epoch.
 
         Raises StoreError where the database can't be read. StoreLockedError (it is locked) and StoreIncompleteError (it
         can't be read completely in this time) are temporary: the next reading may find more.
         """
         try:
             async with asyncio.timeout(within):
-                return await self.read(now, patience=within / 2)
+                return await self.read(now, patience=within / 2, begun=begun)
         except TimeoutError as error:
             raise self._incomplete("that takes longer than a job can wait", _DISK) from error
 
-    async def read(self, now: int, *, patience: float = math.inf) -> Reading:
+    async def read(self, now: int, *, patience: float = math.inf, begun: int | None = None) -> Reading:
         """Return who is banned at ``now``, in seconds since the epoch. Raises StoreError.
 
-        Waits for a lock no longer than ``patience``, even if the busy timeout is longer.
+        Waits for a lock no longer than ``patience``, even if the busy timeout is longer. ``begun`` as above.
         """
+        moments = {"now": now, "since": now - LATELY * SECONDS_A_DAY} | ({} if begun is None else {"begun": begun})
         async with self._reading:
             given_up = threading.Event()
             try:
-                return await asyncio.to_thread(self._read, now, min(self._busy_timeout, patience), given_up)
+                return await asyncio.to_thread(self._read, moments, min(self._busy_timeout, patience), given_up)
             finally:
                 given_up.set()  # a thread that goes on would keep the process from ending
 
-    def _read(self, now: int, patience: float, given_up: threading.Event) -> Reading:
+    def _read(self, moments: Moments, patience: float, given_up: threading.Event) -> Reading:
         while not self._at_it.acquire(timeout=ATTEMPT):
             if given_up.is_set():
                 raise self._incomplete("an earlier reading hangs")
         try:
-            return self._look_into_it(now, patience, given_up)
+            return self._look_into_it(moments, patience, given_up)
         except CutShortError as error:
             raise self._incomplete(str(error)) from error
         except engine.Error as error:
@@ -105,23 +112,23 @@ class Fail2banReader:
         finally:
             self._at_it.release()
 
-    def _look_into_it(self, now: int, patience: float, given_up: threading.Event) -> Reading:
+    def _look_into_it(self, moments: Moments, patience: float, given_up: threading.Event) -> Reading:
         before = self._look_at_file()
         manner = read_only.manner(self._path)
         with read_only.opened(self._path, manner, min(patience, ATTEMPT)) as connection:
             connection.text_factory = decode
             alone = manner == read_only.ALONE
-            found = self._pages(Locks(connection, given_up, patience=patience, alone=alone, wait=self._wait), now)
+            locks = Locks(connection, given_up, patience=patience, alone=alone, wait=self._wait)
+            found = self._pages(locks, moments)
         if faults.is_missing(self._path) or self._look_at_file() != before:
             raise CutShortError("the file was moved or replaced meanwhile")
         return found
 
-    def _pages(self, locks: Locks, now: int) -> Reading:
-        done = locks.page(self._shape)
+    def _pages(self, locks: Locks, moments: Moments) -> Reading:
+        done = locks.page(lambda connection: self._shape(connection, only_new="begun" in moments))
         if done is None:
             raise CutShortError("its tables can't be looked at in time")
         shape, _ = done
-        moments = {"now": now, "since": now - LATELY * SECONDS_A_DAY}
         return sort_out(bans(locks, shape.source, moments), shape.enabled, ends_are_known=shape.ends_are_known)
 
     def _look_at_file(self) -> tuple[int, int] | None:
@@ -140,7 +147,7 @@ class Fail2banReader:
             raise StoreError(str(self._path), f"fail2ban's database can't be read: it {kind}", _OTHER_FILE)
         return found.st_dev, found.st_ino
 
-    def _shape(self, connection: "Connection") -> _Shape:
+    def _shape(self, connection: "Connection", *, only_new: bool) -> _Shape:
         tables = {name for (name,) in connection.execute(queries.FAIL2BAN_TABLES)}
         table = next((name for name in ("bips", "bans") if name in tables), None)
         if table is None and tables:
@@ -150,6 +157,8 @@ class Fail2banReader:
         columns = _columns(connection, table)
         ends_are_known = table == "bips" or "bantime" in columns
         still = queries.FAIL2BAN_STILL if ends_are_known else queries.FAIL2BAN_LATELY
+        if only_new:
+            still = queries.FAIL2BAN_BEGUN.format(still=still)
         enabled = frozenset[str]()
         if {"name", "enabled"} <= _columns(connection, "jails"):
             enabled = frozenset(name for (name,) in connection.execute(queries.FAIL2BAN_JAILS))

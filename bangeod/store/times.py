@@ -95,6 +95,10 @@ def _of_text(text: str) -> int | None:
     if real := _REAL.fullmatch(text):
         seconds = _of_number(int(real[1]))
         return None if seconds is None else seconds + int(real[2][:6].ljust(6, "0"))
+    return _of_date_and_time(text)
+
+
+def _of_date_and_time(text: str) -> int | None:
     match = _DATE_AND_TIME.fullmatch(text)
     if match is None:
         return None

@@ -1,7 +1,8 @@
 """Prints the package's copyright file: bangeod's licence, and that of each Python package that comes with it.
 
 copyright.py LICENSE DIRECTORY PATH: bangeod's own licence, the directory that the packages are in, and where that will
-be. Ends with an error where one of them says nothing of its licence.
+be. Ends with an error where one of them says nothing of its licence. The licences of what is compiled into a package,
+where it does not tell them itself, stand in ``licences`` beside this file.
 """
 
 import re
@@ -22,6 +23,7 @@ LICENCE_FILES: Final = re.compile(r"(licen[cs]e|copying|notice)", re.IGNORECASE)
 APACHE: Final = re.compile(
     r"^\s*Apache License\s*\n\s*Version 2\.0, .*?(END OF TERMS AND CONDITIONS|\Z)", re.DOTALL | re.MULTILINE
 )
+WITHIN: Final = Path(__file__).with_name("licences")
 APACHE_IS_IN: Final = "The Apache License, Version 2.0, as in /usr/share/common-licenses/Apache-2.0."
 
 
@@ -30,6 +32,9 @@ def texts(dist_info: Path) -> Iterator[str]:
     for file in sorted(dist_info.rglob("*")):
         if file.is_file() and LICENCE_FILES.match(file.name):
             yield APACHE.sub(APACHE_IS_IN, file.read_text(encoding="utf-8", errors="replace")).strip()
+    within = WITHIN / dist_info.name.partition("-")[0]
+    if within.exists():
+        yield within.read_text(encoding="utf-8").strip()
 
 
 def licence(metadata: "Message[str, str]") -> str:

@@ -78,12 +78,12 @@ def run(scale: Scale, directory: Path) -> Iterator[Section]:
 
 def _cleanup(place: Place, scale: Scale) -> Section:
     before = NOW - samples.RETENTION_DAYS * SECONDS_A_DAY
+    due = (to_text(before),)
     runs = []
     deleted = 0
     for _ in range(scale.runs):
         place.fill()
         with _beside_client(place) as waits:
-            due = (to_text(before),)
             plain = _timed(lambda: place.web_app.execute("DELETE FROM geo_cache WHERE last_seen < %s", due))
         longest = max(waits())
         place.fill()

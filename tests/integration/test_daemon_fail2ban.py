@@ -4,11 +4,14 @@ import os
 import time
 from contextlib import closing
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from bangeod.store.sqlite.engine import engine
 from tests.integration.conftest import NOBODY, READ_ALL, Start
 from tests.support.daemon.installation import Installation, every, make_fail2ban, text
+from tests.support.daemon.process import bangeod
 
 GOOGLE, QUAD9 = "8.8.8.8", "9.9.9.9"
 
@@ -84,3 +87,22 @@ def test_while_fail2ban_keeps_its_lock_the_cleanup_deletes_nothing(start: Start,
     assert daemon.stop() == 0
     assert len(daemon.lines("fail2ban_unreadable", level="warning")) == 1
     assert place.countries().keys() == {GOOGLE}
+
+
+def test_what_is_banned_is_in_metrics_and_status_by_country_once_a_run_has_read_it(
+    start: Start, place: Installation
+) -> None:
+    jail = make_fail2ban(place.home / "fail2ban.sqlite3", GOOGLE, "8.8.4.4", "1.0.0.1", "192.168.1.1", "9.9.9.0/24")
+    start({"api.enabled": True, "fail2ban.database": str(jail)})
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(place.socket)), base_url="http://bangeod") as client:
+        assert banned(client) == {}
+        assert bangeod("job", "run", "geo_re_resolve", "--config", str(place.config)).returncode == 0
+        assert banned(client) == {"US": 3, "none": 1, "networks": 1}
+    assert "4 addresses and 1 network banned" in bangeod("status", "--config", str(place.config)).stdout
+
+
+def banned(client: httpx.Client) -> dict[str, float]:
+    """Return the figures of what is banned."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = [sample for family in families for sample in family.samples if sample.name.startswith("bangeod_banned_")]
+    return {sample.labels.get("country", "networks"): sample.value for sample in samples}

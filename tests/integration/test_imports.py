@@ -69,7 +69,7 @@ def _among(modules: Sequence[str], unwanted: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["status", "--json"], ["lookup", "8.8.8.8"], ["job", "run", "geo_cache_flush"]]
+    "command", [["status"], ["status", "--json"], ["lookup", "8.8.8.8"], ["top"], ["job", "run", "geo_cache_flush"]]
 )
 def test_a_command_beside_a_daemon_imports_none_of_what_the_daemon_is_made_of(
     start: Start, place: Installation, noted: tuple[dict[str, str], Noting], command: list[str]

@@ -29,6 +29,7 @@ PRINTING: Mapping[str, Sequence[str]] = {
     "job list": ("job", "list", "--config", "CONFIG"),
     "job run": ("job", "run", "session_cleanup", "--config", "CONFIG"),
     "lookup": ("lookup", "8.8.8.8", "--config", "CONFIG"),
+    "top": ("top", "--config", "CONFIG"),
     "status": ("status", "--config", "CONFIG"),
     "status --watch": ("status", "--watch", "--config", "CONFIG"),
     "config show": ("config", "show", "--config", "CONFIG"),

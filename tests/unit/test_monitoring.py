@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bangeod.api.daemon_state import ApiState, IpApiState, MmdbState
+from bangeod.api.daemon_state import ApiState, BansState, IpApiState, MmdbState
 from bangeod.api.metrics import render
 from tests.support import promtool
 from tests.support.daemon.api_host import at, state
@@ -42,6 +42,7 @@ def exposition() -> str:
     mmdb = MmdbState(path='/a "strange\\path', status="loaded", build_time=at("2026-11-01T00:00:00Z"))
     all_of_it.sources.mmdb = [mmdb]
     all_of_it.sources.ip_api = IpApiState(enabled=True, remaining=15, paused_until=at("2026-11-22T00:10:30Z"))
+    all_of_it.sources.bans = BansState(countries={"DE": 3, "CN": 5}, without_country=2, networks=1)
     return render(all_of_it).decode()
 
 
@@ -118,6 +119,35 @@ def test_whose_figures_and_from_where_is_for_the_person_to_choose() -> None:
             assert set(selectors) == {'{job=~"$job", instance=~"$instance"}'}, panel["title"]
 
 
+def test_the_map_finds_a_country_by_its_iso_code() -> None:
+    """Grafana's own list of countries, in the gazetteer of that name, has ISO 3166-1 alpha-2 codes as its keys."""
+    (world_map,) = (panel for panel in panels() if panel["type"] == "geomap")
+    (layer,) = world_map["options"]["layers"]
+    assert layer["location"] == {
+        "mode": "lookup",
+        "lookup": shown_as(world_map)["country"],
+        "gazetteer": "public/gazetteer/countries.json",
+    }
+    for dimension in ("size", "color"):
+        assert layer["config"]["style"][dimension]["field"] == shown_as(world_map)["Value"]
+
+
+def test_map_and_table_show_the_newest_figures_country_by_country() -> None:
+    for panel in (panel for panel in panels() if panel["type"] in {"geomap", "table"}):
+        (target,) = panel["targets"]
+        # As a table, each label is a column of its name, and the figure the column Value.
+        assert (target["format"], target["instant"], target["range"]) == ("table", True, False)
+        assert target["expr"].startswith("sum by (country) (bangeod_banned_addresses{")
+        assert shown_as(panel).keys() == {"country", "Value"}
+
+
+def shown_as(panel: dict[str, Any]) -> dict[str, str]:
+    """Return what a panel calls the columns of its query."""
+    (organize,) = (each["options"] for each in panel["transformations"] if each["id"] == "organize")
+    names: dict[str, str] = organize["renameByName"]
+    return names
+
+
 @pytest.mark.slow
 def test_the_dashboards_queries_are_promql(judge: Promtool, tmp_path: Path) -> None:
     rules = [
@@ -179,3 +209,20 @@ def test_no_label_is_one_that_prometheus_gives_itself(exposition: str) -> None:
     given = set().union(*labels(exposition).values())
     assert given
     assert given & {"job", "instance"} == set()
+
+
+def test_banned_addresses_come_by_country_and_those_without_one_under_none(exposition: str) -> None:
+    assert figures("bangeod_banned_addresses", exposition) == {"CN": 5, "DE": 3, "none": 2}
+    assert "\nbangeod_banned_networks 1.0\n" in exposition
+
+
+def test_where_fail2ban_is_not_read_there_are_no_figures_of_bans() -> None:
+    exposition = render(state()).decode()
+    assert figures("bangeod_banned_addresses", exposition) == {}
+    assert "\nbangeod_banned_networks " not in exposition
+
+
+def figures(name: str, exposition: str) -> dict[str, float]:
+    """Return the figures of a name, by country."""
+    samples = (sample for family in text_string_to_metric_families(exposition) for sample in family.samples)
+    return {sample.labels["country"]: sample.value for sample in samples if sample.name == name}

@@ -1,4 +1,4 @@
-"""What contrib/install says before it begins, where packages have no wheel for the machine."""
+"""What contrib/install and contrib/debian/build say before they begin, where packages have no wheel for the machine."""
 
 import os
 import subprocess
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "contrib" / "install"
-BETWEEN = ("# --- packages without a wheel", "# --- the program ---")
+CONTRIB = Path(__file__).resolve().parents[2] / "contrib"
+SCRIPT = CONTRIB / "install"
 HELPERS = ("say() {", "die() {")
+BEGINS = "is_up_to_date || require_wheels"
 # In the place of Python: it says what the machine is, and of which packages pip finds a wheel.
 PYTHON = """#!/bin/sh
 case "$*" in
@@ -51,7 +52,7 @@ def run(tmp_path: Path, calls: Path) -> Run:
         helper[: helper.index("\n}") + 2] if "\n" in helper.split("}")[0] else helper.split("\n")[0]
         for helper in helpers
     ]
-    parts.append(script[script.index(BETWEEN[0]) : script.index(BETWEEN[1])])
+    parts.append(f". {CONTRIB}/wheels.sh")
     for name, text in (("python3", PYTHON), ("setarch", SETARCH)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
@@ -66,7 +67,7 @@ def run(tmp_path: Path, calls: Path) -> Run:
         is_up_to_date: bool = False,
         options: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        state = f"scratch={tmp_path}/scratch wheels={options!r} python={tmp_path}/python3"
+        state = f"wheels_tried={tmp_path}/tried wheels={options!r} python={tmp_path}/python3"
         environ = {
             "MACHINE": machine,
             "WHEELS": wheels,
@@ -76,7 +77,8 @@ def run(tmp_path: Path, calls: Path) -> Run:
         }
         environ["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
         done_before = f"is_up_to_date() {{ {str(is_up_to_date).lower()}; }}"
-        lines = ["set -eu", state, done_before, *parts, "require_wheels", "echo begins"]
+        assert BEGINS in script.splitlines()
+        lines = ["set -eu", state, done_before, *parts, BEGINS, "echo begins"]
         return subprocess.run(
             ["sh", "-c", "\n".join(lines), "contrib/install"], env=environ, capture_output=True, text=True, check=False
         )

@@ -5,7 +5,7 @@ All of it belongs to one event loop; between two awaits nothing else runs, so it
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, cast
 
@@ -21,6 +21,7 @@ from bangeod.geo.cache.dirty import flush
 from bangeod.geo.cache.loading import load
 from bangeod.geo.cache.naming import Naming, Renamed, own_name, renamed
 from bangeod.geo.cache.resolver import Found, Resolver, without_country
+from bangeod.geo.cache.tally import Counted
 from bangeod.model import UNKNOWN, Answer, DirtyEntry, Geo, Origin, Row, Status
 from bangeod.store.port import Store
 
@@ -303,11 +304,44 @@ class GeoCache:
         """Take back what an earlier process could not write, except what is no routable address."""
         self._memory.restore(own_name(entry, self.naming) for entry in entries)
 
+    # --- counting ---
+
+    def places(self, *, since: int = 0) -> AsyncIterator[list[Counted]]:
+        """Iterate over the places of memory's entries as they are now, each with how many of them are there.
+
+        Counts the entries last seen at ``since`` or later, in seconds since the epoch.
+        """
+        return self._memory.table.tally(since).places()
+
+    async def places_of(self, ips: Iterable[str]) -> AsyncIterator[list[Geo | None]]:
+        """Iterate over the places of canonical addresses: by memory, else by their rows; None if one is not routable.
+
+        They come in no order, some at a time. Asks no source, changes nothing, and is no use of the addresses.
+        """
+        async for some in yielding(ips):
+            table = self._memory.table
+            places: list[Geo | None] = []
+            absent: list[str] = []
+            for ip, entry in zip(some, table.find(some), strict=True):
+                if entry is not None:
+                    places.append(table.place(entry[1]))
+                elif read_address(ip)[0] is _GLOBAL:
+                    absent.append(ip)
+                else:
+                    places.append(None)
+            rows = await self._rows_of(absent)
+            yield places + [rows[ip].geo if ip in rows else UNKNOWN for ip in absent]
+
     # --- figures and clearing ---
 
     @property
     def entries(self) -> int:
         return len(self._memory.table)
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether another entry would drive one out, so that the table may have rows that are not in memory."""
+        return self._memory.holds_max_entries
 
     @property
     def dirty(self) -> int:

@@ -61,6 +61,10 @@ class Places:
         """Return the place with a number."""
         return self._geos.get(number) or self._geo(number)
 
+    def geo_once(self, number: int) -> Geo:
+        """Return the same, without keeping it as an object, since it is not expected again soon."""
+        return self._geos.get(number) or self._read(number)
+
     @property
     def kept(self) -> Callable[[int], Geo | None]:
         """Return what gives those of the places that are kept as objects now."""

@@ -9,6 +9,7 @@ too many keys for the shards, one is divided in two, when there are too few, two
 some kilobytes, whatever the size of the whole.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import not_
@@ -18,6 +19,7 @@ from typing import Final, Self, TypeVar
 FULL: Final = 28  # records of a shard on average, above which there is one shard more
 SPARSE: Final = 10  # records of a shard on average, below which there is one shard less
 FEW: Final = 1_000  # records that can be moved at once; a millisecond
+TALLIED: Final = 128  # shards that are counted at once; half a millisecond
 LARGEST: Final = 0xFFFF_FFFF  # of both numbers
 LARGEST_NARROW: Final = 0xFFFF  # of the second number, if a record is to be as short as most are
 NARROW: Final = Struct("<IH")
@@ -200,6 +202,25 @@ class Shards:
                 number += 1
         finally:
             self._walks -= 1
+
+    def tally(self, counts: Counter[int], least: int) -> Iterator[None]:
+        """Count in steps how many keys have each second number, of those whose first one is ``least`` or more.
+
+        Counts what is here when this is called, whatever comes and goes between two steps: a shard is never changed,
+        but another put in its place.
+        """
+        return self._tally(self._shards.copy(), counts, least)
+
+    def _tally(self, shards: Sequence[bytes], counts: Counter[int], least: int) -> Iterator[None]:
+        narrow, wide = (Struct(f"<{self._width}x{numbers.format[1:]}") for numbers in (NARROW, WIDE))
+        for start in range(0, len(shards), TALLIED):
+            some = shards[start : start + TALLIED]
+            for record, joined in (
+                (narrow, b"".join([shard for shard in some if not len(shard) & 1])),
+                (wide, b"".join([shard[:-1] for shard in some if len(shard) & 1])),
+            ):
+                counts.update([second for first, second in record.iter_unpack(joined) if first >= least])
+            yield
 
     # --- within a shard ---
 

@@ -282,6 +282,7 @@ FAIL2BAN_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 FAIL2BAN_JAILS = "SELECT CAST(name AS TEXT) FROM jails WHERE enabled != 0"
 # Bans in force at :now. A bantime of -1 is for good; -2, after an upgrade from 0.10, is unknown. It may be REAL.
 FAIL2BAN_STILL = "bantime <= -1 OR timeofban + bantime > :now"
+FAIL2BAN_BEGUN = "({still}) AND timeofban >= :begun"
 FAIL2BAN_JAIL_OF_BAN = "coalesce(CAST(jail AS TEXT), '')"
 FAIL2BAN_LATELY = "timeofban > :since"
 # A page comes as one JSON value: between two rows Python's lock must be taken, and fail2ban would wait for that too.

@@ -19,7 +19,7 @@ from bangeod.api.daemon_state import (
     State,
     Timestamp,
 )
-from bangeod.api.messages import Explanation, Place
+from bangeod.api.messages import Explanation, Place, Top, TopGroup, TopQuery
 from bangeod.api.server import ApiServer
 from bangeod.errors import BangeodError
 from bangeod.geo.cache.resolver import Found
@@ -41,8 +41,9 @@ class Backend:
         self.cache.adopt({ip: Found(GERMANY, Origin.MMDB) for ip in (CACHED, CACHED6)})
         self.wrong: str | None = None
         self.runs: list[tuple[JobId, bool]] = []
+        self.counts: list[TopQuery] = []
         self.error: BaseException | None = None  # raised by whatever may raise
-        self.gate = asyncio.Event()  # a run ends once it is set
+        self.gate = asyncio.Event()  # a run or a count ends once it is set
         self.gate.set()
 
     def current_problem(self) -> str | None:
@@ -57,6 +58,14 @@ class Backend:
         if self.error is not None:
             raise self.error
         return [Explanation(ip=ip, status=Status.UNRESOLVED, answer=Place()) for ip in ips]
+
+    async def top(self, asked: TopQuery) -> Top:
+        self.counts.append(asked)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        groups = [TopGroup(2, country_code="DE", country_name="Germany")]
+        return Top(by=asked.by, banned=asked.banned, total=2, groups=groups)
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         self.runs.append((job_id, dry))

@@ -13,7 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from bangeod.errors import JobRunningError, StoppingError, StoreError
+from bangeod.api.messages import MOST_GROUPS, TopQuery
+from bangeod.errors import Fail2banOffError, JobRunningError, StoppingError, StoreError
 from bangeod.jobs.job import JobId
 from bangeod.model import Geo
 from tests.support.daemon.api_host import CACHED, CACHED6, Host, hosting, parse, until
@@ -142,6 +143,39 @@ async def test_the_content_type_of_a_request_does_not_matter(host: Host) -> None
     for kind in ("text/plain", "application/x-www-form-urlencoded", "nonsense"):
         reply = await host.post("/v1/lookup", {"ips": [CACHED]}, f"Content-Type: {kind}")
         assert reply.json["entries"] == [ENTRY]
+
+
+# --- counting ---
+
+
+async def test_what_is_to_be_counted_is_read_from_the_query(host: Host) -> None:
+    reply = await host.ask("GET", "/v1/top?by=networks&banned=true&since=86400&limit=5")
+    assert (reply.status, reply.json["total"], reply.json["groups"][0]["country_code"]) == (200, 2, "DE")
+    await host.ask("GET", "/v1/top")
+    assert host.backend.counts == [
+        TopQuery("networks", banned=True, since=86_400, limit=5),
+        TopQuery("countries", banned=False, since=0, limit=MOST_GROUPS),
+    ]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("by=hosts", "by=", "banned=perhaps", "top=1"),
+        *("since=-1", "since=null", "since=30d", "since=1.5", "since=9999999999999", "since=%F0%9F"),
+        *("limit=0", "limit=-1", "limit=10001"),
+    ],
+)
+async def test_a_query_that_says_nothing_sensible_is_refused(host: Host, query: str) -> None:
+    reply = await host.ask("GET", f"/v1/top?{query}")
+    assert (reply.status, reply.code) == (422, "invalid_request")
+    assert host.backend.counts == []
+
+
+async def test_who_is_banned_where_nobody_reads_it_is_a_conflict(host: Host) -> None:
+    host.backend.error = Fail2banOffError()
+    reply = await host.ask("GET", "/v1/top?banned=true")
+    assert (reply.status, reply.code) == (409, "fail2ban_off")
 
 
 # --- jobs ---

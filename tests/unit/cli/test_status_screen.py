@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.daemon_state import DatabaseState, IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import BansState, DatabaseState, IpApiState, JobState, MmdbState, State
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
 from tests.support.daemon.api_host import at, state
@@ -156,3 +156,12 @@ def test_without_an_mmdb_it_says_how_to_get_one() -> None:
     shown = state()
     shown.sources.mmdb = []
     assert show(shown).line("MMDB").text == "MMDB      none; bangeod geodb update fetches one"
+
+
+def test_what_is_banned_is_told_once_it_was_read() -> None:
+    shown = state()
+    assert show(shown).line("fail2ban").text.endswith("not read")
+    shown.sources.fail2ban = "/f2b.sqlite3"
+    assert show(shown).line("fail2ban").text.endswith("  /f2b.sqlite3")
+    shown.sources.bans = BansState(countries={"DE": 1_200, "CN": 30}, without_country=4, networks=1)
+    assert show(shown).line("fail2ban").text.endswith("/f2b.sqlite3: 1,234 addresses and 1 network banned")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bangeod.api.messages import TopQuery
 from bangeod.client import AsyncGeoClient, Entry, GeoClient, Status
 from bangeod.errors import NoDaemonError, RefusedError, SilentDaemonError
 from bangeod.model import Geo
@@ -141,7 +142,9 @@ async def test_an_empty_batch_asks_nobody(tmp_path: Path) -> None:
 async def test_the_status_and_a_run_are_what_the_daemon_says(host: Host) -> None:
     async with AsyncGeoClient(str(host.path)) as client:
         assert (await client.status())["pid"] == 42
+        assert (await client.top("networks", banned=True, since=60, limit=5))["by"] == "networks"
         report = await client.run_job("geo_cache_flush", dry_run=True)
+    assert host.backend.counts == [TopQuery("networks", banned=True, since=60, limit=5)]
     assert (report["outcome"], report["dry"]) == ("done", True)
 
 

@@ -51,6 +51,7 @@ async def test_it_asks_all_that_commands_ask(host: Host) -> None:
             assert [e.status for e in client.lookup_cached_only([CACHED, "x"])] == [Status.RESOLVED, Status.INVALID]
             assert [e.origin for e in client.lookup_batch([CACHED], origin=True)] == ["memory"]
             assert [e["ip"] for e in client.explain([CACHED])] == [CACHED]
+            assert client.top("networks", banned=True, since=60, limit=5)["by"] == "networks"
             assert client.status()["pid"] == 42
             assert client.run_job("geo_cache_flush", dry_run=True)["outcome"] == "done"
             with pytest.raises(RefusedError, match="there is no such job") as caught:
@@ -58,6 +59,18 @@ async def test_it_asks_all_that_commands_ask(host: Host) -> None:
             assert (caught.value.status, caught.value.code) == (404, "unknown_job")
 
     await asyncio.to_thread(ask)
+
+
+async def test_what_is_to_be_counted_can_not_become_another_request(host: Host) -> None:
+    def ask() -> None:
+        with CommandClient(str(host.path), strict=True) as client:
+            for by in ("countries HTTP/1.0\r\n\r\n", "countries&banned=true", "hosts"):
+                with pytest.raises(RefusedError) as caught:
+                    client.top(by)
+                assert caught.value.status == 422
+
+    await asyncio.to_thread(ask)
+    assert host.backend.counts == []
 
 
 async def test_a_large_batch_goes_in_parts_and_keeps_its_order(host: Host) -> None:

@@ -3,10 +3,11 @@
 import pytest
 from structlog.testing import capture_logs
 
+from bangeod.banned import Reading
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
-from bangeod.jobs.ban_watch import BanWatch
+from bangeod.jobs.ban_watch import BanCounts, BanWatch
 from bangeod.jobs.job import Run
-from tests.support.fakes import Bans
+from tests.support.fakes import Bans, World
 from tests.support.manual_clock import ManualClock
 
 CLOSED = StoreError("/f2b", "can't be read", "setfacl")
@@ -41,10 +42,14 @@ def watch(named: Named) -> BanWatch:
     return BanWatch(named)
 
 
+async def look(watch: BanWatch) -> Reading:
+    return await watch.look(Run.within(60, ManualClock()))
+
+
 async def told(watch: BanWatch, banned: str | None = None) -> list[Told]:
     """Ask once; return what of it a person is told: event, level, and what is the matter."""
     with capture_logs() as lines:
-        assert (await watch.banned_now(Run.within(60, ManualClock()))).addresses == ({banned} if banned else set())
+        assert (await look(watch)).banned.addresses == ({banned} if banned else set())
     return [(line["event"], line["log_level"], line.get("problem")) for line in lines if line["log_level"] != "debug"]
 
 
@@ -92,12 +97,57 @@ async def test_what_may_go_well_the_next_time_is_told_from_what_stays(
     watch: BanWatch, source: Bans, error: StoreError, *, complete: bool
 ) -> None:
     source.error = error
-    reading = await watch.look(Run.within(60, ManualClock()))
+    reading = await look(watch)
     assert (reading.complete, bool(reading.banned)) == (complete, False)
 
 
 async def test_who_is_banned_are_addresses_and_networks(watch: BanWatch, named: Named) -> None:
     named.source = Bans("8.8.8.8", "8.8.4.0/24")
-    banned = await watch.banned_now(Run.within(60, ManualClock()))
+    banned = (await look(watch)).banned
     assert banned.addresses == {"8.8.8.8"}
     assert banned.holds("8.8.4.4")
+
+
+# --- counting them ---
+
+
+async def counted(watch: BanWatch, world: World) -> BanCounts | None:
+    """Look once and count."""
+    with capture_logs():
+        await watch.count(await look(watch), world.cache)
+    return watch.counts
+
+
+async def test_bans_are_counted_by_country(watch: BanWatch, named: Named) -> None:
+    world = World()
+    for ip, code in (("8.8.8.8", "US"), ("8.8.4.4", "US"), ("1.1.1.1", "AU"), ("9.9.9.9", None)):
+        world.store.put_geo(ip, country_code=code)
+    named.source = Bans("8.8.8.8", "::ffff:8.8.4.4", "1.1.1.1", "9.9.9.9", "7.7.7.7", "10.0.0.1", "9.9.0.0/16")
+    assert await counted(watch, world) == BanCounts({"US": 2, "AU": 1}, without_country=3, networks=1)
+    world.store.geo_cache["9.9.9.9"]["country_code"] = "CH"
+    assert await counted(watch, world) == BanCounts({"US": 2, "AU": 1, "CH": 1}, without_country=2, networks=1)
+
+
+async def test_nobody_banned_is_counted_as_none(watch: BanWatch, named: Named) -> None:
+    named.source = Bans()
+    assert await counted(watch, World()) == BanCounts({}, 0, 0)
+
+
+async def test_where_no_source_is_named_nothing_is_counted() -> None:
+    assert await counted(BanWatch(), World()) is None
+
+
+@pytest.mark.parametrize(("error", "kept"), [(CLOSED, False), (LOCKED, True), (CUT_SHORT, True)])
+async def test_the_last_count_stays_only_while_the_next_look_may_go_well(
+    watch: BanWatch, source: Bans, error: StoreError, *, kept: bool
+) -> None:
+    before = await counted(watch, World())
+    assert before == BanCounts({}, 1, 0)
+    source.error = error
+    assert await counted(watch, World()) == (before if kept else None)
+
+
+async def test_what_is_no_longer_read_is_no_longer_counted(watch: BanWatch, named: Named) -> None:
+    assert await counted(watch, World()) is not None
+    named.source = None
+    assert await counted(watch, World()) is None

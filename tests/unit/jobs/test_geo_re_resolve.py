@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreError, StoreFullError
-from bangeod.jobs.ban_watch import BanWatch
+from bangeod.jobs.ban_watch import BanCounts, BanWatch
 from bangeod.jobs.geo_re_resolve import FOR_AN_ANSWER, GeoReResolve
 from bangeod.jobs.job import LONGEST_MARGIN, Result, Run
 from bangeod.model import DirtyEntry, Geo
@@ -101,6 +101,17 @@ async def test_ip_api_is_asked_for_the_country_and_what_is_known_stays(world: Wo
     assert (result.figures["retried"], result.figures["resolved"]) == (1, 1)
     row = world.store.geo_cache[IP]
     assert (row["country_code"], row["asn"]) == ("FR", "AS64496")
+
+
+async def test_bans_are_counted_by_what_is_known_after_the_run(world: World) -> None:
+    world.local.places |= {IP: GERMANY, OTHER: FRANCE}
+    watch = BanWatch(lambda: Bans(IP, OTHER, THIRD))
+    job = GeoReResolve(world.store, world.cache, watch)
+    await job.run(Run.within(TIMEOUT, world.clock, dry=True))
+    assert watch.counts is None  # a dry run changes nothing
+    for _ in range(2):  # in the second nothing is due
+        await job.run(Run.within(TIMEOUT, world.clock))
+        assert watch.counts == BanCounts({"DE": 1, "FR": 1}, without_country=1, networks=0)
 
 
 async def test_a_banned_address_without_a_row_gets_one_with_what_is_known(world: World, run: Runs) -> None:

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.api.daemon_state import ApiState, Standing
+from bangeod.api.daemon_state import ApiState, BansState, Standing
 from bangeod.config import Settings
 from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import GeoCache
+from bangeod.jobs.ban_watch import BanCounts
 from bangeod.jobs.job import JobId
 from bangeod.service.components import Components
 from bangeod.service.database import lock_of
@@ -157,3 +158,12 @@ async def test_a_servers_database_is_reported_by_its_url_without_the_password(tm
     assert state.database.problem is not None
     assert "s3kr3t" not in str(state)
     await components.close()
+
+
+async def test_bans_are_in_it_while_fail2ban_is_read(parts: Parts) -> None:
+    parts.components.bans.counts = BanCounts({"DE": 2}, without_country=1, networks=3)
+    assert (await parts.report.state(parts.standing(), ApiState(), lag=0.0)).sources.bans is None
+    fail2ban = replace(parts.settings.fail2ban, database=parts.database)
+    parts.in_force.change(replace(parts.settings, fail2ban=fail2ban))
+    state = await parts.report.state(parts.standing(), ApiState(), lag=0.0)
+    assert state.sources.bans == BansState(countries={"DE": 2}, without_country=1, networks=3)

@@ -113,6 +113,28 @@ async def test_before_0_11_who_was_banned_lately_counts_since_nobody_knows_the_e
     assert (reading.banned, reading.ends_are_known) == (Banned({"8.8.8.1", "8.8.8.2"}), False)
 
 
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (BIPS, "bips (ip, timeofban, jail, bantime) VALUES (?, ?, 'sshd', -1)"),
+        (OLD_BANS, "bans (ip, timeofban, jail) VALUES (?, ?, 'sshd')"),
+    ],
+)
+async def test_only_bans_that_began_lately_may_be_asked_for(path: Path, table: str, row: str) -> None:
+    with fail2ban(path, table) as connection:
+        for ip, ago in (("8.8.8.1", 0), ("8.8.8.2", 60), ("8.8.8.3", 61)):
+            connection.execute(f"INSERT INTO {row}", (ip, NOW - ago))
+    reader = Fail2banReader(path, busy_timeout=0.01)
+    assert (await reader.banned(NOW, 30, begun=NOW - 60)).banned == Banned({"8.8.8.1", "8.8.8.2"})
+    assert len((await reader.banned(NOW, 30)).banned.addresses) == 3
+
+
+async def test_a_ban_that_is_over_does_not_count_however_lately_it_began(path: Path) -> None:
+    with fail2ban(path, BANS, BIPS) as connection:
+        connection.execute("INSERT INTO bips VALUES ('8.8.8.8', 'sshd', ?, 10, 1, '{}')", (NOW - 20,))
+    assert not (await Fail2banReader(path, busy_timeout=0.01).banned(NOW, 30, begun=NOW - 60)).banned
+
+
 async def test_a_ban_that_an_upgrade_from_0_10_left_without_an_end_goes_on(path: Path) -> None:
     with fail2ban(path, BANS, BIPS) as connection:
         connection.execute("INSERT INTO bips VALUES ('8.8.8.8', 'sshd', ?, -2, 1, '{}')", (NOW - 10**6,))

@@ -1,6 +1,7 @@
 """Packed maps against a plain dict; how small they stay, and what a walk sees while they change."""
 
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -68,6 +69,12 @@ class AgainstADict(RuleBasedStateMachine):
         left = self.shards.settle(most)
         assert before - most <= self.shards.count <= before
         assert left == (len(self.shards) < (self.shards.count - 1) * SPARSE)
+
+    @rule(least=NUMBERS)
+    def tally(self, least: int) -> None:
+        counts: Counter[int] = Counter()
+        assert set(self.shards.tally(counts, least)) == {None}
+        assert counts == Counter(second for first, second in self.model.values() if first >= least)
 
     @rule(key=KEYS)
     def remove(self, key: bytes) -> None:
@@ -200,6 +207,17 @@ def test_a_walk_sees_all_that_stays_while_others_come_and_go(change: str) -> Non
             else:
                 shards.remove(number)
     assert {number.to_bytes(WIDTH) for number in range(2_000)} <= set(seen)
+
+
+def test_a_tally_is_of_one_moment_whatever_comes_and_goes_while_it_is_made() -> None:
+    shards = filled(10_000)
+    counts: Counter[int] = Counter()
+    for step, _ in enumerate(shards.tally(counts, 0)):
+        for number in range(step * 1_000, step * 1_000 + 1_000):
+            shards.remove((9_999 - number).to_bytes(WIDTH))
+            shards.add((20_000 + number).to_bytes(WIDTH), 0, 7)
+    assert step > 1
+    assert counts == {0: 10_000}
 
 
 def test_after_a_walk_that_was_not_ended_shards_are_joined_again() -> None:
