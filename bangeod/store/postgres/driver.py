@@ -49,8 +49,8 @@ async def connect(wanted: Mapping[str, str | int]) -> "Connection":
     return await AsyncConnection.connect(make_conninfo("", **wanted), autocommit=True, prepare_threshold=None)
 
 
-def read_leniently(cursor: "psycopg.AsyncCursor[tuple[Any, ...]]") -> None:
-    """Have a cursor read text that is no UTF-8, with replacement characters: in SQL_ASCII a database has any bytes."""
+def read_leniently(connection: "Connection") -> None:
+    """Have a connection read text that is no UTF-8, with replacement characters: SQL_ASCII stores any bytes."""
     from psycopg.adapt import Buffer, Loader  # noqa: PLC0415 - as above
 
     class LenientLoader(Loader):
@@ -58,7 +58,7 @@ def read_leniently(cursor: "psycopg.AsyncCursor[tuple[Any, ...]]") -> None:
             return bytes(data).decode(errors="replace")
 
     for name in ("text", "varchar", "bpchar"):
-        cursor.adapters.register_loader(name, LenientLoader)
+        connection.adapters.register_loader(name, LenientLoader)
 
 
 def is_idle(connection: "Connection") -> bool:

@@ -38,6 +38,7 @@ DATABASE = "SELECT oid, pg_is_in_recovery(), pg_backend_pid() FROM pg_database W
 SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
 NOTHING = "SELECT"
+ANY_BYTES = "SET client_encoding = 'SQL_ASCII'"
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"

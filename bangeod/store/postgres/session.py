@@ -93,10 +93,9 @@ class Session:
 
     async def _run(self, connection: "Connection", statement: str, values: Values | None) -> Rows:
         try:
-            try:
-                return await self._execute(connection, statement, values, leniently=False)
-            except UnicodeDecodeError:  # only rows that were there already are read as text
-                return await self._execute(connection, statement, values, leniently=True)
+            if self._is_pooled:
+                return await _execute_pooled(connection, statement, values, self._settings)
+            return await _execute(connection, statement, values)
         except driver.error() as error:
             is_lost = not driver.is_idle(connection)
             problem = faults.of_statement(self.conninfo, error, lost=is_lost)
@@ -107,13 +106,6 @@ class Session:
         finally:
             if self._connection is connection and not driver.is_idle(connection):  # cancelled, and not to be ended
                 await self._drop()
-
-    async def _execute(
-        self, connection: "Connection", statement: str, values: Values | None, *, leniently: bool
-    ) -> Rows:
-        if self._is_pooled:
-            return await _execute_pooled(connection, statement, values, self._settings, leniently=leniently)
-        return await _execute(connection, statement, values, leniently=leniently)
 
     async def _connected(self) -> "Connection":
         """Return the connection; makes one where there is none, unless the last try failed just now."""
@@ -158,6 +150,9 @@ class Session:
         if in_recovery:
             raise faults.standby(self.conninfo)
         self.has_any_bytes = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+        if self.has_any_bytes:  # else the server itself refuses to send what is no UTF-8
+            await _execute(connection, queries.ANY_BYTES)
+            driver.read_leniently(connection)
         self._is_pooled = backend != connection.info.backend_pid
         if not self._is_pooled:
             await _execute(connection, queries.SET_UP, self._settings)
@@ -187,12 +182,8 @@ class Session:
             await connection.close()
 
 
-async def _execute(
-    connection: "Connection", statement: str, values: Values | None = None, *, leniently: bool = False
-) -> Rows:
+async def _execute(connection: "Connection", statement: str, values: Values | None = None) -> Rows:
     async with connection.cursor() as cursor:
-        if leniently:
-            driver.read_leniently(cursor)
         await cursor.execute(statement.encode(), _written(values))
         return await cursor.fetchall() if cursor.description is not None else ()
 
@@ -204,14 +195,10 @@ def _written(values: Values | None) -> Values:
     return {name: array(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-async def _execute_pooled(
-    connection: "Connection", statement: str, values: Values | None, settings: Values, *, leniently: bool
-) -> Rows:
+async def _execute_pooled(connection: "Connection", statement: str, values: Values | None, settings: Values) -> Rows:
     """Run one statement in a transaction that has the settings: all of it in one round trip."""
     try:
         async with connection.pipeline() as pipeline, connection.cursor() as cursor:
-            if leniently:
-                driver.read_leniently(cursor)
             await connection.execute(queries.BEGIN.encode())
             await connection.execute(queries.SET_UP.encode(), settings)
             await cursor.execute(statement.encode(), _written(values))
