@@ -5,7 +5,7 @@ if command -v cc gcc; then
     exit 1
 fi
 /srv/bangeod/contrib/debian/build --wheels /srv/wheels --output /srv/packages
-apt-get install --yes --no-download /srv/packages/bangeod_*.deb
+apt-get install --yes /srv/packages/bangeod_*.deb
 du --summarize --block-size=1K /usr/lib/bangeod
 bangeod --version
 bangeod --version | grep 'SQLite 3\..*sqlcipher3' # not the system's, with its WAL-reset bug
