@@ -106,6 +106,10 @@ class Harness(Protocol):
     def store(self) -> Store:
         """Return the store under test, prepared."""
 
+    @property
+    def needs_no_lock_for_what_stays(self) -> bool:
+        """Say whether entries that change nothing are written while others hold the lock."""
+
     def storable(self, value: object) -> object:
         """Return the value, or one in its place where no column of this database can have it."""
 
@@ -142,6 +146,8 @@ class Harness(Protocol):
 
 class MemoryHarness:
     """MemoryStore, whose tables are open anyway."""
+
+    needs_no_lock_for_what_stays = False
 
     def __init__(self) -> None:
         self.store = MemoryStore()
@@ -185,6 +191,8 @@ class MemoryHarness:
 
 class SqliteHarness:
     """SqliteStore, with a second connection of the same SQLite to its file."""
+
+    needs_no_lock_for_what_stays = False
 
     def __init__(self, path: Path, web_app: "Connection", encoding: str) -> None:
         self.store = SqliteStore(path, busy_timeout=BUSY_TIMEOUT, max_lock_time=0.001, clock=SystemClock())
@@ -254,6 +262,8 @@ class SqliteHarness:
 
 class PostgresHarness:
     """PostgresStore, with a second connection to its database."""
+
+    needs_no_lock_for_what_stays = True  # it decides on what was read, and updates those rows alone that change
 
     def __init__(self, tables: Tables) -> None:
         self.store = tables.store(busy_timeout=BUSY_TIMEOUT, max_lock_time=0.001)
