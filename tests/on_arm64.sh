@@ -9,7 +9,7 @@ apt-get install --yes /srv/packages/bangeod_*.deb
 du --summarize --block-size=1K /usr/lib/bangeod
 bangeod --version
 bangeod --version | grep 'SQLite 3\..*sqlcipher3' # not the system's, with its WAL-reset bug
-zgrep --quiet 'Zetetic' /usr/share/doc/bangeod/copyright
+zgrep --quiet 'ZETETIC LLC' /usr/share/doc/bangeod/copyright
 
 place=/srv/place
 install -d -o bangeod -g bangeod $place

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,7 @@ def test_a_second_daemon_on_the_same_state_is_turned_away(start: Start, place: O
 
 def test_a_job_can_be_run_by_hand_without_a_daemon(place: OnServer) -> None:
     place.make_tables()
-    place.sql(f"INSERT INTO sessions (token, expires_at) VALUES ('old', '{text()}')")
+    place.sql(f"INSERT INTO sessions (token, expires_at) VALUES ('old', '{text(timedelta(minutes=-1))}')")
     ran = bangeod("job", "run", "session_cleanup", "--json", "--config", str(place.config))
     assert json.loads(ran.stdout)["figures"]["deleted_count"] == 1
     assert place.sql("SELECT token FROM sessions") == []
