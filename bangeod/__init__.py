@@ -8,6 +8,7 @@ The rooms. A module imports from its own and from those below it that tests/unit
     service   the running process: daemon.py first; log/, schedule/, state/ (the state directory)
     api       HTTP on a Unix socket
     jobs      the periodic jobs: each has a file, and registry.py has them all
+    fleet     what many hosts tell each other, through tables of bangeod's own on a PostgreSQL server
     geo       where an address is: cache/ (what memory holds), sources/ (who knows), update/ (files fetched)
     store     port.py: the store as jobs and geo see it; sqlite/: the web app's file; postgres/: its tables on a
               server; fail2ban.py: fail2ban's; memory.py: for tests

@@ -18,7 +18,7 @@ LONGEST_FUNCTION = 60  # lines
 GROUND = {"errors", "clock", "trouble", "cooperative", "model", "addresses", "banned", "countries", "cldr", "fields"}
 GROUND |= {"__init__", "atomic_file", "os_errors"}
 JOBS = {"jobs", "geo", "store.port"}
-BELOW_SERVICE = {"jobs", "api", "geo", "store", "config"}
+BELOW_SERVICE = {"jobs", "api", "fleet", "geo", "store", "config"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"check", "service", "client", *BELOW_SERVICE},
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": BELOW_SERVICE,
     "api": JOBS,
     "jobs": JOBS,
+    "fleet": {"geo", "store"},
     "geo": {"store.port"},
     "store": set(),
     "config": {
