@@ -15,7 +15,8 @@ place=/srv/place
 install -d -o bangeod -g bangeod $place
 as_bangeod() { setpriv --reuid=bangeod --regid=bangeod --init-groups "$@"; }
 as_bangeod bangeod init $place
-as_bangeod bangeod run --config $place/bangeod.toml >$place/log 2>&1 &
+# No function here: what is in the background is to be the daemon itself, not a shell that waits for it.
+setpriv --reuid=bangeod --regid=bangeod --init-groups bangeod run --config $place/bangeod.toml >$place/log 2>&1 &
 daemon=$!
 # However it ends, the daemon ends with it, and what it said is shown.
 trap 'kill $daemon 2>/dev/null || true; wait $daemon || true; cat $place/log' EXIT
