@@ -1,6 +1,7 @@
 """The WAL while bangeod writes much: it grows beside a read mark, and nothing of that is left afterwards."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bangeod.clock import SystemClock
-from bangeod.store.sqlite import connection, queries, schema
+from bangeod.store.sqlite import connection, queries, schema, slicing
+from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.copied_over import KNOWS_THE_WAL
 from bangeod.store.sqlite.engine import IS_SAFE, engine
 from bangeod.store.sqlite.store import SqliteStore
@@ -84,6 +86,54 @@ async def test_the_web_app_moves_nothing_while_it_is_long(store: SqliteStore, we
                 moved[-1] += wal(web_app)[1]
     assert len(moved) > 1
     assert set(moved) == {0}
+
+
+async def test_what_was_moved_is_written_out_while_writes_go_on_and_others_find_nothing_to_move(
+    store: SqliteStore, web_app: "Connection", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slicing, "MARKED_WAL", 2 * AUTOCHECKPOINT * 4096)
+    ends = asyncio.Event()
+    lengths = []
+
+    async def write_out(file: SharedFile, dirty: int) -> None:
+        assert dirty > AUTOCHECKPOINT * 4096
+        lengths.append(wal(web_app)[0])
+        log_in(web_app)
+        frames, moved = wal(web_app)
+        assert moved < frames
+        web_app.execute(queries.CHECKPOINT).fetchall()
+        assert wal(web_app)[1] == moved
+        assert file.is_marked
+        await ends.wait()
+
+    monkeypatch.setattr(SharedFile, "write_out", write_out)
+    await store.prepare()
+    longest = 0
+    async with aclosing(store.delete_stale(NOW, keep=lambda _key: False)) as slices:
+        async for _ in slices:
+            longest = max(longest, wal(web_app)[0])
+            if lengths and longest > lengths[0] + AUTOCHECKPOINT:
+                ends.set()
+    assert ends.is_set()
+    frames, moved = wal(web_app)
+    assert frames == moved
+
+
+async def test_before_its_last_checkpoint_nothing_is_to_be_written_where_somebody_waits(
+    store: SqliteStore, web_app: "Connection", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[tuple[int, int]] = []
+
+    def write_out(descriptor: int, _dirty: int) -> None:
+        assert os.path.samestat(os.fstat(descriptor), store._file.path.stat())
+        with closing(engine.connect(store._file.path)) as another:  # this may be another thread
+            moved.append(wal(another))
+
+    monkeypatch.setattr(connection, "write_out", write_out)
+    await store.prepare()
+    await total(store.delete_stale(NOW, keep=lambda _key: False))
+    assert moved
+    assert all(frames == there for frames, there in moved)
 
 
 async def test_it_is_empty_at_the_end(store: SqliteStore, web_app: "Connection") -> None:

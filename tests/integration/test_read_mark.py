@@ -94,6 +94,32 @@ def test_setting_it_again_moves_it_on(writer: "Connection", other: "Connection",
     assert frames == moved
 
 
+def test_moved_on_it_moves_what_it_held_back_and_others_find_nothing_still(
+    writer: "Connection", other: "Connection", mark: ReadMark
+) -> None:
+    assert mark.set(writer)
+    for number in range(50):
+        other.execute("INSERT INTO t VALUES (?)", (number,))
+    mark.move_on(writer)
+    frames, moved = wal(writer)
+    assert frames == moved > 50
+    other.execute("INSERT INTO t VALUES (2)")
+    assert checkpoint(other) == moved
+    assert mark.is_set
+
+
+def test_moved_on_again_and_again_it_lets_nothing_stand_but_itself(
+    writer: "Connection", other: "Connection", mark: ReadMark
+) -> None:
+    assert mark.set(writer)
+    for number in range(5):
+        other.execute("INSERT INTO t VALUES (?)", (number,))
+        mark.move_on(writer)
+    mark.clear()
+    other.execute("INSERT INTO t VALUES (2)")
+    assert checkpoint(other) == wal(writer)[0]
+
+
 def test_it_is_not_set_where_all_frames_are_moved(writer: "Connection", other: "Connection", mark: ReadMark) -> None:
     checkpoint(other)
     assert not mark.set(writer)

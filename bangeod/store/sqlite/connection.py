@@ -22,10 +22,11 @@ from bangeod.store.sqlite.engine import IS_SAFE, engine
 from bangeod.store.sqlite.interruptible import Interruptible
 from bangeod.store.sqlite.lenient_text import leniently
 from bangeod.store.sqlite.read_mark import ReadMark
-from bangeod.store.sqlite.readers import WalIndex, WalView
+from bangeod.store.sqlite.readers import WalIndex, WalView, own_descriptor
 from bangeod.store.sqlite.starting_over import CheckpointingError, without_checkpoints
 from bangeod.store.sqlite.thread import SqliteThread
 from bangeod.store.sqlite.wal_file import WalFile
+from bangeod.store.sqlite.writing_out import write_out
 from bangeod.store.symlinks import LinkedFile
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ FIRST_RETRY = 0.001  # seconds until the lock is asked for again
 RETRY_GROWTH = 1.5  # times longer, each time
 LONGEST_RETRY = 0.05  # seconds
 LONGEST_MARK = 10.0  # seconds until a read mark that nobody has removed is removed
+CHECKPOINT_TRIES = 20  # to take the lock of checkpoints: one of the web app's that finds nothing to move takes 20 µs
+BETWEEN_TRIES = 0.0002  # seconds
 INTERRUPT_EVERY = 0.02  # seconds; a statement that begins between two of them is caught by the next
 
 
@@ -175,13 +178,60 @@ class SharedFile:
         """
 
         def work(connection: "Connection") -> Checkpointed:
-            if unmark:
-                self._mark.clear()
-            if IS_SAFE or self._wal_index is None:
-                return checkpoint(connection, may_lock=may_lock)
-            return checkpoint_with_reader(connection, self._mark, self._wal_index.state, may_lock=may_lock)
+            index = self._wal_index
+            with contextlib.ExitStack() as at_last:
+                if unmark and self._mark.is_set:
+                    if index is not None:
+                        at_last.callback(index.release_checkpoint_lock)
+                        self._write_out_marked(connection, index)
+                    self._mark.clear()
+                if IS_SAFE or index is None:
+                    return checkpoint(connection, may_lock=may_lock)
+                return checkpoint_with_reader(connection, self._mark, index.state, may_lock=may_lock)
 
         return await self.maintain(work)
+
+    async def move_on(self) -> int:
+        """Move what the read mark has held back, and move the mark on; return how many bytes are to be written out.
+
+        0 where that can't be: no mark is set, or another process checkpoints.
+        """
+
+        def work(connection: "Connection") -> int:
+            index = self._wal_index
+            if index is None or not self._mark.is_set:
+                return 0
+            try:
+                return self._move_marked(connection, index)
+            finally:
+                index.release_checkpoint_lock()
+
+        return await self.maintain(work)
+
+    async def write_out(self, dirty: int) -> None:
+        """Write the database's pages out, ``dirty`` bytes of them, while its connection goes on."""
+        database = own_descriptor(self.path)
+        if database is not None:
+            with contextlib.suppress(OSError):  # closed meanwhile; and what can't be written, SQLite's fsync is told
+                await asyncio.to_thread(write_out, database, dirty)
+
+    def _move_marked(self, connection: "Connection", index: WalIndex) -> int:
+        view = index.state()
+        if view is None or not _take_patiently(index):
+            return 0
+        self._mark.move_on(connection)
+        return (view.frames - view.moved) * view.page_size
+
+    def _write_out_marked(self, connection: "Connection", index: WalIndex) -> None:
+        """Move what the mark has held back, and write it out, while the mark has moved on.
+
+        Returns with the lock of checkpoints taken, if that could be, so that no commit of the web app's checkpoints
+        once the mark is removed; SQLite's own next checkpoint releases it.
+        """
+        dirty, database = self._move_marked(connection, index), own_descriptor(self.path)
+        if database is not None and dirty:
+            write_out(database, dirty)
+        _take_patiently(index)
 
     async def unmark(self) -> None:
         """Remove the read mark, if one is set."""
@@ -342,6 +392,15 @@ class SharedFile:
 def _ignore(abandoned: "asyncio.Future[Any]") -> None:
     if not abandoned.cancelled():
         abandoned.exception()
+
+
+def _take_patiently(index: WalIndex) -> bool:
+    """Take the lock of checkpoints, unless another process has a lot to move; return whether it was taken."""
+    for _ in range(CHECKPOINT_TRIES):
+        if index.take_checkpoint_lock():
+            return True
+        time.sleep(BETWEEN_TRIES)
+    return False
 
 
 def _connect(path: Path) -> "Connection":

@@ -7,7 +7,7 @@ that stands where all frames are moved already, the commits of others find nothi
 long the WAL becomes; and what is moved at the end, each page once, is moved without the lock but for the last frames.
 
 The reader is a second connection of this process, on the thread of the first: the kernel drops the locks of a process
-that is killed.
+that is killed. Moved on, the mark changes to a third one, so that it is set at every moment.
 """
 
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ class ReadMark:
     def __init__(self, connect: "Callable[[], Connection]") -> None:
         self._connect = connect
         self._reader: Connection | None = None
+        self._spare: Connection | None = None
         self.is_set = False
 
     def set(self, writer: "Connection") -> bool:
@@ -51,6 +52,21 @@ class ReadMark:
             self.clear()
         return self.is_set
 
+    def move_on(self, writer: "Connection") -> None:
+        """Set the mark, which is set, at the newest commit, and move all frames up to it. Raises SQLite errors.
+
+        The caller keeps others from checkpointing: they would have to have on the disk what has just been moved.
+        """
+        before, self._reader, self._spare = self._reader, self._spare, None
+        self.is_set = False
+        try:
+            self.stand()
+        finally:
+            if before is not None:
+                before.execute(queries.ROLLBACK)
+            self._spare = before
+        writer.execute(queries.CHECKPOINT).fetchall()
+
     def stand(self) -> None:
         """Have the reader stand at the newest commit: where that is moved already, it reads the database alone."""
         if self._reader is None:
@@ -66,7 +82,8 @@ class ReadMark:
         self.is_set = False
 
     def close(self) -> None:
-        """Close the second connection."""
-        reader, self._reader, self.is_set = self._reader, None, False
-        if reader is not None:
-            reader.close()
+        """Close the connections of its own."""
+        readers, self._reader, self._spare, self.is_set = (self._reader, self._spare), None, None, False
+        for reader in readers:
+            if reader is not None:
+                reader.close()

@@ -78,21 +78,17 @@ class WalIndex:
         """
         if sys.platform != "linux":
             return None
+        path = symlinks.beside(database, "-shm")
+        descriptor = own_descriptor(path)
         try:
-            identity = _identity(symlinks.beside(database, "-shm").stat())
-            numbers = [int(entry.name) for entry in OPEN_FILES.iterdir()]
+            return None if descriptor is None else cls(descriptor, _identity(path.stat()))
         except OSError:
             return None
-        found = (cls(number, identity) for number in numbers)
-        return next((index for index in found if index.is_valid), None)
 
     @property
     def is_valid(self) -> bool:
         """Say whether the descriptor is still SQLite's own; a number may be another file's after that is closed."""
-        try:
-            return _identity(os.fstat(self._descriptor)) == self._identity
-        except OSError:
-            return False
+        return _is_of(self._descriptor, self._identity)
 
     def look(self) -> WalView | None:
         """Return what is there now; None where that can't be told, as while the index is being written."""
@@ -135,6 +131,23 @@ class WalIndex:
         wanted = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _READ_LOCKS + slot, 1, 0)
         kind, *_, process = _LOCK.unpack(fcntl.fcntl(self._descriptor, fcntl.F_GETLK, wanted))
         return None if kind == fcntl.F_UNLCK else process
+
+
+def own_descriptor(path: Path) -> int | None:
+    """Return a descriptor of a file that this process has open, not to be closed; None where that can't be told."""
+    try:
+        wanted = _identity(path.stat())
+        numbers = [int(entry.name) for entry in OPEN_FILES.iterdir()]
+    except OSError:
+        return None
+    return next((number for number in numbers if _is_of(number, wanted)), None)
+
+
+def _is_of(descriptor: int, identity: tuple[int, int]) -> bool:
+    try:
+        return _identity(os.fstat(descriptor)) == identity
+    except OSError:
+        return False
 
 
 def read(index: bytes, holders: Sequence[int | None]) -> WalView | None:

@@ -56,6 +56,7 @@ SHORTEST_WAIT = 0.05  # seconds
 LONGEST_WAIT = 1.0  # seconds
 LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at again
 MARKED_WAL = 16 * 1024 * 1024  # bytes that it grows to beside a read mark (read_mark.py)
+LONGEST_MARKED_WAL = 2 * MARKED_WAL  # where the disk takes what was moved so slowly
 MARKED_FOR = 5.0  # seconds of that: others can't move anything meanwhile
 MOST_WAL = 32 * 1024 * 1024  # bytes that the WAL may grow to while a reader that never ends holds it back
 
@@ -164,6 +165,7 @@ class WriteGate:
         self._giving_way = GivingWay()
         self._checkpoint_due = False
         self._marked_at: float | None = None  # monotonic
+        self._writing_out: asyncio.Future[None] | None = None  # of what a checkpoint has moved beside a read mark
         self._failed = False  # whether the last write failed
         self._failing = Trouble("checkpoint_failed", "checkpoint_recovered", repeats=False)
 
@@ -251,13 +253,25 @@ class WriteGate:
         now, view = self._clock.monotonic(), self._see()
         if self._marked_at is not None and now - self._marked_at > MARKED_FOR:
             view = None
-        if view is None or view.frames * view.page_size >= MARKED_WAL:
+        if view is None or (view.frames * view.page_size >= MARKED_WAL and not await self._writes_out(view)):
             await self._checkpoint()
         elif self._file.is_marked or await self._mark():
             self._plan.grows(view.frames)
             self._checkpoint_due = False
         else:
             await self._checkpoint()
+
+    async def _writes_out(self, view: WalView) -> bool:
+        """Move what is in a long WAL, and have it written to the disk while writes go on; return whether they may.
+
+        Once all of that is on the disk they may not: what they have added meanwhile is the rest of a checkpoint.
+        """
+        if self._writing_out is not None:
+            return not self._writing_out.done() and view.frames * view.page_size < LONGEST_MARKED_WAL
+        dirty = await self._file.move_on() if self._file.is_marked else 0
+        if dirty:
+            self._writing_out = asyncio.ensure_future(self._file.write_out(dirty))
+        return dirty > 0
 
     async def _mark(self) -> bool:
         self._marked_at = self._clock.monotonic()
@@ -266,7 +280,10 @@ class WriteGate:
     async def _checkpoint(self) -> None:
         """Empty the WAL; if other processes prevent that for long, the checkpoint stays due."""
         self._marked_at = None
+        writing_out, self._writing_out = self._writing_out, None
         try:
+            if writing_out is not None:
+                await writing_out
             await self._empty()
         finally:
             await self._file.unmark()

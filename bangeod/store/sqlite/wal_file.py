@@ -1,17 +1,13 @@
 """The WAL beside the database, found by its name alone: SQLite leaves it to whichever file is at the path."""
 
 import contextlib
-import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from bangeod.store import symlinks
+from bangeod.store.sqlite.writing_out import begin_to_write
 
 FileIdentity = tuple[int, int]  # device and inode
-
-WRITE: Final = 2  # SYNC_FILE_RANGE_WRITE of Linux's uapi/linux/fs.h: begins to write dirty pages, and waits for none
 
 
 def wal_beside(database: Path) -> Path:
@@ -39,7 +35,7 @@ class WalFile:
         with contextlib.suppress(OSError):
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                _sync_file_range()(descriptor, 0, 0, WRITE)
+                begin_to_write(descriptor)
             finally:
                 os.close(descriptor)
 
@@ -81,19 +77,6 @@ class WalFile:
             return self.path.stat().st_mtime_ns > self._database.stat().st_ctime_ns
         except OSError:
             return False
-
-
-@functools.cache
-def _sync_file_range() -> Callable[[int, int, int, int], int]:
-    """Return sync_file_range(2), which Python does not have; in its place where there is none, what does nothing."""
-    import ctypes  # noqa: PLC0415 - a third of a megabyte, and an idle daemon writes nothing
-
-    try:
-        function = ctypes.CDLL(None).sync_file_range
-    except (OSError, AttributeError):  # not Linux
-        return lambda *_: 0
-    function.argtypes = ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
-    return function
 
 
 def _identity(path: Path) -> FileIdentity | None:

@@ -9,10 +9,11 @@ import pytest
 
 from bangeod.clock import SystemClock
 from bangeod.model import DirtyEntry, Geo
-from bangeod.store.sqlite import schema, wal_file
+from bangeod.store.sqlite import schema, writing_out
 from bangeod.store.sqlite.engine import engine
 from bangeod.store.sqlite.store import SqliteStore
-from bangeod.store.sqlite.wal_file import WRITE, WalFile
+from bangeod.store.sqlite.wal_file import WalFile
+from bangeod.store.sqlite.writing_out import WRITE
 from tests.contract.values import NOW, write_all
 
 
@@ -36,7 +37,7 @@ async def test_what_is_committed_begins_to_be_written_while_others_may_write(
             web_app.execute("BEGIN IMMEDIATE")
         return 0
 
-    monkeypatch.setattr(wal_file, "_sync_file_range", lambda: sync_file_range)
+    monkeypatch.setattr(writing_out, "_sync_file_range", lambda: sync_file_range)
     store = SqliteStore(path, busy_timeout=1.0, max_lock_time=0.01, clock=SystemClock())
     await store.prepare()
     await write_all(store, [DirtyEntry("8.8.8.8", Geo("US"), NOW, NOW)])
@@ -48,11 +49,11 @@ async def test_what_is_committed_begins_to_be_written_while_others_may_write(
 def test_the_system_takes_the_call(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        assert wal_file._sync_file_range()(descriptor, 0, 0, WRITE) == 0
+        assert writing_out._sync_file_range()(descriptor, 0, 0, WRITE) == 0
     finally:
         os.close(descriptor)
 
 
 def test_where_there_is_no_wal_nothing_is_begun(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wal_file, "_sync_file_range", lambda: pytest.fail)
+    monkeypatch.setattr(writing_out, "_sync_file_range", lambda: pytest.fail)
     WalFile(path).begin_sync()
