@@ -9,7 +9,7 @@ from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.service.active_sources import NewSources, Sources
-from bangeod.service.database import Lock, store_of
+from bangeod.service.database import Lock, store_of, turns_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
@@ -37,6 +37,7 @@ class Components:
         self.clock = clock
         self.lock = lock
         self.store = store_of(first.database, clock)
+        self.turns = turns_of(first.database, clock)
         self.history = History(first.state.directory / STATE_FILE)
         self.naming = Naming(self.store, self.history)
         self.sources = make_sources(settings, clock, self.history)

@@ -1,10 +1,12 @@
 """SQLite's file and a PostgreSQL server, where the daemon has to tell them apart: which store there is, which lock."""
 
+import socket
 from typing import Protocol
 
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.config.settings import DatabaseSettings
+from bangeod.jobs.turns import JobTurns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.state_lock import StateLock
 from bangeod.store.port import Store
@@ -48,3 +50,12 @@ def store_of(settings: DatabaseSettings, clock: Clock) -> ServedStore:
 
     conninfo, schema = settings.url.conninfo(), settings.schema or None
     return PostgresStore(conninfo, clock, schema=schema, busy_timeout=busy_timeout, max_lock_time=max_lock_time)
+
+
+def turns_of(settings: DatabaseSettings, clock: Clock) -> JobTurns | None:
+    """Make what gives each job to one daemon at a time; None where the database is a file, which has one daemon."""
+    if settings.url is None:
+        return None
+    from bangeod.fleet.job_turns import ServerTurns  # noqa: PLC0415 - as above
+
+    return ServerTurns(settings.url.conninfo(), clock, schema=settings.schema or None, host=socket.gethostname())
