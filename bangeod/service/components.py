@@ -18,8 +18,8 @@ from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
 class Components:
     """Store, sources, cache and what belongs to them; making them reads nothing. Used on one event loop.
 
-    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``flush_soon`` is passed to the
-    cache; ``make_sources`` lets tests provide their own sources.
+    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``flush_soon`` and ``learned``
+    are passed to the cache; ``make_sources`` lets tests provide their own sources.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Components:
         *,
         look_only: bool = False,
         flush_soon: Callable[[], None] = lambda: None,
+        learned: Callable[[], None] = lambda: None,
         make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
     ) -> None:
         first = settings.current
@@ -51,6 +52,7 @@ class Components:
             max_entries=first.cache.max_entries,
             max_dirty=first.cache.max_dirty,
             flush_soon=flush_soon,
+            learned=learned,
         )
         self.bans = BanWatch(self.sources.bans)
         self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)

@@ -107,7 +107,12 @@ class Daemon:
         self._watchdog = watchdog
         self._settings = SettingsInForce(settings)
         self._components = Components(
-            self._settings, clock, lock, flush_soon=self._flush_soon, make_sources=make_sources
+            self._settings,
+            clock,
+            lock,
+            flush_soon=self._flush_soon,
+            learned=self._share_soon,
+            make_sources=make_sources,
         )
         self._database = ServedDatabase(
             settings.database.name,
@@ -193,6 +198,11 @@ class Daemon:
     def _flush_soon(self) -> None:
         """Run the flush now, if it is planned; the cache calls this when it should not wait."""
         self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now())
+
+    def _share_soon(self) -> None:
+        """Have what was just found flushed soon, where other daemons would know it by that."""
+        if self._others is not None and self._others.are_to_know(failing=self._job_schedule.failing_since):
+            self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now() + other_daemons.SHARED_AFTER)
 
     async def _announce(self) -> None:
         self._notifier.ready(self._status())

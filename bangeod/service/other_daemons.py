@@ -1,13 +1,16 @@
-"""The other daemons on a server's database: hearing what they write, and telling each other who is there."""
+"""The other daemons on a server: hearing what they write to the same database, and telling each other who is there."""
 
 import asyncio
 import hashlib
+import math
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.api.daemon_state import DaemonsState
+from bangeod.clock import Clock
+from bangeod.jobs.job import JobId
 from bangeod.service.background_tasks import Work
 from bangeod.service.components import Components
 from bangeod.service.following import Following
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from bangeod.fleet.heartbeat import Heartbeat
     from bangeod.store.postgres.listening import Listener
 
+SHARED_AFTER: Final = 0.5  # seconds; what is found by then goes with it, and a second is the aim
 LEAVING: Final = 2.0  # seconds that the server has for it at the stop
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -33,7 +37,11 @@ class OtherDaemons:
     ``heard`` is None where nobody else writes to the database; ``every`` is the seconds between two beats.
     """
 
-    def __init__(self, heard: Heard | None, heartbeat: "Heartbeat", *, every: float, sleep: Sleep) -> None:
+    def __init__(
+        self, clock: Clock, heard: Heard | None, heartbeat: "Heartbeat", *, every: float, sleep: Sleep
+    ) -> None:
+        self._clock = clock
+        self._shared_at = -math.inf  # monotonic; when what is found was last said to be flushed soon
         self._heard = heard
         self._heartbeat = heartbeat
         self._every = every
@@ -44,6 +52,18 @@ class OtherDaemons:
         """What is to be kept running."""
         heard = self._heard
         return [self._beat] if heard is None else [heard.listener.run, heard.following.run, self._beat]
+
+    def are_to_know(self, *, failing: Collection[JobId]) -> bool:
+        """Say whether what was just found is to be flushed ``SHARED_AFTER`` from now, for others; not if it is anyway.
+
+        Not where this is known to be the only daemon, nor while a flush fails, which has its own times.
+        """
+        present, now = self._heartbeat.present, self._clock.monotonic()
+        is_alone = self._heard is None or (present is not None and present.daemons == 1)
+        if is_alone or JobId.GEO_CACHE_FLUSH in failing or now - self._shared_at < SHARED_AFTER:
+            return False
+        self._shared_at = now
+        return True
 
     async def tried(self) -> None:
         """Wait until others are heard, or a first try to listen has failed."""
@@ -77,18 +97,23 @@ class OtherDaemons:
 def of(components: Components, catch_up: Callable[[], None], sleep: Sleep) -> OtherDaemons | None:
     """Make it where there is a server by which daemons know each other; None where there is none.
 
-    ``catch_up`` has the whole table read again, in the background.
+    That is the fleet's, else the database's. ``catch_up`` has the whole table read again, in the background.
     """
-    settings, clock = components.settings, components.clock
+    settings, clock, fleet = components.settings, components.clock, components.fleet
     url = settings.database.url
-    if url is None:
-        return None
-    from bangeod.fleet import heartbeat  # noqa: PLC0415 - most daemons have no use for it
-    from bangeod.store.postgres.session import Session  # noqa: PLC0415 - as above
+    if fleet is not None:
+        session = fleet.writer
+    elif url is not None:
+        from bangeod.store.postgres.session import Session  # noqa: PLC0415 - most daemons have no use for it
 
-    session = Session(url.conninfo(), clock, schema=None, lock_timeout=settings.database.busy_timeout)
-    beat = heartbeat.Heartbeat(session, clock, host=socket.gethostname(), instance=_instance(settings.state.directory))
-    return OtherDaemons(_heard(components, catch_up, sleep), beat, every=heartbeat.EVERY, sleep=sleep)
+        session = Session(url.conninfo(), clock, schema=None, lock_timeout=settings.database.busy_timeout)
+    else:
+        return None
+    from bangeod.fleet import heartbeat  # noqa: PLC0415 - as above
+
+    host = settings.fleet.host or socket.gethostname()
+    beat = heartbeat.Heartbeat(session, clock, host=host, instance=_instance(settings.state.directory))
+    return OtherDaemons(clock, _heard(components, catch_up, sleep), beat, every=heartbeat.EVERY, sleep=sleep)
 
 
 def _heard(components: Components, catch_up: Callable[[], None], sleep: Sleep) -> Heard | None:

@@ -79,10 +79,10 @@ def state_of(home: Installation) -> Any:
 
 
 def test_what_one_finds_and_what_it_deletes_the_others_know(start: Start, place: OnServer, another: Another) -> None:
-    start(every("100ms", "geo_cache_flush"), {"api.enabled": True})
+    start({"api.enabled": True})
     home, _ = another({"api.enabled": True})
     bangeod("lookup", GOOGLE, "--config", str(place.config))
-    eventually(lambda: cached(home, GOOGLE) == "US", "the other's memory has it")
+    eventually(lambda: cached(home, GOOGLE) == "US", "the other's memory has it, long before the flush is due")
     place.sql("UPDATE geo_cache SET last_seen = '2001-01-01Z'")
     ran = bangeod("job", "run", "geo_cache_cleanup", "--config", str(place.config))
     assert "deleted 1" in ran.stdout
@@ -166,3 +166,17 @@ def test_what_one_has_done_counts_for_all_and_they_see_each_other(
     assert "2 daemons within a minute" in bangeod("status", "--config", str(home.config)).stdout
     assert second.stop() == 0
     assert len(place.sql("SELECT 1 FROM bangeod.state WHERE name LIKE 'daemon %'")) == 1
+
+
+def test_hosts_of_a_fleet_with_files_of_their_own_see_each_other(
+    launch: Start, place: OnServer, tmp_path: Path
+) -> None:
+    make_fleet(place)
+    homes = [Installation(tmp_path / name) for name in ("left", "right")]
+    for home in homes:
+        home.make()
+        home.configure({"fleet.url": place.url, "fleet.host": home.home.name, "api.enabled": True})
+        launch(home.config).wait_until_loaded()
+    eventually(lambda: (state_of(homes[1])["daemons"] or {}).get("count") == 2, "the second sees both")
+    assert state_of(homes[1])["daemons"]["listening"] is None
+    assert sorted(place.sql("SELECT host FROM bangeod.state")) == [("left",), ("right",)]

@@ -50,6 +50,7 @@ class GeoCache:
 
     ``max_entries`` bounds memory's table (dirty entries stay even above it). ``flush_soon`` is called when a flush
     should not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    ``learned`` is called each time sources have told where an address is.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class GeoCache:
         max_entries: int = 5_000_000,
         max_dirty: int = 100_000,
         flush_soon: Callable[[], None] = lambda: None,
+        learned: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self.resolver = resolver
         self.naming = naming or Naming(store)
         self._clock = clock
         self._flush_soon = flush_soon
+        self._learned = learned
         self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, flush_soon=flush_soon)
         self._flushing = asyncio.Lock()
         self._asking = asyncio.Lock()
@@ -235,6 +238,8 @@ class GeoCache:
         """
         whole = self._memory.adopt(found, seen)
         self.resolver.backoff.forget(ip for ip, known in whole.items() if known.resolved)
+        if found:
+            self._learned()
         return whole
 
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:

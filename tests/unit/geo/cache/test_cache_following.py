@@ -104,3 +104,14 @@ async def test_an_old_page_of_the_table_does_not_undo_it(world: World) -> None:
     await world.cache.follow([IP])
     world.cache._memory.load([old])
     assert world.cache.known(IP) == FRANCE
+
+
+async def test_what_sources_tell_is_said_to_be_learned_and_what_a_row_has_is_not(world: World) -> None:
+    put(world, OTHER, FRANCE)
+    await world.cache.lookup(OTHER)
+    assert world.learned == 0
+    world.local.places[IP] = GERMANY
+    await world.cache.lookup(IP)
+    assert world.learned == 1
+    await world.cache.lookup(IP)
+    assert world.learned == 1
