@@ -108,6 +108,10 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]]
         ('database ".*" does not exist', _BY_STATE[NO_SUCH_DATABASE]),
         ("too many (connections|clients)|connection slots are reserved", _BY_STATE["53300"]),
         (
+            "Hot standby mode is disabled",
+            (StoreReadOnlyError, "the server is a standby, and lets nobody in (hot_standby = off)", _PRIMARY),
+        ),
+        (
             "starting up|in recovery mode|not accepting connections|shutting down",
             (StoreUnreachableError, "the server takes no connections yet: it starts, stops or recovers", _RESTARTING),
         ),
@@ -165,6 +169,7 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]]
         ),
     )
 )
+_ONE_OF_SEVERAL: Final = re.compile("^- host: .*?, hostaddr: [^ ]*: ")  # psycopg's words before each host's failure
 _LOST: Final = (StoreUnreachableError, "the connection to the server is lost ({text})", _RESTARTING)
 _NOT_MADE: Final = (
     StoreUnreachableError,
@@ -188,9 +193,11 @@ def of_statement(conninfo: Conninfo, error: "psycopg.Error", *, lost: bool) -> S
 def of_connect(conninfo: Conninfo, error: Exception) -> StoreError:
     """Return the error for a connection that could not be made."""
     state = getattr(error, "sqlstate", None) or ""
-    text = _of_libpq(str(error))
-    by_words = next((made for words, made in _BY_WORDS if words.search(str(error))), None)
-    return _made(conninfo, _BY_STATE.get(state) or by_words or _NOT_MADE, text)
+    found = next(((match, made) for words, made in _BY_WORDS if (match := words.search(str(error)))), None)
+    if state not in _BY_STATE and found is not None:
+        match, made = found
+        return _made(conninfo, made, _of_libpq(_line_of(match)))
+    return _made(conninfo, _BY_STATE.get(state, _NOT_MADE), _of_libpq(str(error)))
 
 
 def no_driver(conninfo: Conninfo) -> StoreError:
@@ -258,10 +265,16 @@ def reason(error: BaseException | None) -> str:
     return text[:LONGEST_REASON]
 
 
+def _line_of(match: re.Match[str]) -> str:
+    """Return the line in which something was found: of several hosts, each has a line or more."""
+    start = match.string.rfind("\n", 0, match.start()) + 1
+    return match.string[start:].partition("\n")[0]
+
+
 def _of_libpq(text: str) -> str:
     """Return libpq's words in one line, without those around them that say the same for each failure."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "unknown")
-    return line.removeprefix("connection failed: ").removeprefix("connection is bad: ")
+    return _ONE_OF_SEVERAL.sub("", line).removeprefix("connection failed: ").removeprefix("connection is bad: ")
 
 
 def _made(conninfo: Conninfo, made: tuple[type[StoreError], str, str], text: str) -> StoreError:
