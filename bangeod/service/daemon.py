@@ -17,7 +17,7 @@ from bangeod.clock import Clock
 from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
-from bangeod.service import status_line
+from bangeod.service import other_daemons, status_line
 from bangeod.service.active_sources import Sources
 from bangeod.service.background_tasks import Background
 from bangeod.service.components import Components
@@ -116,10 +116,13 @@ class Daemon:
             self._components.cache,
             on_change=self._tell_status,
         )
+        self._others = other_daemons.of(self._components, self._database.read_again, sleep)
         job_runs = JobRuns(self._components, self._database.ready)
         self._job_schedule = JobSchedule(self._components, job_runs, scheduler, self._tell_status)
         self._verifier = Verifier(self._components)
-        self._state_report = StateReport(self._components, self._job_schedule, config)
+        self._state_report = StateReport(
+            self._components, self._job_schedule, config, daemons=lambda: self._others.state() if self._others else None
+        )
         self._api = LocalApi(self._components, self._job_schedule, self._state_report, self._standing)
         self._background = Background(clock, sleep=sleep)
         self._clocks = timing.ClockWatch()
@@ -194,7 +197,9 @@ class Daemon:
     async def _announce(self) -> None:
         self._notifier.ready(self._status())
         log.info("ready", cached=self._components.cache.entries, dirty=self._components.cache.dirty)
-        self._background.keep_running(self._database.keep_loaded)
+        for work in self._others.works if self._others else ():
+            self._background.keep_running(work)
+        self._background.keep_running(self._keep_loaded)
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
         self._background.keep_running(self._keep_wal_short)
@@ -223,6 +228,12 @@ class Daemon:
         self._notifier.status(self._status())
 
     # --- background tasks beside the jobs ---
+
+    async def _keep_loaded(self) -> None:
+        """Fill the cache whenever it is to be filled; what others write meanwhile is to be heard."""
+        if self._others is not None:
+            await self._others.tried()
+        await self._database.keep_loaded()
 
     async def _watch_clock(self) -> None:
         """Plan the jobs again when the wall clock steps: APScheduler waits for times of day."""
@@ -315,5 +326,7 @@ class Daemon:
             log.warning("jobs_cut_short", jobs=cancelled)
         await self._api.close()
         await flush_finally(self._components)
+        if self._others is not None:
+            await self._others.leave()
         await self._components.close()
         log.info("stopped")

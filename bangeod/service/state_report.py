@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from bangeod.api.daemon_state import (
     BansState,
     CacheState,
     ConfigState,
+    DaemonsState,
     DatabaseState,
     Failure,
     IpApiState,
@@ -36,10 +37,18 @@ DATABASE_SECONDS: Final = 1.0  # for the database to report its content; after t
 class StateReport:
     """Gathers the state of the daemon. Used on the event loop only."""
 
-    def __init__(self, components: Components, job_schedule: JobSchedule, config: Path) -> None:
+    def __init__(
+        self,
+        components: Components,
+        job_schedule: JobSchedule,
+        config: Path,
+        *,
+        daemons: Callable[[], DaemonsState | None] = lambda: None,
+    ) -> None:
         self._components = components
         self._job_schedule = job_schedule
         self._config = config
+        self._daemons = daemons
         self._started = Timestamp(components.clock.now())
 
     def standing(self, *, config_refused: bool, database: str | None, api: str | None) -> Standing:
@@ -79,6 +88,7 @@ class StateReport:
             cache=self._cache(standing),
             sources=self._sources(standing.now),
             database=await self._database(standing),
+            daemons=self._daemons(),
             api=api,
             loop_lag=lag,
             log_entries_dropped=setup.lost(),

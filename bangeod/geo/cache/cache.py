@@ -263,6 +263,24 @@ class GeoCache:
         """Drop entries whose rows were deleted; entries that wait to be written stay."""
         self._memory.forget(keys)
 
+    async def follow(self, ips: Sequence[str]) -> list[str]:
+        """Read the rows of canonical addresses that others have changed or deleted, and have memory follow.
+
+        Returns those that wait to be written, or were learned meanwhile: of these memory may know more than the row, so
+        they are to be read again later. Raises StoreError.
+        """
+        dirty, find = self._memory.dirty, self._memory.table.find
+        settled = [ip for ip in ips if ip not in dirty]
+        before = find(settled)
+        rows = await self._store.find(settled)
+        learned: set[str] = set()
+        async for some in yielding(zip(settled, before, strict=True), LOCAL_BATCH):
+            same = [ip for (ip, entry), now in zip(some, find([ip for ip, _ in some]), strict=True) if entry == now]
+            learned.update(ip for ip, _ in some)
+            learned.difference_update(same)
+            self._memory.follow(same, rows)
+        return [ip for ip in ips if ip in learned or ip in dirty]
+
     async def verify(self, find: verification.Find) -> verification.Verified:
         """Compare every entry that has a country with what ``find`` says now; changed entries wait to be written."""
         return await verification.verify(self._memory, self.naming.naming(find))
