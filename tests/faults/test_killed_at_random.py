@@ -23,7 +23,7 @@ from bangeod.client import AsyncGeoClient
 from bangeod.client.command_client import CommandClient
 from bangeod.errors import BangeodError
 from tests.conftest import Start
-from tests.faults.ledger import Ledger
+from tests.faults.ledger import FileLedger
 from tests.faults.soak import times
 from tests.support.daemon.installation import Installation, every
 from tests.support.daemon.process import DaemonProcess
@@ -218,7 +218,7 @@ def test_killed_at_any_instant_it_loses_nothing_and_the_next_start_finishes_the_
         web_app = running.enter_context(WebApp(place.database, MEDDLING, through=web))
         visitors = running.enter_context(Visitors(place.state / "bangeod.sock"))
         hand = running.enter_context(Hand(place.state / "bangeod.sock"))
-        ledger = Ledger(place, web_app, COUNTRY)
+        ledger = FileLedger(place, web_app, COUNTRY)
         while (number := killed.total()) < TIMES:
             phase = PHASES[number % len(PHASES)]
             with told(f"seed {SEED}, kill {number}, {phase.__name__}"), launched(place, user) as daemon:

@@ -22,6 +22,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     resolves: Sequence[str] = ()  # and gives one of these, which have rows, OWN_COUNTRY where it has none yet
     meddling: bool = False  # and adds and changes whatever can get into a job's way; reopens the database now and then
     seed: int = 0  # of the chance that decides on the meddling
+    first: int = 0  # its acts have the numbers from this one on,
+    step: int = 1  # each by so much higher than the one before: of several, each has its own
     # For measurements: it opens the database as a web app does, with Python's own SQLite at that library's defaults;
     # acts begin ``every`` so often; what is refused as locked counts as such; nothing is told before the end.
     measured: bool = False
@@ -50,6 +52,7 @@ class Commit(msgspec.Struct, tag=True, gc=False):
     began: float  # monotonic, as ``ended``
     ended: float = 0.0
     refused: bool = False  # as locked
+    unsure: bool = False  # whether it was committed: the server was lost before it said so
     resolved: str | None = None  # the address whose row it gave OWN_COUNTRY
     refreshed: int | None = None  # the number whose stale row is stale no longer
     extended: int | None = None  # the number whose expired session is live again

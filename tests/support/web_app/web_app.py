@@ -16,6 +16,7 @@ from tests.support.feed import DEADLINE, Feed
 from tests.support.web_app.habits import Begun, Commit, Habits, Heard, Report, Rows, Told, live, own
 
 PROCESS = "tests.support.web_app.process"
+ON_SERVER = "tests.support.web_app.on_server"  # works on a PostgreSQL server's tables, whose url it is given
 
 
 class WebApp:
@@ -25,9 +26,15 @@ class WebApp:
     """
 
     def __init__(
-        self, database: Path | None = None, habits: Habits | None = None, *, through: Sequence[str] = ()
+        self,
+        database: Path | str = "",
+        habits: Habits | None = None,
+        *,
+        through: Sequence[str] = (),
+        process: str = PROCESS,
     ) -> None:
-        self._database = database or ""
+        self._database = database
+        self._program = process
         self._habits = msgspec.json.encode(habits or Habits()).decode()
         self._through = through
         self._running = ExitStack()
@@ -42,7 +49,7 @@ class WebApp:
 
     def __enter__(self) -> Self:
         with ExitStack() as running:
-            self._process = running.enter_context(Companion(PROCESS, self._database, through=self._through))
+            self._process = running.enter_context(Companion(self._program, self._database, through=self._through))
             self._thread.start()
             running.callback(self._thread.join)  # before its pipe is closed
             running.callback(self._process.kill)
