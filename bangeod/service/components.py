@@ -1,6 +1,7 @@
 """The components that daemon and commands share: store, sources and cache, made for the settings in force."""
 
 from collections.abc import Callable
+from functools import partial
 
 from bangeod.clock import Clock
 from bangeod.config import Settings
@@ -8,8 +9,8 @@ from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
-from bangeod.service.active_sources import NewSources, Sources
-from bangeod.service.database import Lock, fleet_of, store_of
+from bangeod.service.active_sources import MakeTurns, NewSources, Sources
+from bangeod.service.database import Lock, fleet_of, store_of, turns_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
@@ -30,7 +31,7 @@ class Components:
         *,
         look_only: bool = False,
         flush_soon: Callable[[], None] = lambda: None,
-        make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
+        make_sources: Callable[[SettingsInForce, Clock, History, MakeTurns], Sources] = Sources,
     ) -> None:
         first = settings.current
         self.in_force = settings
@@ -40,7 +41,7 @@ class Components:
         self.fleet = fleet_of(first.fleet, clock)
         self.history = History(first.state.directory / STATE_FILE)
         self.naming = Naming(self.store, self.history)
-        self.sources = make_sources(settings, clock, self.history)
+        self.sources = make_sources(settings, clock, self.history, partial(turns_of, self.fleet))
         self.resolver = Resolver(clock, self.sources, may_ask_remote=lambda: lock.held, named=self.naming.named)
         self.cache = GeoCache(
             self.store,

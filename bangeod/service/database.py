@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.config.settings import DatabaseSettings, FleetSettings
+from bangeod.geo.sources.ip_api.turns import Alone, Turns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.state_lock import StateLock
 from bangeod.store.port import Store
@@ -60,3 +61,14 @@ def fleet_of(settings: FleetSettings, clock: Clock) -> "Fleet | None":
     from bangeod.fleet.fleet import Fleet  # noqa: PLC0415 - most daemons have no use for it
 
     return Fleet(settings.url.conninfo(is_fleets=True), clock, host=settings.host, timeout=settings.timeout)
+
+
+def turns_of(fleet: "Fleet | None", egress: str) -> Turns:
+    """Make this host's turns to ask ip-api: those of its fleet, from the public address that ``egress`` names."""
+    if fleet is None:
+        return Alone()
+    from bangeod.fleet.ip_api_turns import LOCK_TIMEOUT, IpApiTurns  # noqa: PLC0415 - as above
+    from bangeod.store.postgres.session import Session  # noqa: PLC0415 - as above
+
+    session = Session(fleet.conninfo, fleet.clock, schema=None, lock_timeout=LOCK_TIMEOUT)
+    return IpApiTurns(session, fleet.clock, host=fleet.host, egress=egress)
