@@ -19,6 +19,7 @@ LONGEST_PAUSE: Final = float(SECONDS_A_DAY)  # longer than any that a daemon has
 SKEW: Final = 60.0  # seconds by which a row may be ahead of the clock: another server may have been the primary
 MOST_LEFT: Final = 1_000_000  # requests; of a paid key's window, too
 RETRY: Final = 0.5  # seconds: together the hosts of an egress look for their turn twice a second
+IDLE: Final = 3_600.0  # seconds; a host that has said nothing for so long does not look for it
 
 
 class Said(NamedTuple):
@@ -98,7 +99,8 @@ class Egress:
         pausing = max(said, key=lambda row: row.until, default=None)
         if pausing is not None and pausing.until > now:
             # How long a request takes nobody knows: another look after as long as it has taken so far.
-            wait = max(RETRY * len(rows), now - pausing.said_at)
+            looking = sum(row.said_at > now - IDLE for row in said)
+            wait = max(RETRY * max(looking, 1), now - pausing.said_at)
             return Leave(min(pausing.until - now, wait), odd=odd)
         last = _latest(said, now)
         if last is None or last.requests_left is None or last.window_end is None:

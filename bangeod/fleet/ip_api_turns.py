@@ -94,13 +94,9 @@ class IpApiTurns:
         return Turn(ips)
 
     def _tell(self, problem: StoreError) -> None:
-        fields = problem.log_fields()
-        if _is_unfinished(problem):
-            advice = f"bangeod init --fleet {problem.path} makes the tables, README has the grants; bangeod check"
-            self._away.tell("unfinished", **fields | {"advice": advice}, ip_api="not asked")
-        else:
-            effect = "not asked" if self._egress else "asked, whatever others ask about"
-            self._away.tell(type(problem).__name__, **fields, ip_api=effect)
+        asks = not self._egress and not _is_unfinished(problem)
+        effect = "asked, whatever others ask about" if asks else "not asked"
+        self._away.tell((type(problem).__name__, asks), **problem.log_fields(), ip_api=effect)
 
     async def _claim(self, ips: Sequence[str], most: int) -> Turn:
         """Claim addresses, without an egress to share."""

@@ -24,7 +24,7 @@ from bangeod.jobs.job import Run
 from bangeod.store.memory import MemoryStore
 from bangeod.store.postgres.session import Session
 from tests.benchmarks import samples
-from tests.benchmarks.ip_api import ADDRESSES, BATCH, LIMIT, QUICK_ADDRESSES, SPEED, FastClock
+from tests.benchmarks.ip_api import ADDRESSES, BATCH, LIMIT, QUICK_ADDRESSES, FastClock
 from tests.benchmarks.report import Section, verdict
 from tests.benchmarks.scale import Scale
 from tests.support.fakes import SourcesInHand
@@ -32,6 +32,7 @@ from tests.support.servers.ip_api import WINDOW, IpApiServer, Pauses
 from tests.support.servers.postgres_fleet import FleetTables
 
 HOSTS: Final = 3
+SPEED: Final = 10  # seconds of the servers and the hosts in one of ours
 A_RUN: Final = 540.0  # seconds, of the job
 BETWEEN_RUNS: Final = 60.0
 VIOLATIONS, ASKED_TWICE, QUOTA_USED = 0, 0, 0.9

@@ -2,12 +2,14 @@
 
 import asyncio
 import math
+import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.fleet.ip_api_turns import AWAY, FRESH, UNUSABLE, IpApiTurns
+from bangeod.fleet.ip_api_turns import AWAY, FRESH, PENDING, UNUSABLE, IpApiTurns
 from bangeod.geo.sources.ip_api.answer import Quota
 from bangeod.geo.sources.ip_api.limit import Reason
 from bangeod.geo.sources.ip_api.turns import Alone, Outcome, Turn, Turns
@@ -191,6 +193,39 @@ async def test_expired_claims_are_deleted_whoever_made_them(three: Sequence[IpAp
     assert claims(tables).keys() == {B}
 
 
+async def test_in_any_order_all_that_is_free_is_asked_and_nothing_that_is_pending_or_fresh(
+    three: Sequence[IpApiTurns], tables: FleetTables
+) -> None:
+    """Hosts that answer, fail, give up and die; the ledger says until when nobody may ask about an address."""
+    chance = random.Random(19)
+    ledger = dict.fromkeys(MANY[:40], 0.0)
+    asking: dict[IpApiTurns, Sequence[str]] = {}
+    now = 0.0
+    for _ in range(150):
+        turns = chance.choice(three)
+        if chance.random() < 0.2:  # long enough that who asks has died
+            now += (seconds := chance.choice([61.0, 301.0, 1801.0]))
+            tables.let_pass(seconds)
+            asking.clear()
+        elif turns not in asking:
+            offered = chance.sample(sorted(ledger), 40)
+            turn = await turns.take(offered, 8)
+            assert turn.ips == [ip for ip in offered if ledger[ip] <= now][:8]
+            ledger |= dict.fromkeys(turn.ips, now + PENDING)
+            asking[turns] = turn.ips
+        else:
+            asked = asking.pop(turns)
+            outcome = Outcome(frozenset(asked[:4]), dict.fromkeys(asked[4:6], 1200.0), is_counted=True)
+            if chance.random() < 0.7:
+                await turns.finish(outcome)
+                ledger |= {ip: now + outcome.unknown.get(ip, FRESH if ip in outcome.found else 0.0) for ip in asked}
+            else:
+                turns.break_off()
+                await turns.settle()
+                ledger |= dict.fromkeys(asked, now)
+    assert now > 2 * FRESH
+
+
 # --- an egress --------------------------------------------------------------------------------------------------------
 
 
@@ -335,13 +370,13 @@ async def test_without_the_server_a_host_by_itself_goes_on_and_says_so_once(join
 
 @pytest.mark.parametrize("egress", ["", "office"])
 async def test_without_the_tables_nobody_asks_and_it_is_said_once(tables: FleetTables, join: Join, egress: str) -> None:
-    turns = join(tables.server.conninfo("postgres"), egress=egress)
+    turns = join(replace(tables.server.conninfo("postgres"), is_fleets=True), egress=egress)
     with capture_logs() as logs:
         for _ in range(3):
             assert await turns.take([A], 100) == Turn(wait=UNUSABLE, reason=Reason.UNUSABLE)
     (line,) = [line for line in logs if line["log_level"] == "warning"]
     assert line["event"] == "ip_api_turns_unknown"
-    assert "bangeod init --fleet postgresql:///postgres" in line["advice"]
+    assert "bangeod init --fleet URL" in line["advice"]
 
 
 async def test_a_role_without_grants_does_not_ask_either(tables: FleetTables, join: Join) -> None:

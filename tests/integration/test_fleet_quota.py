@@ -7,12 +7,10 @@ import pytest
 from bangeod.fleet.ip_api_turns import LOCK_TIMEOUT, IpApiTurns
 from bangeod.store.postgres.session import Session
 from tests.benchmarks import samples
-from tests.benchmarks.fleet_quota import HOSTS, measure
+from tests.benchmarks.fleet_quota import HOSTS, SPEED, measure
 from tests.benchmarks.ip_api import FastClock
 from tests.support.servers import postgres_fleet
 from tests.support.servers.postgres_fleet import FleetTables
-
-SPEED = 20.0  # seconds of the hosts' clock in one of ours
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bangeod.fleet import schema
@@ -29,7 +29,7 @@ class FleetTables:
 
     def conninfo(self, number: int = 0) -> Conninfo:
         """Return how the host of this number connects."""
-        return self.server.conninfo(self.database, self.roles[number])
+        return replace(self.server.conninfo(self.database, self.roles[number]), is_fleets=True)
 
     def rows(self, statement: str) -> list[Any]:
         found: list[Any] = self.admin.execute(statement).fetchall()

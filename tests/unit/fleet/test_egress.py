@@ -54,6 +54,7 @@ def test_the_longer_a_pause_has_lasted_the_later_it_is_looked_again_and_never_af
 def test_many_hosts_look_as_often_together_as_a_few_do() -> None:
     rows = [said(until=59, said_at=0), *[said()] * 39]
     assert leave(*rows).wait == 20
+    assert leave(*rows, *[said(said_at=-2 * DAY)] * 99).wait == 20  # hosts that are gone
 
 
 def test_what_was_said_last_counts_and_this_request_too() -> None:

@@ -1,6 +1,7 @@
 """The client of ip-api.com's batch endpoint: one request at a time, within its limits, also across restarts."""
 
 import asyncio
+import contextlib
 import json
 import math
 import re
@@ -130,6 +131,8 @@ class IpApi:
             if not queries:
                 return {}
             self._check_may_send()
+            with contextlib.suppress(ImportError):  # told once it is this host's turn
+                await self._ready()  # takes long the first time: no other host is to wait for that
             try:
                 found = await self._in_turn(list(dict.fromkeys(queries.values())), _by_query(queries, unknown_for))
             except asyncio.CancelledError:
