@@ -30,6 +30,10 @@ cache, the database and the local sources are asked at once, then the fleet, the
 answered in time (api/pending_lookups.py). What a row has goes to memory, what a source knows to the dirty set as well
 (contents.py); what nobody knows gets a row without a country, to be tried again.
 
+A request to ip-api.com (geo/sources/ip_api/client.py): limit.py says whether its time has come. In a fleet, the host's
+turn is taken on the server and the addresses are claimed before it (turns.py; fleet/ip_api_turns.py, egress.py), and
+what came of it is told to the others after it.
+
 A ban's country comes by the web app's lookup, or, where nobody looked, by geo_re_resolve: store/fail2ban.py reads who
 is banned (which jails count: banned.py), jobs/ban_watch.py has it read for the job and logs where it can't be,
 jobs/unresolved.py finds those without a row or a country, and jobs/geo_re_resolve.py has the cache ask the sources
@@ -86,6 +90,7 @@ The words:
     dirty set        entries of memory whose row is missing or out of date: they wait to be written
     negative cache   addresses that nobody knew just now: for ten minutes a lookup does not even look for their rows
     backoff          when sources may be asked about such an address again: after 10, 20, 40 minutes … a day
+    claim, egress    what nobody else in a fleet asks ip-api about; the public address that some of its hosts share
     slice            what is written in one short transaction, so that the web app hardly meets the lock
     checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written,
                      and before the web app's commits have made it so long that one of them would have to

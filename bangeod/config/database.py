@@ -52,11 +52,11 @@ def _beside_url(settings: Settings, given: Collection[str]) -> Iterator[ConfigPr
         )
     if not driver.available():
         yield ConfigProblem("database.url", extra.missing())
-    if settings.geo.ip_api.enabled:
+    if settings.geo.ip_api.enabled and settings.fleet.url is None:
         yield ConfigProblem(
             "geo.ip_api.enabled",
             "expected false beside database.url: several daemons may serve one server, and nothing keeps them within "
-            "ip-api's limits together",
+            "ip-api's limits together; or expected fleet.url as well, where they settle that (the same url will do)",
         )
 
 

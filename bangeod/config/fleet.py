@@ -12,12 +12,18 @@ from bangeod.errors import ConfigProblem
 
 CREDENTIAL: Final = "fleet_password"  # for where both urls are there, with different passwords
 CREDENTIALS: Final = (CREDENTIAL, database.CREDENTIAL)
+_NO_FLEET: Final = (
+    'expected "" without fleet.url: hosts with one public address settle on the fleet\'s server who asks ip-api; found '
+    "a name"
+)
 
 
 def settle(settings: Settings, environ: Mapping[str, str], findings: list[ConfigProblem]) -> Settings:
     """Return the settings with the password in the fleet's url; problems are added to the findings."""
     fleet = settings.fleet
     if fleet.url is None:
+        if settings.geo.ip_api.egress:
+            findings.append(ConfigProblem("geo.ip_api.egress", _NO_FLEET))
         return settings
     from bangeod.store.postgres import driver, extra  # noqa: PLC0415 - most configs have no url
 

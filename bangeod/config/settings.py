@@ -41,6 +41,9 @@ AnyPath = Annotated[Path, values.path()]
 PathOrNone = Annotated[Path | None, values.path_or_none()]
 DatabasePath = Annotated[Path | None, values.database_path()]
 DatabaseUrl = Annotated[ServerUrl | None, values.database_url()]
+Egress = Annotated[
+    str, values.text(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,63}", 'a name of at most 63 characters, or "" for none')
+]
 Schema = Annotated[str, values.text(r"[^\x00-\x1f\x7f]{0,63}", 'the name of a schema, or "" for that of the role')]
 HostName = Annotated[
     str,
@@ -112,6 +115,7 @@ class IpApiSettings(SettingsTable, frozen=True, kw_only=True):
     url: Url = FREE_URL
     key: SecretText = Secret()
     timeout: RequestTimeout = 10.0
+    egress: Egress = ""  # the public address that this host shares with others of its fleet, by a name for it
 
 
 class UpdateSettings(SettingsTable, frozen=True, kw_only=True):

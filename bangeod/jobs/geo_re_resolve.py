@@ -41,6 +41,12 @@ class Progress:
     retried: int
     resolved: int
     left_for_ip_api: int = 0
+    claimed: int = 0  # addresses that other hosts of the fleet ask about
+
+    def figures(self) -> dict[str, int]:
+        """Return what log and report have of it: of other hosts only where there is something."""
+        figures = asdict(self)
+        return figures if self.claimed else {name: value for name, value in figures.items() if name != "claimed"}
 
     def add(self, retried: int, resolved: int) -> None:
         self.retried += retried
@@ -107,8 +113,9 @@ class GeoReResolve:
             self._cache.resolver.asked_locally(changes)  # the next run asks a source that came meanwhile
         refused = self._refused(candidates)
         progress.resolved -= min(progress.resolved, refused.get("refused", 0))
-        log.info("geo_re_resolve_complete", **asdict(progress), **refused)
-        figures = {"unresolved": len(candidates.seen), **asdict(progress), **refused, "invalid": candidates.invalid}
+        log.info("geo_re_resolve_complete", **progress.figures(), **refused)
+        figures = {"unresolved": len(candidates.seen), **progress.figures(), **refused}
+        figures["invalid"] = candidates.invalid
         return Result(figures, finished)
 
     def _refused(self, candidates: Candidates) -> dict[str, int]:
@@ -189,7 +196,10 @@ class GeoReResolve:
         return missed
 
     async def _remotely(self, candidates: Candidates, ips: Sequence[str], run: Run, progress: Progress) -> int:
-        """Ask the remote source, waiting for its quota while there is time; return how many addresses are left."""
+        """Ask the remote source, waiting for its quota while there is time; return how many addresses are left.
+
+        What another host of the fleet asks about is left to it: the next run finds what came of that.
+        """
         resolver = self._cache.resolver
         while ips:
             wait = resolver.remote_wait()
@@ -197,11 +207,12 @@ class GeoReResolve:
             if needed >= run.time_left():
                 break  # a request would cost quota, and its answer might come too late
             await self._sleep(wait)
-            batch = ips[: resolver.remote_batch]
-            found = await self._ask_remote(batch, candidates, run)
+            choice = await resolver.choose(ips)
+            found = await self._ask_remote(choice.batch, candidates, run)
             if found is not None:
-                ips = ips[len(batch) :]
-                progress.add(len(batch), len(_resolved(found)))
+                ips = choice.rest
+                progress.add(len(choice.batch), len(_resolved(found)))
+                progress.claimed += len(choice.claimed)
                 await self._cache.flush_dirty(run.time_left)
             elif resolver.remote_wait() <= 0:  # the source does not say when to try again
                 break

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Flag, auto
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from bangeod.errors import SourceError
 from bangeod.geo.sources import LocalSource, RemoteSource
 from bangeod.geo.sources.embedded import EmbeddedSource
 from bangeod.geo.sources.ip_api.client import IpApi
+from bangeod.geo.sources.ip_api.turns import Turns
 from bangeod.geo.sources.mmdb.coverage import IPV4
 from bangeod.geo.sources.mmdb.merged import MmdbFiles
 from bangeod.geo.update.releases import file_name
@@ -23,6 +24,8 @@ from bangeod.service.state.history import History, within
 from bangeod.store.fail2ban import Fail2banReader
 
 log = structlog.get_logger(__name__)
+
+MakeTurns = Callable[[str], Turns]  # to ask ip-api, for the name of a public address that is shared
 
 
 def mmdb_paths(settings: Settings) -> Sequence[Path]:
@@ -82,10 +85,11 @@ class Sources:
     Until the first ``refresh`` only the embedded source answers.
     """
 
-    def __init__(self, settings: SettingsInForce, clock: Clock, history: History) -> None:
+    def __init__(self, settings: SettingsInForce, clock: Clock, history: History, make_turns: MakeTurns) -> None:
         self._settings = settings
         self._clock = clock
         self._history = history
+        self._make_turns = make_turns
         self.mmdb = MmdbFiles(())
         self.mmdb_reloads = 0  # files taken into use, including the first ones
         self.embedded = EmbeddedWhileAlone(self.mmdb, settings)
@@ -149,7 +153,13 @@ class Sources:
                 timeout=wanted.timeout,
                 clock=self._clock,
                 pause_store=self._history,
+                turns=self._make_turns(wanted.egress),
             )
+
+    async def settle(self) -> None:
+        """Tell the fleet what could not be told of requests to ip-api when it was news."""
+        if self.ip_api is not None:
+            await self.ip_api.settle()
 
     async def close(self) -> None:
         """Close files and connections."""

@@ -1,6 +1,7 @@
 """The components that daemon and commands share: store, sources and cache, made for the settings in force."""
 
 from collections.abc import Callable
+from functools import partial
 
 from bangeod.clock import Clock
 from bangeod.config import Settings
@@ -9,8 +10,8 @@ from bangeod.geo.cache.contents import MOST_DIRTY
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
-from bangeod.service.active_sources import NewSources, Sources
-from bangeod.service.database import Lock, fleet_of, geo_tier_of, store_of, turns_of
+from bangeod.service.active_sources import MakeTurns, NewSources, Sources
+from bangeod.service.database import Lock, fleet_of, geo_tier_of, ip_api_turns_of, job_turns_of, store_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
@@ -32,19 +33,19 @@ class Components:
         look_only: bool = False,
         flush_soon: Callable[[], None] = lambda: None,
         learned: Callable[[], None] = lambda: None,
-        make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
+        make_sources: Callable[[SettingsInForce, Clock, History, MakeTurns], Sources] = Sources,
     ) -> None:
         first = settings.current
         self.in_force = settings
         self.clock = clock
         self.lock = lock
         self.store = store_of(first.database, clock)
-        self.turns = turns_of(first, clock)
+        self.turns = job_turns_of(first, clock)
         self.fleet = fleet_of(first.fleet, clock)
         self.geo_tier = geo_tier_of(self.fleet, MOST_DIRTY * first.cache.max_dirty)
         self.history = History(first.state.directory / STATE_FILE)
         self.naming = Naming(self.store, self.history)
-        self.sources = make_sources(settings, clock, self.history)
+        self.sources = make_sources(settings, clock, self.history, partial(ip_api_turns_of, self.fleet))
         self.resolver = Resolver(
             clock,
             self.sources,

@@ -18,7 +18,7 @@ from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
 from bangeod.service import other_daemons, status_line
-from bangeod.service.active_sources import Sources
+from bangeod.service.active_sources import MakeTurns, Sources
 from bangeod.service.background_tasks import Background
 from bangeod.service.components import Components
 from bangeod.service.crash import CrashGuard
@@ -49,6 +49,7 @@ log = structlog.get_logger(__name__)
 HEALTH: Final = "health_ping"
 CLOCK_EVERY: Final = 5.0  # seconds between two checks of the clocks
 SOURCES_EVERY: Final = 30.0  # seconds between two checks of the MMDBs on disk
+TURNS_EVERY: Final = 60.0  # seconds between two tries to tell the fleet what came of requests to ip-api
 WAL_EVERY: Final = 60.0  # seconds between two looks whether the database's log is too long
 GRACE: Final = 5.0  # seconds that running jobs get at the stop
 # Seconds for which a thread may keep Python's lock while another waits. With Python's default of 5 ms, the event loop
@@ -98,7 +99,7 @@ class Daemon:
         notifier: Notifier,
         watchdog: float | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
+        make_sources: Callable[[SettingsInForce, Clock, History, MakeTurns], Sources] = Sources,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -227,6 +228,8 @@ class Daemon:
         self._background.keep_running(self._keep_loaded)
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
+        if self._components.fleet is not None:
+            self._background.keep_running(self._settle_turns)
         self._background.keep_running(self._keep_wal_short)
         self._background.keep_running(self._keep_wal_empty)
         self._background.keep_running(self._verifier.run)
@@ -280,6 +283,12 @@ class Daemon:
         while True:
             await asyncio.sleep(SOURCES_EVERY)
             await self._refresh_sources()
+
+    async def _settle_turns(self) -> None:
+        """Tell the fleet what it could not be told when it was news, as its server was away."""
+        while True:
+            await asyncio.sleep(TURNS_EVERY)
+            await self._components.sources.settle()
 
     async def _keep_wal_short(self) -> None:
         """Shorten a log that another program has made long; jobs tell of a database that is in trouble."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.config.settings import DatabaseSettings, FleetSettings
+from bangeod.geo.sources.ip_api.turns import Alone, Turns
 from bangeod.jobs.turns import JobTurns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.state_lock import StateLock
@@ -65,7 +66,7 @@ def fleet_of(settings: FleetSettings, clock: Clock) -> "Fleet | None":
     return Fleet(settings.url.conninfo(is_fleets=True), clock, host=settings.host, timeout=settings.timeout)
 
 
-def turns_of(settings: Settings, clock: Clock) -> JobTurns | None:
+def job_turns_of(settings: Settings, clock: Clock) -> JobTurns | None:
     """Make what gives each job to one daemon at a time; None where the database is a file, which has one daemon."""
     url, host = settings.database.url, settings.fleet.host or socket.gethostname()
     if url is None:
@@ -82,3 +83,14 @@ def geo_tier_of(fleet: "Fleet | None", most_waiting: int) -> "GeoTier | None":
     from bangeod.fleet.geo_tier import GeoTier  # noqa: PLC0415 - as above
 
     return GeoTier(fleet, most_waiting=most_waiting)
+
+
+def ip_api_turns_of(fleet: "Fleet | None", egress: str) -> Turns:
+    """Make this host's turns to ask ip-api: those of its fleet, from the public address that ``egress`` names."""
+    if fleet is None:
+        return Alone()
+    from bangeod.fleet.ip_api_turns import LOCK_TIMEOUT, IpApiTurns  # noqa: PLC0415 - as above
+    from bangeod.store.postgres.session import Session  # noqa: PLC0415 - as above
+
+    session = Session(fleet.conninfo, fleet.clock, schema=None, lock_timeout=LOCK_TIMEOUT)
+    return IpApiTurns(session, fleet.clock, host=fleet.host, egress=egress)

@@ -19,10 +19,10 @@ from typing import Any, Final
 from bangeod.clock import SECONDS_A_DAY, SystemClock, to_text
 from bangeod.model import DirtyEntry
 from bangeod.store.postgres.store import PostgresStore
-from tests.benchmarks import postgres_daemons, samples
+from tests.benchmarks import fleet_quota, postgres_daemons, samples
 from tests.benchmarks.report import Section, medians, milliseconds, times, verdict
 from tests.benchmarks.scale import Scale
-from tests.support.servers import postgres
+from tests.support.servers import postgres, postgres_fleet
 from tests.support.servers.postgres import PostgresServer
 from tests.support.servers.postgres_tables import GEO_CACHE, SESSIONS
 
@@ -64,7 +64,7 @@ class Place:
 
 
 def run(scale: Scale, directory: Path) -> Iterator[Section]:
-    """Measure a cleanup, a flush and lookups."""
+    """Measure a cleanup, a flush and lookups, and what hosts of a fleet make of ip-api.com's quota."""
     del directory  # the server has one of its own
     ips = samples.addresses(scale.of(ROWS))
     with postgres.running(**SERVER) as server, server.connect() as web_app:
@@ -76,6 +76,8 @@ def run(scale: Scale, directory: Path) -> Iterator[Section]:
         yield _find(place, scale)
         web_app.execute("TRUNCATE geo_cache")
         yield postgres_daemons.section(server, scale)
+        with postgres_fleet.on(server, fleet_quota.HOSTS) as tables:
+            yield fleet_quota.quota(tables, scale)
 
 
 def _cleanup(place: Place, scale: Scale) -> Section:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, cast
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.geo.sources import RemoteSource
-from bangeod.service.active_sources import Sources
+from bangeod.service.active_sources import MakeTurns, Sources
 from bangeod.service.components import Components
 from bangeod.service.daemon import Daemon
 from bangeod.service.lock import DatabaseLock
@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 class _Sources(Sources):
     """The sources in force, with another in ip-api's place."""
 
-    def __init__(self, remote: RemoteSource, settings: SettingsInForce, clock: Clock, history: History) -> None:
-        super().__init__(settings, clock, history)
+    def __init__(
+        self,
+        remote: RemoteSource,
+        settings: SettingsInForce,
+        clock: Clock,
+        history: History,
+        make_turns: MakeTurns,
+    ) -> None:
+        super().__init__(settings, clock, history, make_turns)
         self._remote = remote
 
     @property

@@ -1,7 +1,7 @@
 """Sources, bans and stores that live in memory, for tests of what asks them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from bangeod.banned import Reading, read_banned, sort_out
@@ -37,7 +37,7 @@ class RemoteTable:
 
     ``faults`` are raised by the next requests, one each. ``gate`` holds requests while it is cleared. While
     ``pause_until`` (monotonic) lies ahead it must not be asked; it says so itself then. With ``quota`` it pauses
-    for a minute after so many requests.
+    for a minute after so many requests. What is in ``elsewhere``, another host has claimed.
     """
 
     origin = Origin.IP_API
@@ -55,11 +55,17 @@ class RemoteTable:
         self.most_in_flight = 0
         self.pause_until = 0.0
         self.quota: int | None = None
+        self.elsewhere: set[str] = set()
+        self.unknown_for: dict[str, float] = {}  # what each request was told about its addresses
 
     def wait(self) -> float:
         return max(0.0, self.pause_until - self._clock.monotonic())
 
-    async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
+    async def claimed(self, ips: Sequence[str]) -> Collection[str]:
+        return self.elsewhere.intersection(ips)
+
+    async def resolve(self, ips: Sequence[str], unknown_for: Callable[[str], float]) -> Mapping[str, Geo | None]:
+        self.unknown_for = {ip: unknown_for(ip) for ip in ips}
         if self.wait() > 0:
             raise SourcePausedError("ip-api", "paused", self.wait())
         assert len(ips) <= self.batch_size

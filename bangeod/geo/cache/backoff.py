@@ -43,6 +43,10 @@ class Backoff:
         known = self._known.get(ip)
         return known is None or known[1] <= now
 
+    def next_delay(self, ip: str) -> float:
+        """Return the seconds to wait if no source knows the address this time either."""
+        return delay_after(self._known.get(ip, (0, 0.0))[0] + 1)
+
     def failed(self, ip: str, now: float) -> None:
         """Record that no source knew the address."""
         failures = self._known.pop(ip, (0, 0.0))[0] + 1
@@ -83,9 +87,10 @@ class NegativeCache:
     def __len__(self) -> int:
         return len(self._until)
 
-    def add(self, ip: str, now: float) -> None:
+    def add(self, ip: str, now: float, ttl: float | None = None) -> None:
+        """Put an address in, for ``ttl`` seconds if that is not to be the usual time."""
         self._until.pop(ip, None)
-        self._until[ip] = now + self._ttl
+        self._until[ip] = now + (self._ttl if ttl is None else ttl)
         _bound(self._until, self._limit)
 
     def holds(self, ip: str, now: float) -> bool:

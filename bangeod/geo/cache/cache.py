@@ -32,6 +32,7 @@ LOCAL_BATCH: Final = 500  # addresses that the local sources are asked about bet
 RENAMED: Final = 2_000  # entries that are renamed between two turns of the event loop
 LOOKED_UP: Final = 2_000  # addresses that are looked up together, with one question to the database
 _NOW: Final[Mapping[str, int]] = {}
+CLAIMED_TTL: Final = 10.0  # seconds until it is looked again for what another host asks about
 DATABASE_SECONDS: Final = 1.0  # for the rows of a lookup while the database is busy; the client waits for two
 
 LOCALLY_KNOWN: Final = {AddressKind.PRIVATE: Status.PRIVATE, AddressKind.INVALID: Status.INVALID}
@@ -196,27 +197,34 @@ class GeoCache:
     async def _from_afar(self, ips: Sequence[str], due: Sequence[str]) -> dict[str, Found]:
         """Ask the remote source about the addresses that are due; those still unknown get a row without a country."""
         found: dict[str, Found] = {}
+        claimed: Sequence[str] = ()
         # Before the network is asked: if that is cut short, the rows are there to be resolved later.
         self.add_rows(ips)
         if self.resolver.remote is None:
             self.resolver.put_off(self.resolver.due(due))  # another lookup may have done so
         else:
-            found = await self._from_remote(due)
+            found, claimed = await self._from_remote(due)
         self._memory.not_found(without_country(ips, found))
+        self._memory.not_found(claimed, CLAIMED_TTL)
         return found
 
-    async def _from_remote(self, ips: Sequence[str]) -> dict[str, Found]:
-        """Ask as much as may be asked now; no lookup waits for the quota of the next minute."""
+    async def _from_remote(self, ips: Sequence[str]) -> tuple[dict[str, Found], Sequence[str]]:
+        """Ask as much as may be asked now; no lookup waits for the quota of the next minute.
+
+        Return what was found, and those that were passed over because another host asks about them.
+        """
         found: dict[str, Found] = {}
+        claimed: list[str] = []
         while ips and self.resolver.remote_wait() <= 0:
-            size = self.resolver.remote_batch
-            answers, ips = await self.ask_remote(ips[:size]), ips[size:]
+            choice = await self.resolver.choose(ips)
+            claimed += choice.claimed
+            answers, ips = await self.ask_remote(choice.batch), choice.rest
             if answers is None:
                 break
             found |= answers
         if found:
             self._flush_soon()  # answers that cost quota are written at once
-        return found
+        return found, claimed
 
     # --- asking the sources ---
 

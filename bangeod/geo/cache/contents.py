@@ -140,11 +140,11 @@ class Memory:
                 self._learn(DirtyEntry(ip, self.table.get(ip) or UNKNOWN, last_seen=now, resolved_at=now))
         self.bound()
 
-    def not_found(self, ips: Iterable[str]) -> None:
-        """Put addresses into the negative cache."""
+    def not_found(self, ips: Iterable[str], seconds: float | None = None) -> None:
+        """Put addresses into the negative cache, for its usual time or for so many seconds."""
         now = self._clock.monotonic()
         for ip in ips:
-            self.negative.add(ip, now)
+            self.negative.add(ip, now, seconds)
 
     def take_rows(self, rows: Mapping[str, Row]) -> None:
         """Take in rows of addresses that are in use: looked up or banned."""

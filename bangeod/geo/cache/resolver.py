@@ -5,7 +5,7 @@ Answers are merged field by field: one source may know the AS of an address, and
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -20,6 +20,15 @@ from bangeod.trouble import Trouble
 log = structlog.get_logger(__name__)
 
 _NOTHING: "Final[Mapping[str, Found]]" = {}
+CHOSEN_FROM: Final = 1_000  # addresses that are asked for claims at a time
+
+
+class Choice(NamedTuple):
+    """What to ask the remote source about next: the first addresses that nobody else asks about."""
+
+    batch: Sequence[str]
+    claimed: Sequence[str]  # those before the batch's last one that others ask about
+    rest: Sequence[str]  # those that come after
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -137,6 +146,22 @@ class Resolver:
         remote = self.remote
         return 1 if remote is None else max(1, remote.batch_size)
 
+    async def choose(self, ips: Sequence[str]) -> Choice:
+        """Choose the next batch for the remote source: a whole one if there are enough that nobody else asks about."""
+        remote, size = self.remote, self.remote_batch
+        batch: list[str] = []
+        elsewhere: list[str] = []
+        start = 0
+        while remote is not None and start < len(ips) and len(batch) < size:
+            part = ips[start : start + CHOSEN_FROM]
+            claimed = await remote.claimed(part)
+            for ip in part:
+                if len(batch) == size:
+                    break
+                start += 1
+                (elsewhere if ip in claimed else batch).append(ip)
+        return Choice(batch, elsewhere, ips[start:])
+
     async def ask_remote(self, ips: Sequence[str]) -> dict[str, Found] | None:
         """Ask the remote source about one batch; None where it could not be asked, or gave no answer.
 
@@ -147,7 +172,7 @@ class Resolver:
             return None
         asked = ips[: self.remote_batch]
         try:
-            answers = await remote.resolve(asked)
+            answers = await remote.resolve(asked, self.backoff.next_delay)
         except SourcePausedError as paused:
             log.debug("source_paused", **paused.log_fields(), seconds=round(paused.seconds))
             return None

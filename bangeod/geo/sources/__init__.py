@@ -1,6 +1,6 @@
 """The sources of geo data, and the protocols by which the cache asks them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from bangeod.model import Geo, Origin
@@ -31,12 +31,19 @@ class RemoteSource(Protocol):
     def wait(self) -> float:
         """Return the seconds until the next request may be sent; 0 if it may be sent now."""
 
-    async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
+    async def claimed(self, ips: Sequence[str]) -> Collection[str]:
+        """Return those of these canonical addresses that are not to be asked about: another host does, or just has.
+
+        None where that can't be told: ``resolve`` leaves them out all the same. Never raises.
+        """
+
+    async def resolve(self, ips: Sequence[str], unknown_for: Callable[[str], float]) -> Mapping[str, Geo | None]:
         """Ask about at most ``batch_size`` canonical, globally routable addresses.
 
-        An address that the source does not know maps to None; an address missing from its answer is not in the
-        mapping. Raises SourcePausedError where no request may be sent now, and SourceError where the request failed;
-        then nothing is known about any of the addresses.
+        ``unknown_for`` says for how many seconds an address will not be asked about again if it turns out not to be
+        known. An address that the source does not know maps to None; an address missing from its answer, or not asked
+        about since another host does, is not in the mapping. Raises SourcePausedError where no request may be sent now,
+        and SourceError where the request failed; then nothing is known about any of the addresses.
         """
 
 

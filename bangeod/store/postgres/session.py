@@ -111,6 +111,16 @@ class Session:
                 await self._drop()
                 raise faults.lost(self.conninfo, error) from error
 
+    async def run_behind(self, lock: str, statement: str, values: Values | None = None) -> Rows:
+        """Run a statement that takes a lock, and another one behind it, in one transaction; return the second's rows.
+
+        A statement sees what was committed before it began: one that waits for the lock itself would not see what those
+        wrote whom it waited for. Both have the same values.
+        """
+        async with self._turn:
+            connection = await self._connected()
+            return await self._run(connection, statement, values, lock)
+
     async def timed(self, statement: str, values: Values) -> tuple[Rows, float]:
         """Run one statement as ``run`` does; return its rows, and for how many seconds the server worked on it."""
         async with self._turn:
@@ -119,10 +129,15 @@ class Session:
             rows = await self._run(connection, statement, values)
         return rows, max(0.0, time.perf_counter() - began - self.round_trip)
 
-    async def _run(self, connection: "Connection", statement: str, values: Values | None) -> Rows:
+    async def _run(
+        self, connection: "Connection", statement: str, values: Values | None, lock: str | None = None
+    ) -> Rows:
+        before = [(queries.SET_UP, self._settings)] if self._is_pooled else []
+        if lock is not None:
+            before.append((lock, _written(values)))
         try:
-            if self._is_pooled:
-                return await _execute_pooled(connection, statement, values, self._settings)
+            if before:
+                return await _execute_together(connection, before, statement, values)
             return await _execute(connection, statement, values)
         except driver.error() as error:
             is_lost = not driver.is_idle(connection)
@@ -223,12 +238,15 @@ def _written(values: Values | None) -> Values:
     return {name: array(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-async def _execute_pooled(connection: "Connection", statement: str, values: Values | None, settings: Values) -> Rows:
-    """Run one statement in a transaction that has the settings: all of it in one round trip."""
+async def _execute_together(
+    connection: "Connection", before: Sequence[tuple[str, Values]], statement: str, values: Values | None
+) -> Rows:
+    """Run a statement behind others, in one transaction and one round trip; return its rows."""
     try:
         async with connection.pipeline() as pipeline, connection.cursor() as cursor:
             await connection.execute(queries.BEGIN.encode())
-            await connection.execute(queries.SET_UP.encode(), settings)
+            for first, its_values in before:
+                await connection.execute(first.encode(), its_values)
             await cursor.execute(statement.encode(), _written(values))
             await connection.execute(queries.COMMIT.encode())
             await pipeline.sync()

@@ -101,3 +101,20 @@ def test_the_settings_never_show_the_password(file: Path) -> None:
     assert f'url = "{URL}"' in to_toml(settings)
     assert load_text(file, to_toml(settings, mask=False)) == settings
     assert differences(settings, load_text(file, to_toml(settings))) == ["fleet.url"]
+
+
+IP_API = "[geo.ip_api]\nenabled = true\n"
+
+
+def test_ip_api_may_be_asked_on_a_shared_database_where_there_is_a_fleet(file: Path) -> None:
+    shared = f'[database]\nurl = "{URL}"\n'
+    assert load_text(file, IP_API + shared + url_of(URL)).geo.ip_api.enabled
+    found = findings_of(file, IP_API + shared)
+    assert list(found) == ["geo.ip_api.enabled"]
+    assert "fleet.url" in found["geo.ip_api.enabled"]
+
+
+def test_a_public_address_is_shared_with_others_of_a_fleet_alone(file: Path) -> None:
+    text = IP_API + 'egress = "office"\n'
+    assert load_text(file, text + url_of(URL)).geo.ip_api.egress == "office"
+    assert list(findings_of(file, text)) == ["geo.ip_api.egress"]

@@ -99,6 +99,8 @@ UNFIT = [
     ("geo.ip_api.key", '"s3 cret"', "at most 512 printable"),
     ("geo.ip_api.key", "1234567", "at most 512 printable"),
     ("geo.ip_api.timeout", "0", DURATION),
+    ("geo.ip_api.egress", '"off\\u0001ice"', "a name of at most 63 characters"),
+    ("geo.ip_api.egress", f'"{"x" * 64}"', "a name of at most 63 characters"),
     ("geo.update.source", '"../etc"', '"dbip-country-lite", "dbip-asn-lite", "GeoLite2-Country" or "GeoLite2-ASN"'),
     ("geo.update.source", '"GeoLite2-City"', '"dbip-country-lite"'),
     ("geo.update.source", '["dbip-asn-lite", 1]', '"dbip-country-lite"'),

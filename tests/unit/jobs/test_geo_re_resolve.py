@@ -400,13 +400,31 @@ async def test_what_cost_quota_is_committed_before_the_next_request(world: World
     stored: list[int] = []
     ask = remote.resolve
 
-    async def resolve(asked: Any) -> Any:
+    async def resolve(asked: Any, unknown_for: Any) -> Any:
         stored.append(sum(country == "DE" for country in countries(world).values()))
-        return await ask(asked)
+        return await ask(asked, unknown_for)
 
     remote.resolve = resolve  # type: ignore[method-assign, assignment]
     await run()
     assert stored == [0, 3]
+
+
+async def test_what_another_host_asks_about_is_left_to_it_and_batches_are_filled_up_with_the_rest(
+    world: World, run: Runs
+) -> None:
+    ips = [f"8.8.8.{i}" for i in range(9)]
+    put(world, *ips)
+    remote = world.with_remote(dict.fromkeys(ips, GERMANY))
+    remote.elsewhere = {*ips[:3], ips[5]}
+    result = await run()
+    assert sorted(len(request) for request in remote.requests) == [2, 3]
+    assert set(remote.asked) == set(ips) - remote.elsewhere
+    assert result.figures["claimed"] == 4
+    assert result.finished
+    remote.elsewhere = set()
+    result = await run()  # as soon as that: not knowing it was no failure
+    assert countries(world) == dict.fromkeys(ips, "DE")
+    assert "claimed" not in result.figures
 
 
 async def test_an_address_that_the_remote_source_does_not_know_is_put_off(world: World, run: Runs) -> None:

@@ -1,10 +1,11 @@
 """The client of ip-api.com's batch endpoint: one request at a time, within its limits, also across restarts."""
 
 import asyncio
+import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from urllib.parse import quote, quote_plus
 
@@ -15,6 +16,7 @@ from bangeod.geo.sources.ip_api import answer
 from bangeod.geo.sources.ip_api.answer import Understood, Verdict
 from bangeod.geo.sources.ip_api.limit import WINDOW, Limit, Reason
 from bangeod.geo.sources.ip_api.reply import MAX_BODY, RequestFailedError
+from bangeod.geo.sources.ip_api.turns import Alone, Outcome, Turn, Turns, UnknownFor, usual
 from bangeod.model import Geo, Origin
 from bangeod.trouble import Trouble
 
@@ -61,16 +63,27 @@ class IpApi:
     """ip-api.com as a source. The event loop's thread owns it.
 
     ``key`` is put into the query of the request and nowhere else: into no log line, error or ``repr``.
-    ``timeout`` is the seconds that a request may take in all. To change the settings of a running client, close it
-    before making the next, so that two never send at once; the next finds the pause in the pause store.
+    ``timeout`` is the seconds that a request may take in all. ``turns`` settles with the other hosts of a fleet whose
+    turn it is. To change the settings of a running client, close it before making the next, so that two never send at
+    once; the next finds the pause in the pause store.
     """
 
-    def __init__(self, *, url: str, key: str = "", timeout: float, clock: Clock, pause_store: PauseStore) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        key: str = "",
+        timeout: float,
+        clock: Clock,
+        pause_store: PauseStore,
+        turns: Turns | None = None,
+    ) -> None:
         self._url = url
         self._key = key
         self._timeout = timeout
         self._clock = clock
         self._pauses = pause_store
+        self._turns: Turns = turns or Alone()
         self._limit = Limit()
         self._batch = _BATCH
         self._one_in_flight = asyncio.Lock()
@@ -100,31 +113,64 @@ class IpApi:
         reason = self._limit.reason(now).value if wait > 0 else None
         return Usage(self._requests, self._limit.left(now), wait, reason, self._limit.refused)
 
-    async def resolve(self, ips: Sequence[str]) -> Mapping[str, Geo | None]:
+    async def claimed(self, ips: Sequence[str]) -> Collection[str]:
+        """Return those of canonical addresses that another host of the fleet asks about, or has asked about lately."""
+        queries = _queries(ips)
+        claimed = await self._turns.claimed(list(dict.fromkeys(queries.values())))
+        return {ip for ip, query in queries.items() if query in claimed} if claimed else ()
+
+    async def resolve(self, ips: Sequence[str], unknown_for: UnknownFor = usual) -> Mapping[str, Geo | None]:
         """Ask about canonical, globally routable addresses; other texts, and those beyond one batch, are left out.
 
-        For an IPv6 address that carries an IPv4 address the latter is sent, and its answer holds for both. Waits for a
-        request in flight. Raises SourcePausedError and SourceError as RemoteSource says.
+        So are those that another host has claimed. For an IPv6 address that carries an IPv4 address the latter is sent,
+        and its answer holds for both. Waits for a request in flight. Raises SourcePausedError and SourceError as
+        RemoteSource says.
         """
         async with self._one_in_flight:
-            routable = (
-                ip for ip in dict.fromkeys(ips) if addresses.read_address(ip) == (addresses.AddressKind.GLOBAL, ip)
-            )
-            queries = {ip: addresses.carried_ipv4(ip) or ip for ip in routable}
-            asked = list(dict.fromkeys(queries.values()))[: self._batch]
-            if not asked:
+            queries = _queries(ips)
+            if not queries:
                 return {}
             self._check_may_send()
-            await self._record(self._clock.now() + WINDOW)
-            self._limit.sent(self._clock.monotonic())
-            self._requests += 1
+            with contextlib.suppress(ImportError):  # told once it is this host's turn
+                await self._ready()  # takes long the first time: no other host is to wait for that
             try:
-                outcome = await self._ask(asked)
+                found = await self._in_turn(list(dict.fromkeys(queries.values())), _by_query(queries, unknown_for))
             except asyncio.CancelledError:
-                self._limit.broken_off(self._clock.monotonic())
+                self._turns.break_off()
                 raise
-            found = await self._conclude(outcome)
             return {ip: found[query] for ip, query in queries.items() if query in found}
+
+    async def _in_turn(self, wanted: Sequence[str], unknown_for: UnknownFor) -> Mapping[str, Geo | None]:
+        """Take the turn, and send one request about those of these that are not claimed by others."""
+        began = self._clock.monotonic()
+        turn = await self._turns.take(wanted, self._batch)
+        if turn.wait > 0:
+            self._limit.pause(self._clock.monotonic(), turn.wait, turn.reason)
+            raise SourcePausedError(_NAME, turn.reason.value, turn.wait)
+        if not turn.ips:
+            return {}
+        try:
+            await self._record(self._clock.now() + WINDOW)
+        except SourceError:
+            await self._give_back()
+            raise
+        self._limit.sent(self._clock.monotonic())
+        self._requests += 1
+        try:
+            outcome = await self._ask(turn, began)
+        except asyncio.CancelledError:
+            self._limit.broken_off(self._clock.monotonic())
+            raise
+        return await self._conclude(outcome, unknown_for)
+
+    async def _give_back(self) -> None:
+        """End a turn in which nothing was sent."""
+        self._turns.break_off()
+        await self._turns.settle()
+
+    async def settle(self) -> None:
+        """Tell the fleet what could not be told when it was news; to be called now and then."""
+        await self._turns.settle()
 
     def _restore(self) -> float:
         """Resume the pause that the last process recorded; if its clock was ahead, for a day at most."""
@@ -151,17 +197,23 @@ class IpApi:
             problem = f"the pause before the next request can't be recorded ({error.strerror}), so nothing is sent"
             raise SourceError(_NAME, f"{problem}: see to the state directory") from error
 
-    async def _ask(self, asked: Sequence[str]) -> Understood | str:
-        """Send one batch; returns the answer understood, or the reason why there was none."""
+    async def _ask(self, turn: Turn, began: float) -> Understood | str:
+        """Send one batch; returns the answer understood, or the reason why there was none.
+
+        The turn was taken at ``began`` or later: there must be an answer before another host may take it.
+        """
         try:
             transport = await self._ready()
         except ImportError as error:
             return f"it can't be asked: {error}; if bangeod was upgraded meanwhile, systemctl restart bangeod"
+        seconds = min(self._timeout, began + turn.seconds - self._clock.monotonic())
+        if seconds <= 0:
+            return "the turn to ask it was over before the request could be sent"
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._send(transport, asked)
+            async with asyncio.timeout(seconds):
+                return await self._send(transport, turn.ips)
         except TimeoutError:
-            return f"it did not answer within {self._timeout:g} s"
+            return f"it did not answer within {seconds:g} s"
         except RequestFailedError as error:
             # Only a text leaves the handler: what caused the error holds the request, and the request holds the key.
             return self._scrubbed(error.kind, error.text)
@@ -184,22 +236,35 @@ class IpApi:
             Verdict.BROKEN, understood.quota, problem=f"its answer is over {MAX_BODY >> 10} KiB or compressed"
         )
 
-    async def _conclude(self, outcome: Understood | str) -> Mapping[str, Geo | None]:
+    async def _conclude(self, outcome: Understood | str, unknown_for: UnknownFor) -> Mapping[str, Geo | None]:
         now = self._clock.monotonic()
         if isinstance(outcome, str):
             self._limit.failed(now)
             await self._save_wait(at_least=WINDOW)  # the request may have been counted
+            await self._turns.finish(Outcome())
             raise self._paused(outcome)
         self._limit.answered(now, outcome.verdict, outcome.quota)
         # Requests that only this process has counted are unknown to the next process.
         counted_here = outcome.quota.left is None and outcome.verdict is not Verdict.LIMITED
         await self._save_wait(at_least=WINDOW if counted_here else 0.0)
+        await self._turns.finish(self._for_others(outcome, unknown_for))
         if outcome.verdict is Verdict.ANSWERED:
             self._pausing.is_over()
             return outcome.found
         if outcome.verdict is Verdict.TOO_LARGE:
             self._batch = max(1, self._batch // 2)
         raise self._paused(outcome.problem)
+
+    def _for_others(self, answered: Understood, unknown_for: UnknownFor) -> Outcome:
+        """Return what an answer means to others: a limit and a refusal are theirs too, any other failure is not."""
+        found = frozenset(ip for ip, geo in answered.found.items() if geo is not None and geo.country_code is not None)
+        return Outcome(
+            found,
+            {ip: unknown_for(ip) for ip in answered.found if ip not in found},
+            answered.quota,
+            is_counted=answered.verdict is Verdict.ANSWERED,
+            pause=self.wait() if answered.verdict in {Verdict.LIMITED, Verdict.REFUSED} else 0.0,
+        )
 
     async def _save_wait(self, *, at_least: float = 0.0) -> None:
         """Replace the mark of the request in flight by the pause that is due now."""
@@ -231,6 +296,18 @@ class IpApi:
             if self._transport:
                 await self._transport.close()
                 self._transport = None
+            await self._turns.close()
+
+
+def _queries(ips: Sequence[str]) -> dict[str, str]:
+    """Return what is asked about each address: one that carries an IPv4 address is where that is."""
+    routable = (ip for ip in dict.fromkeys(ips) if addresses.read_address(ip) == (addresses.AddressKind.GLOBAL, ip))
+    return {ip: addresses.carried_ipv4(ip) or ip for ip in routable}
+
+
+def _by_query(queries: Mapping[str, str], unknown_for: UnknownFor) -> UnknownFor:
+    """Return the waits by what is asked: the longest one, where that stands for several addresses."""
+    return lambda asked: max(unknown_for(ip) for ip, query in queries.items() if query == asked)
 
 
 def _make_transport(timeout: float) -> "Transport":

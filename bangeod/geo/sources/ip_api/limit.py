@@ -13,8 +13,8 @@ from typing import Final
 from bangeod.geo.sources.ip_api.answer import Quota, Verdict
 
 WINDOW: Final = 60.0  # seconds
-_A_WINDOW: Final = 15  # requests, without a key (ip-api.com's documentation)
-_ROUNDING: Final = 1.0  # X-Ttl is in whole seconds: the window may last one longer than it says
+A_WINDOW: Final = 15  # requests, without a key (ip-api.com's documentation)
+ROUNDING: Final = 1.0  # X-Ttl is in whole seconds: the window may last one longer than it says
 _FIRST_REFUSAL: Final = 3_600.0
 _LONGEST_REFUSAL: Final = 86_400.0
 _FIRST_BACKOFF: Final = 10.0
@@ -30,6 +30,9 @@ class Reason(Enum):
     REFUSED = "ip-api.com refuses this address or key (403)"
     FAILED = "the last request failed"
     RESTART = "a pause from before the restart"
+    SHARED = "another host with the same public address asks it, or has used up the requests of this minute"
+    AWAY = "the fleet's server does not say whether it is this host's turn"
+    UNUSABLE = "the fleet's tables can't be used"
 
 
 class Limit:
@@ -40,7 +43,7 @@ class Limit:
         self._reason = Reason.QUOTA
         self._left: int | None = None  # requests left until ``_window_end``; None: not known from the server
         self._window_end = float("-inf")
-        self._sent: deque[float] = deque(maxlen=_A_WINDOW)
+        self._sent: deque[float] = deque(maxlen=A_WINDOW)
         self._knows = False  # how much is left: from the server, or by counting every request of a window
         self._refusals = 0  # in a row
         self._failures = 0  # in a row
@@ -65,7 +68,7 @@ class Limit:
     def _quota_end(self) -> float:
         if self._left is not None:
             return self._window_end if self._left <= 0 else float("-inf")
-        full = len(self._sent) == _A_WINDOW
+        full = len(self._sent) == A_WINDOW
         return self._sent[0] + WINDOW if full else float("-inf")
 
     def pause(self, now: float, seconds: float, reason: Reason) -> None:
@@ -84,8 +87,8 @@ class Limit:
         if self._left is None:
             return
         if now >= self._window_end:  # a new window, about which the server has said nothing yet
-            self._left = _A_WINDOW
-            self._window_end = now + WINDOW + _ROUNDING
+            self._left = A_WINDOW
+            self._window_end = now + WINDOW + ROUNDING
         self._left -= 1
 
     def answered(self, now: float, verdict: Verdict, quota: Quota) -> None:
@@ -94,7 +97,7 @@ class Limit:
         if verdict is Verdict.ANSWERED:
             self._refusals = self._failures = 0
         elif verdict is Verdict.LIMITED:
-            seconds = WINDOW if quota.seconds is None else quota.seconds + _ROUNDING
+            seconds = WINDOW if quota.seconds is None else quota.seconds + ROUNDING
             self.pause(now, seconds, Reason.LIMITED)
         elif verdict is Verdict.REFUSED:
             self.pause(now, _doubled(_FIRST_REFUSAL, self._refusals, _LONGEST_REFUSAL), Reason.REFUSED)
@@ -118,7 +121,7 @@ class Limit:
         if quota.left is not None:
             self._left = quota.left
             seconds = WINDOW if quota.seconds is None else quota.seconds
-            self._window_end = now + seconds + _ROUNDING
+            self._window_end = now + seconds + ROUNDING
         elif counted:  # a good answer without headers: the server does not tell, so we count
             self._left = None
 

@@ -124,3 +124,21 @@ def test_an_address_that_failed_again_lately_is_not_forgotten_first() -> None:
     backoff.failed(OTHER, 3.0)
     assert not backoff.is_due(IP, 3.0)
     assert backoff.is_due("8.8.4.0", 3.0)
+
+
+def test_the_next_delay_is_the_one_that_another_failure_brings() -> None:
+    backoff = Backoff()
+    assert backoff.next_delay(IP) == 600
+    backoff.failed(IP, 0.0)
+    assert backoff.next_delay(IP) == 1200
+    backoff.failed(IP, 600.0)
+    assert not backoff.is_due(IP, 1799.0)
+    assert backoff.is_due(IP, 1800.0)
+
+
+def test_an_address_can_be_held_for_another_time_than_the_usual_one() -> None:
+    negative = NegativeCache(ttl=600.0)
+    negative.add(IP, 100.0)
+    negative.add(IP, 100.0, 10.0)
+    assert negative.holds(IP, 109.0)
+    assert not negative.holds(IP, 110.0)

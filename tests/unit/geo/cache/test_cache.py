@@ -9,7 +9,7 @@ import pytest
 from bangeod.clock import to_text
 from bangeod.errors import SourceError, StoreLockedError
 from bangeod.geo.cache.backoff import FIRST_DELAY
-from bangeod.geo.cache.cache import LOCAL_BATCH, LOOKED_UP, GeoCache
+from bangeod.geo.cache.cache import CLAIMED_TTL, LOCAL_BATCH, LOOKED_UP, GeoCache
 from bangeod.geo.cache.resolver import Found, Resolver
 from bangeod.model import UNKNOWN, Answer, Geo, Origin, Status
 from tests.support.fakes import FRANCE, GERMANY, LocalTable, World
@@ -288,6 +288,18 @@ async def test_a_lookup_that_is_given_up_leaves_a_row_to_be_resolved_later(world
         await looking_up
     assert world.dirty[IP].geo == UNKNOWN
     remote.gate.set()
+    assert (await world.cache.lookup(IP)).geo == GERMANY
+
+
+async def test_what_another_host_asks_about_is_not_asked_and_soon_looked_for_again(world: World) -> None:
+    remote = world.with_remote({IP: GERMANY, OTHER: FRANCE})
+    remote.elsewhere = {IP}
+    answers = await world.cache.lookup_batch([IP, OTHER])
+    assert [answer.status for answer in answers] == [Status.UNRESOLVED, Status.RESOLVED]
+    assert remote.requests == [[OTHER]]
+    remote.elsewhere = set()
+    assert (await world.cache.lookup(IP)).status is Status.UNRESOLVED  # not with each lookup
+    world.clock.advance(CLAIMED_TTL)
     assert (await world.cache.lookup(IP)).geo == GERMANY
 
 

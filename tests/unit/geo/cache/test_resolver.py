@@ -80,7 +80,7 @@ async def test_what_the_remote_source_does_not_know_is_put_off(clock: ManualCloc
 
 async def test_an_answer_about_what_was_not_asked_is_left_alone(clock: ManualClock, remote: RemoteTable) -> None:
     class Talkative(RemoteTable):
-        async def resolve(self, ips: object) -> dict[str, Geo | None]:
+        async def resolve(self, ips: object, unknown_for: object) -> dict[str, Geo | None]:
             return {IP: GERMANY, OTHER: FRANCE, "10.0.0.1": None}
 
     resolver = Resolver(clock, SourcesInHand(remote=Talkative(clock)))
@@ -158,3 +158,31 @@ async def test_sources_that_are_changed_are_the_ones_that_are_asked(clock: Manua
     assert resolver.ask_local([IP]) == {IP: Found(GERMANY, Origin.MMDB)}
     assert resolver.remote is remote
     assert await resolver.ask_remote([IP]) == {IP: Found(GERMANY, Origin.IP_API)}
+
+
+async def test_a_batch_is_filled_up_with_what_no_other_host_asks_about(clock: ManualClock, remote: RemoteTable) -> None:
+    ips = [f"8.8.{number // 250}.{number % 250}" for number in range(3000)]
+    remote.elsewhere = {*ips[:2000], ips[2001]}
+    choice = await Resolver(clock, SourcesInHand(remote=remote)).choose(ips)
+    assert choice.batch == [ips[2000], *ips[2002:2004]]
+    assert choice.claimed == [*ips[:2000], ips[2001]]
+    assert choice.rest == ips[2004:]
+
+
+async def test_of_what_others_ask_about_alone_nothing_is_chosen(clock: ManualClock, remote: RemoteTable) -> None:
+    remote.elsewhere = {IP, OTHER}
+    assert await Resolver(clock, SourcesInHand(remote=remote)).choose([IP, OTHER]) == ([], [IP, OTHER], [])
+
+
+async def test_without_a_remote_source_nothing_is_chosen(clock: ManualClock) -> None:
+    assert await Resolver(clock, SourcesInHand()).choose([IP, OTHER]) == ([], [], [IP, OTHER])
+
+
+async def test_the_remote_source_is_told_for_how_long_an_unknown_address_is_left_alone(
+    clock: ManualClock, remote: RemoteTable
+) -> None:
+    remote.places[IP] = None
+    resolver = Resolver(clock, SourcesInHand(remote=remote))
+    for delay in (600, 1200, 2400):
+        await resolver.ask_remote([IP])
+        assert remote.unknown_for == {IP: delay}
