@@ -80,6 +80,7 @@ async def migrate(
         if not plan.is_dry:
             await source.make_sure()
             await _verify(work, targets, told)
+            await source.make_sure()
             report.verified = all(table.is_whole for table in report.tables)
     report.seconds = clock.monotonic() - began
     return report

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 from bangeod.clock import to_text
@@ -19,6 +19,8 @@ from bangeod.store.postgres.columns import Column, Kind
 from bangeod.store.time_forms import TimeForm, TimeKind
 
 TIMES: Final = frozenset({"cached_at", "last_seen", "created_at", "expires_at"})
+DISTINCT: Final = 8_192  # times that are kept as they were read: many rows have been seen, or resolved, at one time
+
 _CUT: Final = frozenset({"country_name", "org"})  # as columns.py cuts them
 _MOMENTS: Final = (Kind.MOMENT, Kind.NAIVE)
 _SECONDS: Final = (Kind.INTEGER, Kind.REAL, Kind.NUMERIC)
@@ -191,7 +193,10 @@ class CopiedColumn:
         is_cut = column.length is not None and len(text) > column.length
         if is_cut and self.name not in _CUT:
             raise UnfitValueError(f"more characters in {self.name} than the server's {column.length}")
-        return self._told(text[: column.length] if is_cut else text)._replace(is_cut=is_cut)
+        sent = text[: column.length] if is_cut else text
+        if self.is_told_by_server:
+            return Fitted(sent, None, is_cut)
+        return Fitted(sent, _time_told(sent) if self.is_time else sent, is_cut)
 
     def _whole_number(self, text: str) -> int:
         if self.name == "asn" and (system := _AUTONOMOUS_SYSTEM.fullmatch(text)):
@@ -251,13 +256,12 @@ class CopiedColumn:
     def _time_text(self, value: object) -> Fitted:
         """Write a time as the column has its times already; where it has none, as SQLite has it."""
         text = self._text(value)
-        micros = times.read(value)
-        if micros is not None and self.form is not None and time_forms.of(value) != self.form:
+        if self.form is not None and (micros := times.read(value)) is not None and time_forms.of(value) != self.form:
             text = in_form(self.form, micros) or text
-        fitted = self._room(text)
-        return fitted if fitted.told is None else fitted._replace(told=_time_told(text))
+        return self._room(text)
 
 
+@lru_cache(DISTINCT)
 def _time_told(text: str) -> str:
     micros = times.read(text)
     return f"{_UNREADABLE}{text}" if micros is None else str(micros)
