@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from bangeod.store.migration import geo_copy, sessions_copy
 from bangeod.store.migration.journal import FILE, Journal
 from bangeod.store.migration.migration import VERIFYING, Progress
 from bangeod.store.migration.report import Report
+from bangeod.store.migration.target import FittedRow, Found, TargetTable
+from bangeod.store.postgres.connection import Conninfo
 from tests.contract.harness import SERVER_TABLES, TABLES
-from tests.support.servers import postgres
+from tests.support.servers import pgbouncer, postgres
 from tests.support.servers.postgres_tables import GEO_CACHE, SESSIONS
 from tests.support.web_app.moving import LATER, Moving, moving, of
 
@@ -241,6 +243,31 @@ async def test_rows_that_change_while_it_runs_are_taken_up_and_told(app: Moving,
     assert len(app.tokens()) == 11
 
 
+async def test_a_row_that_is_deleted_just_when_it_is_compared_is_read_again_and_does_not_come_back(
+    app: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.put_addresses(3)
+    find = TargetTable.find
+    to_delete: list[str] = []
+
+    async def deleted_first(table: TargetTable, rows: Sequence[FittedRow]) -> list[Found]:
+        while to_delete:
+            ip = to_delete.pop()
+            app.file.execute("DELETE FROM geo_cache WHERE ip = ?", (ip,))
+            app.tables.web_app.execute("DELETE FROM geo_cache WHERE ip = %s", (ip,))
+        return await find(table, rows)
+
+    def told(progress: Progress) -> None:
+        if (progress.step, progress.table, progress.done) == (VERIFYING, "geo_cache", 0):
+            to_delete.append("192.0.0.1")
+
+    monkeypatch.setattr(TargetTable, "find", deleted_first)
+    report = await app.migrate(told)
+    assert whole(report)
+    assert app.there("ip") == [("192.0.0.0",), ("192.0.0.2",)]
+    assert of(report, "geo_cache").compared == 2
+
+
 async def test_between_two_pages_nothing_of_the_file_is_held(app: Moving, small_pages: None) -> None:
     app.put_addresses(30)
     busy = []
@@ -309,6 +336,19 @@ async def test_a_server_that_goes_away_ends_it_and_the_next_run_goes_on(tmp_path
             report = await app.migrate(conninfo=server.conninfo())
         assert whole(report)
         assert of(report, "geo_cache").same >= 14
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+async def test_behind_a_pooler_it_works_as_without(app: Moving, mode: str) -> None:
+    app.put_addresses(30)
+    app.put_sessions(3)
+    with pgbouncer.running(app.tables.server, mode=mode, sessions=2) as keywords:
+        conninfo = Conninfo(f"{keywords} dbname={app.tables.database}", "postgresql:///bangui")
+        assert whole(await app.migrate(conninfo=conninfo))
+        app.tables.web_app.execute("DELETE FROM sessions WHERE token = 'token-2'")
+        report = await app.migrate(conninfo=conninfo)
+    assert whole(report)
+    assert (of(report, "geo_cache").same, of(report, "sessions").ended) == (30, 1)
 
 
 # --- sessions ---
