@@ -63,6 +63,9 @@ The start: READY follows once the MMDBs are looked at, the opening of the databa
 rows are read into memory after that, in the background (service/served_database.py → geo/cache/loading.py →
 store/sqlite/whole_table.py); what is not there yet is answered from its row.
 
+A move from SQLite to a server (cli/migrate.py → store/migration/): both sides are compared by pages, and what the
+server lacks is written there, as often as one likes; the last comparison is the verification.
+
 How the daemon stands (api/daemon_state.py, filled by service/state_report.py) is described once: the line of systemctl
 status (service/status_line.py), the screen (cli/status_screen.py), /v1/status, metrics and health are views of it.
 

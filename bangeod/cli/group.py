@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "Check config, database, permissions and geo databases.",
     "job": "List the jobs, or run one by hand.",
     "lookup": "Say where addresses are.",
+    "migrate": "Copy both tables from SQLite to a PostgreSQL server.",
     "top": "Show where most addresses, or most bans, come from.",
     "geodb": "Fetch geo databases.",
     "status": "Show how the running daemon stands.",

@@ -233,3 +233,43 @@ TABLES_MADE = {
         " created_at timestamptz, expires_at timestamptz)"
     ),
 }
+
+# --- bangeod migrate: rows of SQLite's, compared and written by the page ----------------------------------------------
+
+# Each column's type with its length or precision, and the sequence that numbers it: its own, or its default's.
+COPIED_COLUMNS = (
+    "SELECT CAST(a.attname AS text), format_type(a.atttypid, a.atttypmod), CAST(s.number AS text),"
+    " CAST(CAST(s.number AS regclass) AS text),"
+    " has_sequence_privilege(s.number, 'USAGE') AND has_sequence_privilege(s.number, 'UPDATE')"
+    " FROM pg_attribute AS a LEFT JOIN LATERAL"
+    " (SELECT d.objid FROM pg_depend AS d JOIN pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'"
+    " WHERE d.classid = CAST('pg_class' AS regclass) AND d.refclassid = CAST('pg_class' AS regclass)"
+    " AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum"
+    " UNION SELECT d.refobjid FROM pg_attrdef AS ad JOIN pg_depend AS d"
+    " ON d.classid = CAST('pg_attrdef' AS regclass) AND d.objid = ad.oid"
+    " AND d.refclassid = CAST('pg_class' AS regclass) JOIN pg_class AS c ON c.oid = d.refobjid AND c.relkind = 'S'"
+    " WHERE ad.adrelid = a.attrelid AND ad.adnum = a.attnum) AS s (number) ON true"
+    " WHERE a.attrelid = %(table)s AND a.attnum > 0 AND NOT a.attisdropped"
+)
+COPIED_IDENTITY = "SELECT CAST(attname AS text) FROM pg_attribute WHERE attrelid = %(table)s AND attidentity = 'a'"
+# For each row given: what the server makes of its values, and the row that is there.
+COPIED_HELD = (
+    "SELECT i.n, {told}, CAST(t.ctid AS text), CAST(t.xmin AS text), {key_texts}, {items}"
+    " FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n) LEFT JOIN {table} AS t ON {same}"
+)
+COPIED_INSERT = (
+    "INSERT INTO {table} AS t ({columns}) OVERRIDING SYSTEM VALUE SELECT {values}"
+    " FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n) ORDER BY {order}"
+    " ON CONFLICT DO NOTHING RETURNING {recognised}"
+)
+TRANSACTION = "SELECT CAST(txid_current() AS text)"
+END_OF_TRANSACTION = "SELECT txid_status(CAST(%(transaction)s AS bigint))"
+LAST_NUMBER = (
+    "SELECT pg_sequence_last_value(CAST(%(sequence)s AS oid)), seqstart, seqincrement, seqmax FROM pg_sequence"
+    " WHERE seqrelid = CAST(%(sequence)s AS oid)"
+)
+NEXT_NUMBERS = (
+    "SELECT count(nextval(CAST(CAST(%(sequence)s AS oid) AS regclass)))"
+    " FROM generate_series(1, CAST(%(count)s AS bigint))"
+)
+SET_NUMBER = "SELECT setval(CAST(CAST(%(sequence)s AS oid) AS regclass), CAST(%(number)s AS bigint))"

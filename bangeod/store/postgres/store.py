@@ -12,9 +12,9 @@ from bangeod.errors import StoreError, StoreUnreachableError
 from bangeod.model import DirtyEntry, Row
 from bangeod.store import row_values
 from bangeod.store.port import Census, Deleted, Page, Sizes, endless
-from bangeod.store.postgres import columns, faults, queries, walking
+from bangeod.store.postgres import catalogue, columns, faults, queries, walking
 from bangeod.store.postgres.announcing import Announcer
-from bangeod.store.postgres.columns import Column, Relation, Table, UnfitTableError
+from bangeod.store.postgres.columns import Relation, Table, UnfitTableError
 from bangeod.store.postgres.connection import Conninfo
 from bangeod.store.postgres.geo_writing import SPARED, GeoWriter
 from bangeod.store.postgres.odd_keys import OddKeys
@@ -93,15 +93,8 @@ class PostgresStore:
     async def _described(
         self, name: str, fit: Callable[[Relation | None, str | None], Table]
     ) -> Table | UnfitTableError:
-        relation = None
-        for oid, qualified, kind, may_lock in await self._reader.run(queries.RELATION, {"name": name}, again=True):
-            found = await self._reader.run(queries.COLUMNS, {"table": oid}, again=True)
-            keys = await self._reader.run(queries.UNIQUE_KEYS, {"table": oid}, again=True)
-            relation = Relation(
-                oid, qualified, kind, may_lock, {row[0]: Column.of(*row) for row in found}, [names for (names,) in keys]
-            )
         try:
-            return fit(relation, self._schema)
+            return fit(await catalogue.relation(self._reader, name), self._schema)
         except UnfitTableError as unfit:
             return unfit
 

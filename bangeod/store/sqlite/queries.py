@@ -276,6 +276,12 @@ PAGE_SIZE = "PRAGMA page_size"
 AUTO_VACUUM = "PRAGMA auto_vacuum"
 GIVE_BACK = "PRAGMA incremental_vacuum({pages})"
 
+# --- bangeod migrate: rows as they are, in the order of their keys ----------------------------------------------------
+
+COPIED_PAGE = "SELECT {key}, {columns} FROM {table} WHERE {after} ORDER BY {key} LIMIT :limit"
+COPIED_AGAIN = "SELECT {key}, {columns} FROM {table} WHERE {after} AND {key} <= :upto ORDER BY {key}"
+HIGHEST_NUMBER = "SELECT max({column}) FROM {table} WHERE typeof({column}) = 'integer'"
+
 # --- fail2ban's own database: bips has the last ban of each address in each jail, bans has every ban ----------------
 
 FAIL2BAN_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
