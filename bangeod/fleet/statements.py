@@ -79,3 +79,84 @@ FOUND = (
     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
     " WHERE n.nspname = 'bangeod' AND c.relkind IN ('r', 'p') AND c.relname = ANY (CAST(%(names)s AS text[]))"
 )
+
+# --- bans -------------------------------------------------------------------------------------------------------------
+
+
+def _filled(statement: str, **parts: str) -> str:
+    return statement.format(**parts)
+
+
+# A host's own rows, in the order of their key. Times are seconds since the epoch; an ``until`` of -1 is for good, and
+# of -2, like a ``since`` of -2, none that a daemon has written. An address comes without its prefix.
+_SECONDS: Final = "CAST(extract(epoch FROM {time}) AS double precision)"
+_OWN_BANS: Final = (
+    "SELECT jail, abbrev(ip), CASE WHEN isfinite(since) THEN {since} ELSE -2 END,"
+    " CASE WHEN until IS NULL THEN -1 WHEN isfinite(until) THEN {until} ELSE -2 END"
+    " FROM bangeod.bans WHERE writer = session_user AND host = %(host)s {after}ORDER BY jail, ip LIMIT %(limit)s"
+)
+_TIMES: Final = {"since": _filled(_SECONDS, time="since"), "until": _filled(_SECONDS, time="until")}
+OWN_BANS = _filled(_OWN_BANS, **_TIMES, after="")
+OWN_BANS_AFTER = _filled(_OWN_BANS, **_TIMES, after="AND (jail, ip) > (%(jail)s, CAST(%(ip)s AS inet)) ")
+PUT_BANS = (
+    "INSERT INTO bangeod.bans AS b (host, ip, jail, since, until)"
+    " SELECT %(host)s, CAST(n.ip AS inet), n.jail, to_timestamp(n.since), to_timestamp(n.until)"
+    " FROM unnest(CAST(%(jails)s AS text[]), CAST(%(ips)s AS text[]), CAST(%(since)s AS double precision[]),"
+    " CAST(%(until)s AS double precision[])) AS n (jail, ip, since, until) ORDER BY n.jail, n.ip"
+    " ON CONFLICT (writer, host, jail, ip) DO UPDATE SET since = excluded.since, until = excluded.until"
+    " WHERE (b.since, b.until) IS DISTINCT FROM (excluded.since, excluded.until)"
+)
+REMOVE_BANS = (
+    "DELETE FROM bangeod.bans AS b USING unnest(CAST(%(jails)s AS text[]), CAST(%(ips)s AS text[])) AS n (jail, ip)"
+    " WHERE b.writer = session_user AND b.host = %(host)s AND b.jail = n.jail AND b.ip = CAST(n.ip AS inet)"
+)
+# That a host has told of its bans: by the server's clock.
+BANS_ARE_TOLD = (
+    "INSERT INTO bangeod.state (host, name, at) VALUES (%(host)s, 'bans', now())"
+    " ON CONFLICT (writer, host, name) DO UPDATE SET at = excluded.at"
+)
+# What this role wrote for hosts, by other names, that have not told of their bans for long.
+REMOVE_BANS_OF_LOST_HOSTS = (
+    "WITH gone AS (DELETE FROM bangeod.bans WHERE ctid = ANY (ARRAY("
+    "SELECT ctid FROM bangeod.bans AS b WHERE writer = session_user AND host <> %(host)s AND NOT EXISTS (SELECT"
+    " FROM bangeod.state AS s WHERE s.writer = session_user AND s.host = b.host AND s.name = 'bans'"
+    " AND s.at > now() - CAST(%(lost)s AS interval)) LIMIT %(limit)s)) RETURNING 1) SELECT count(*) FROM gone"
+)
+
+# Of all hosts: a ban counts until it ends; one for good, while its host tells of its bans. What no daemon writes does
+# not: names that are too long or can't be shown, times that are not finite or are to come.
+_BAN_IS_GOOD: Final = (
+    "host <> '' AND char_length(host) <= 255 AND host !~ '[[:cntrl:]]'"
+    " AND char_length(jail) <= 255 AND jail !~ '[[:cntrl:]]'"
+    " AND since BETWEEN '1970-01-01T00:00:00Z' AND now() + interval '1 day'"
+    " AND (until IS NULL OR isfinite(until))"
+)
+_BAN_IS_IN_FORCE: Final = (
+    "CASE WHEN until IS NOT NULL THEN until > now() ELSE (writer, host) IN (SELECT writer, host FROM bangeod.state"
+    " WHERE name = 'bans' AND at BETWEEN now() - CAST(%(silent)s AS interval) AND now() + interval '1 day') END"
+)
+_BAN_COUNTS: Final = f"{_BAN_IS_GOOD} AND {_BAN_IS_IN_FORCE} AND since >= to_timestamp(%(begun)s)"
+# Each address or network once, in order.
+ALL_BANNED = _filled(
+    "SELECT abbrev(ip) FROM (SELECT DISTINCT ip FROM bangeod.bans WHERE ip > CAST(%(after)s AS inet)"
+    " AND {counts} ORDER BY ip LIMIT %(limit)s) AS page ORDER BY ip",
+    counts=_BAN_COUNTS,
+)
+FIRST_INET = "0.0.0.0/0"  # sorts before all others
+# By host: addresses, networks, when the newest ban began; and over all of them hosts, addresses, networks.
+BANNED_BY_HOST = _filled(
+    "SELECT host, addresses, networks, {newest}, count(*) OVER (), CAST(sum(addresses) OVER () AS bigint),"
+    " CAST(sum(networks) OVER () AS bigint) FROM ("
+    "SELECT host, count(*) FILTER (WHERE is_single) AS addresses, count(*) FILTER (WHERE NOT is_single) AS networks,"
+    " max(newest) AS newest FROM (SELECT host, masklen(ip) = CASE family(ip) WHEN 4 THEN 32 ELSE 128 END AS is_single,"
+    " max(since) AS newest FROM bangeod.bans WHERE {counts} GROUP BY host, ip) AS each_once GROUP BY host) AS by_host"
+    " ORDER BY addresses DESC, networks DESC, host LIMIT %(limit)s",
+    newest=_filled(_SECONDS, time="newest"),
+    counts=_BAN_COUNTS,
+)
+# How many rows are bad, and whose some are.
+BAD_BANS = _filled(
+    "SELECT count(*), CAST(min(writer) AS text), left(min(host), 100)"
+    " FROM bangeod.bans WHERE NOT coalesce({good}, false)",
+    good=_BAN_IS_GOOD,
+)
