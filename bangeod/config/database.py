@@ -1,6 +1,6 @@
 """Which database the config means, SQLite's file or a PostgreSQL server's, and where its password comes from."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,7 +29,7 @@ def settle(
         return settings
     findings += _beside_url(settings, given)
     try:
-        url = _with_password(database.url, environ)
+        url = with_password(database.url, environ)
     except UnreadableError as error:
         findings.append(ConfigProblem("database.url", str(error)))
         return settings
@@ -60,12 +60,12 @@ def _beside_url(settings: Settings, given: Collection[str]) -> Iterator[ConfigPr
         )
 
 
-def _with_password(url: "Url", environ: Mapping[str, str]) -> "Url":
+def with_password(url: "Url", environ: Mapping[str, str], credentials: Sequence[str] = (CREDENTIAL,)) -> "Url":
     """Take the password from systemd, else leave it to libpq's file of passwords, else keep the url's own.
 
-    Raises UnreadableError where the credential is no password.
+    The first of these credentials that there is counts. Raises UnreadableError where it is no password.
     """
-    found = files.credential(environ, CREDENTIAL)
+    found = next(filter(None, (files.credential(environ, name) for name in credentials)), None)
     if found is None:
         return url.with_password(None) if environ.get("PGPASSFILE") else url
     text, where = found

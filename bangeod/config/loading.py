@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bangeod.config import database, files, values
+from bangeod.config import database, files, fleet, values
 from bangeod.config.files import UnreadableError
 from bangeod.config.settings import FREE_URL, PRO_URL, STATE_DIRECTORY, Settings, SettingsTable, kinds
 from bangeod.config.values import Secret, UnfitValueError, describe, goes_in_clear
@@ -39,6 +39,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     refused = {finding.key for finding in findings}
     if not refused & {"database", "database.path", "database.url", "database.schema"}:
         settings = database.settle(settings, raw.get("database", {}), environ, findings)
+    if not refused & {"fleet", "fleet.url"}:
+        settings = fleet.settle(settings, environ, findings)
     settings = _with_key(settings, environ, findings)
     settings = _with_license_key(settings, environ, findings)
     settings = _with_state(settings, environ, findings)

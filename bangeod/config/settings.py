@@ -20,7 +20,10 @@ STATE_DIRECTORY = Path("/var/lib/bangeod")
 
 # Keys that a reload can't change: the cache in memory mirrors one database, and the data that belongs to it (times of
 # runs, entries not written yet, the time until which ip-api may not be asked) is in one state directory.
-RESTART_ONLY = frozenset({"database.path", "database.url", "database.schema", "state.directory"})
+# A fleet knows this host by the name and the role with which it started.
+RESTART_ONLY = frozenset(
+    {"database.path", "database.url", "database.schema", "fleet.url", "fleet.host", "state.directory"}
+)
 
 _DAY = float(UNITS["d"])
 _PLENTY = 1_000_000_000  # more entries than memory has room for
@@ -39,6 +42,13 @@ PathOrNone = Annotated[Path | None, values.path_or_none()]
 DatabasePath = Annotated[Path | None, values.database_path()]
 DatabaseUrl = Annotated[ServerUrl | None, values.database_url()]
 Schema = Annotated[str, values.text(r"[^\x00-\x1f\x7f]{0,63}", 'the name of a schema, or "" for that of the role')]
+HostName = Annotated[
+    str,
+    values.text(
+        r"[^\x00-\x20\x7f-\xa0\ud800-\udfff]{0,253}", 'a name without spaces, or "" for the machine\'s hostname'
+    ),
+]
+FleetTimeout = Annotated[float, values.duration(0.001, 1.0)]  # a lookup waits for it; its client for two seconds
 Paths = Annotated[tuple[Path, ...], values.paths()]
 SocketPath = Annotated[Path, values.socket_path()]
 Url = Annotated[str, values.url()]
@@ -78,6 +88,14 @@ class DatabaseSettings(SettingsTable, frozen=True, kw_only=True):
         if self.path is None:
             raise LookupError("this database is no file")
         return self.path
+
+
+class FleetSettings(SettingsTable, frozen=True, kw_only=True):
+    """What this host shares with others, through tables of bangeod's own on a PostgreSQL server."""
+
+    url: DatabaseUrl = None  # None: it is in no fleet
+    host: HostName = ""  # what the others call this host; empty: the machine's hostname
+    timeout: FleetTimeout = 0.1  # for a lookup
 
 
 class CacheSettings(SettingsTable, frozen=True, kw_only=True):
@@ -173,6 +191,7 @@ class Settings(SettingsTable, frozen=True, kw_only=True):
     """All of bangeod.toml."""
 
     database: DatabaseSettings = DatabaseSettings()
+    fleet: FleetSettings = FleetSettings()
     cache: CacheSettings = CacheSettings()
     geo: GeoSettings = GeoSettings()
     fail2ban: Fail2banSettings = Fail2banSettings()

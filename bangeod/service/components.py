@@ -9,7 +9,7 @@ from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.service.active_sources import NewSources, Sources
-from bangeod.service.database import Lock, store_of
+from bangeod.service.database import Lock, fleet_of, store_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
@@ -37,6 +37,7 @@ class Components:
         self.clock = clock
         self.lock = lock
         self.store = store_of(first.database, clock)
+        self.fleet = fleet_of(first.fleet, clock)
         self.history = History(first.state.directory / STATE_FILE)
         self.naming = Naming(self.store, self.history)
         self.sources = make_sources(settings, clock, self.history)
@@ -68,6 +69,8 @@ class Components:
         database, cache = self.settings.database, self.settings.cache
         self.store.limit(busy_timeout=database.busy_timeout, max_lock_time=database.max_lock_time)
         self.cache.limit(max_entries=cache.max_entries, max_dirty=cache.max_dirty)
+        if self.fleet is not None:
+            self.fleet.limit(timeout=self.settings.fleet.timeout)
 
     async def refresh_sources(self) -> bool:
         """Update the sources; return whether one is new, so that unresolved addresses may be asked about again."""
@@ -82,4 +85,8 @@ class Components:
         try:
             await self.sources.close()
         finally:
-            await self.store.close()  # its thread would keep the process from ending
+            try:
+                if self.fleet is not None:
+                    await self.fleet.close()
+            finally:
+                await self.store.close()  # its thread would keep the process from ending

@@ -1,14 +1,17 @@
-"""SQLite's file and a PostgreSQL server, where the daemon has to tell them apart: which store there is, which lock."""
+"""SQLite's file and a PostgreSQL server, where the daemon has to tell them apart: store, lock, and the fleet."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bangeod.clock import Clock
 from bangeod.config import Settings
-from bangeod.config.settings import DatabaseSettings
+from bangeod.config.settings import DatabaseSettings, FleetSettings
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.state_lock import StateLock
 from bangeod.store.port import Store
 from bangeod.store.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from bangeod.fleet.fleet import Fleet
 
 
 class Lock(Protocol):
@@ -48,3 +51,12 @@ def store_of(settings: DatabaseSettings, clock: Clock) -> ServedStore:
 
     conninfo, schema = settings.url.conninfo(), settings.schema or None
     return PostgresStore(conninfo, clock, schema=schema, busy_timeout=busy_timeout, max_lock_time=max_lock_time)
+
+
+def fleet_of(settings: FleetSettings, clock: Clock) -> "Fleet | None":
+    """Make this host's part in a fleet, if it is in one; nothing is opened yet."""
+    if settings.url is None:
+        return None
+    from bangeod.fleet.fleet import Fleet  # noqa: PLC0415 - most daemons have no use for it
+
+    return Fleet(settings.url.conninfo(is_fleets=True), clock, host=settings.host, timeout=settings.timeout)

@@ -29,6 +29,8 @@ _SPANS = st.sampled_from(["60s", "7m", "1.5h", "24h", 60, 3_600.5])
 _GOOD: Mapping[str, st.SearchStrategy[object]] = {
     "database.busy_timeout": st.sampled_from(["0s", "200ms", 5, "10m"]),
     "database.max_lock_time": st.sampled_from(["1ms", 0.01, "1s"]),
+    "fleet.host": st.sampled_from(["", "web1", "wëb.example"]),
+    "fleet.timeout": st.sampled_from(["1ms", 0.1, "1s"]),
     "cache.max_entries": _NUMBERS,
     "cache.max_dirty": _NUMBERS,
     "geo.mmdb": st.lists(st.sampled_from(["/nowhere/a.mmdb", "/nowhere/ü.mmdb"]), max_size=2),

@@ -23,6 +23,7 @@ class Conninfo:
     keywords: str  # libpq's: a url or keywords, without a password
     shown: str  # how errors, logs and the status name the database; no secret in it
     password: str | None = field(default=None, repr=False)
+    is_fleets: bool = False  # and not that of the web app's tables: for the advice that errors give
 
     def parameters(self, given: "dict[str, str | int]") -> dict[str, str | int]:
         """Return the keywords to connect with, from those that are given; what is given goes before bangeod's own."""

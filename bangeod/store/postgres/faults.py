@@ -35,6 +35,8 @@ _BY_POLICY: Final = "ExecWithCheckOptions"  # the server's function that finds a
 
 _RESTARTING: Final = "tried again by itself; what is not written yet is kept until then"
 _LOOK_AT_SERVER: Final = "look at the server's own log"
+_MAKE_IT: Final = "let the web app make it, or correct the database's name in [database] url"
+_MAKE_ANEW: Final = "let the web app make it anew"
 _IN_USE: Final = "tried again at the next run; if it stays, look for a long transaction in pg_stat_activity"
 _MIGRATE: Final = "start the web app once so that it makes or migrates its tables; looked at again at each run"
 _ROOM: Final = "make room on the server; what is not written yet is kept until then"
@@ -46,15 +48,18 @@ _PRIMARY: Final = (
     "let [database] url name the primary, or all hosts of the cluster with target_session_attrs=read-write; a server "
     "that is read-only for another reason says why in its log"
 )
+# What is advised in place of these where the tables are the fleet's, and not the web app's.
+_IN_A_FLEET: Final = {
+    _MIGRATE: "bangeod init --fleet URL makes the fleet's tables, as a role that may make a schema",
+    _GRANT: "bangeod init --fleet URL --role NAME grants what this host's role needs",
+    _MAKE_IT: "make it, or correct the database's name in [fleet] url",
+    _MAKE_ANEW: "make it anew, and its tables by bangeod init --fleet URL",
+}
 
 # By whole SQLSTATE first, then by its class, the first two characters.
 _BY_STATE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
     READ_ONLY: (StoreReadOnlyError, "the server takes no writes: it is a standby, or read-only ({text})", _PRIMARY),
-    NO_SUCH_DATABASE: (
-        StoreMissingError,
-        "there is no such database on the server",
-        "let the web app make it, or correct the database's name in [database] url",
-    ),
+    NO_SUCH_DATABASE: (StoreMissingError, "there is no such database on the server", _MAKE_IT),
     _NOT_PERMITTED: (StoreReadOnlyError, "not permitted: {text}", _GRANT),
     "28P01": (StoreUnreachableError, "the server refuses the password", "correct the password, or the role's name"),
     "40P01": (StoreLockedError, "the server has ended a deadlock", _IN_USE),
@@ -70,12 +75,13 @@ _BY_STATE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
     "53300": (
         StoreUnreachableError,
         "the server has too many connections",
-        "end some, or raise max_connections (or the role's CONNECTION LIMIT); bangeod itself uses two",
+        "end some, or raise max_connections (or the role's CONNECTION LIMIT); bangeod itself uses four, and one more "
+        "while a job runs",
     ),
     "57P01": (StoreUnreachableError, "the server has ended the connection: it stops or restarts", _RESTARTING),
     "57P02": (StoreUnreachableError, "the server has ended the connection: it restarts after a crash", _RESTARTING),
     "57P03": (StoreUnreachableError, "the server takes no connections yet ({text})", _RESTARTING),
-    "57P04": (StoreMissingError, "the database was dropped", "let the web app make it anew"),
+    "57P04": (StoreMissingError, "the database was dropped", _MAKE_ANEW),
     "57P05": (StoreUnreachableError, "the server has ended a connection that was idle", _RESTARTING),
     "25P03": (StoreUnreachableError, "the server has ended a transaction that was idle", _RESTARTING),
     "42P01": (SchemaError, "{text}", _MIGRATE),
@@ -193,6 +199,16 @@ def of_connect(conninfo: Conninfo, error: Exception) -> StoreError:
     return _made(conninfo, _BY_STATE.get(state) or by_words or _NOT_MADE, text)
 
 
+def lost(conninfo: Conninfo, error: Exception) -> StoreError:
+    """Return the error for a connection that turns out to be lost while nothing was asked."""
+    return _made(conninfo, _BY_STATE.get(getattr(error, "sqlstate", None) or "") or _LOST, reason(error))
+
+
+def not_connected(conninfo: Conninfo) -> StoreError:
+    """Return the error for what needs the connection that there is not any more."""
+    return _made(conninfo, _LOST, "closed")
+
+
 def no_driver(conninfo: Conninfo) -> StoreError:
     """Return the error for a url where psycopg is not installed."""
     return StoreError(
@@ -211,9 +227,9 @@ def another(conninfo: Conninfo) -> StoreReplacedError:
     )
 
 
-def standby(conninfo: Conninfo) -> StoreReadOnlyError:
+def standby(conninfo: Conninfo) -> StoreError:
     """Return the error for a server that only follows another one."""
-    return StoreReadOnlyError(conninfo.shown, "the server is a standby, and takes no writes", _PRIMARY)
+    return _made(conninfo, (StoreReadOnlyError, "the server is a standby, and takes no writes", _PRIMARY), "")
 
 
 def schema(conninfo: Conninfo, problem: str) -> SchemaError:
@@ -266,6 +282,8 @@ def _of_libpq(text: str) -> str:
 
 def _made(conninfo: Conninfo, made: tuple[type[StoreError], str, str], text: str) -> StoreError:
     kind, problem, advice = made
+    if conninfo.is_fleets:
+        advice = _IN_A_FLEET.get(advice, advice).replace("[database]", "[fleet]")
     return kind(conninfo.shown, problem.format(text=_without_secret(conninfo, text)), advice)
 
 

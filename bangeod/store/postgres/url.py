@@ -105,9 +105,9 @@ class Url:
         """The directories of Unix sockets that it names."""
         return [host for host in self._keywords.get("host", "").split(",") if host.startswith("/")]
 
-    def conninfo(self) -> Conninfo:
-        """Return what a connection is made from."""
-        return Conninfo(self.keywords, self.shown(), self._password)
+    def conninfo(self, *, is_fleets: bool = False) -> Conninfo:
+        """Return what a connection is made from: to the web app's tables, or to the fleet's."""
+        return Conninfo(self.keywords, self.shown(), self._password, is_fleets=is_fleets)
 
     def with_password(self, password: str | None) -> "Url":
         """Return the same with another password, or with none."""

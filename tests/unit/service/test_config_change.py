@@ -31,7 +31,8 @@ def test_what_only_a_restart_can_change_keeps_its_value() -> None:
     )
     change = between(OLD, wanted)
     assert sorted(change.needing_restart) == ["database.path", "state.directory"]
-    assert frozenset({"database.path", "database.url", "database.schema", "state.directory"}) == RESTART_ONLY
+    of_database = {"database.path", "database.url", "database.schema"}
+    assert {*of_database, "fleet.url", "fleet.host", "state.directory"} == RESTART_ONLY
     assert change.taken_up == ["database.busy_timeout"]
     assert change.settings == replace(OLD, database=replace(OLD.database, busy_timeout=9.0))
 
