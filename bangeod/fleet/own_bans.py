@@ -110,6 +110,10 @@ class OwnBans:
         finally:
             await self._session.close()
 
+    async def close(self) -> None:
+        """End the connection."""
+        await self._session.close()
+
     async def _tell(self, current: BansInForce) -> Told:
         self._jails.look(current.enabled)
         now, state = self._clock.monotonic(), (current.signature, self._jails.state)

@@ -8,6 +8,7 @@ from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
+from bangeod.service import fleet_bans
 from bangeod.service.active_sources import NewSources, Sources
 from bangeod.service.database import Lock, fleet_of, store_of
 from bangeod.service.settings_in_force import SettingsInForce
@@ -52,6 +53,7 @@ class Components:
             flush_soon=flush_soon,
         )
         self.bans = BanWatch(self.sources.bans)
+        self.fleet_bans = None if self.fleet is None else fleet_bans.of(self.fleet, self.bans, self.cache)
         self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)
         self._look_only = look_only
 
@@ -86,6 +88,8 @@ class Components:
             await self.sources.close()
         finally:
             try:
+                if self.fleet_bans is not None:
+                    await self.fleet_bans.close()
                 if self.fleet is not None:
                     await self.fleet.close()
             finally:

@@ -201,6 +201,9 @@ class Daemon:
         self._background.keep_running(self._keep_wal_empty)
         self._background.keep_running(self._verifier.run)
         self._background.keep_running(self._api.measure_lag)
+        if self._components.fleet_bans is not None:
+            self._background.keep_running(self._components.fleet_bans.keep_told)
+            self._background.keep_running(self._components.fleet_bans.keep_counted)
         self._announced = True
         if self._owes_reload:
             self._request_reload()

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from bangeod.errors import StoreError
 from bangeod.fleet import all_bans
 from bangeod.fleet.all_bans import AllBans, BansByHost
+from bangeod.model import Geo
 from tests.support.manual_clock import ManualClock
 from tests.support.servers import fleet_tables
 from tests.support.servers.fleet_tables import FleetTables
@@ -187,6 +188,39 @@ async def test_thousands_of_hosts_that_nobody_has_are_counted_and_not_listed(
     found = await fleet.by_host(200)
     assert (len(found.largest), found.hosts, found.addresses) == (200, 5000, 5000)
     assert await banned(fleet) == (["8.8.8.8"], 0)
+
+
+def put_place(tables: FleetTables, ip: str, code: str | None, asn: str | None, *, by: int, at: str = "now()") -> None:
+    with closing(tables.connect(by)) as role:
+        columns = "ip, country_code, country_name, asn, org, origin, resolved_at, last_seen"
+        values = (ip, code, "A country", asn, "An org")
+        statement = f"INSERT INTO bangeod.geo ({columns}) VALUES (%s, %s, %s, %s, %s, 'mmdb', {at}, {at})"
+        role.execute(statement, values)
+
+
+async def test_places_are_this_hosts_own_before_the_newest_of_others(tables: FleetTables, fleet: AllBans) -> None:
+    put_place(tables, "8.8.8.8", "US", "AS15169", by=0, at=YEARS)
+    put_place(tables, "8.8.8.8", "DE", None, by=1)
+    put_place(tables, "2001:db8::1", "DE", None, by=1)
+    assert await fleet.places(["8.8.8.8", "2001:db8::1", "9.9.9.9"]) == {
+        "8.8.8.8": Geo("US", "A country", "AS15169", "An org"),
+        "2001:db8::1": Geo("DE", "A country"),
+    }
+
+
+@pytest.mark.parametrize("code", [None, "", "de", "DEU", "ZZ", "D\n", "x" * 10_000])
+async def test_a_place_without_a_valid_code_has_no_country(
+    tables: FleetTables, fleet: AllBans, code: str | None
+) -> None:
+    put_place(tables, "8.8.8.8", code, "AS15169", by=1)
+    found = await fleet.places(["8.8.8.8"])
+    assert found["8.8.8.8"] == Geo(asn="AS15169", org="An org")
+
+
+@pytest.mark.parametrize("at", ["'infinity'", "'-infinity'", "'10000-01-01'", "'0044-03-15 BC'"])
+async def test_a_place_of_no_time_is_none(tables: FleetTables, fleet: AllBans, at: str) -> None:
+    put_place(tables, "8.8.8.8", "DE", None, by=1, at=at)
+    assert await fleet.places(["8.8.8.8"]) == {}
 
 
 async def test_a_server_without_the_tables_is_an_error(tables: FleetTables, fleet: AllBans) -> None:
