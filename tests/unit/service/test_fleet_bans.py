@@ -1,6 +1,6 @@
 """The fleet's bans in the daemon: told and counted in turns, troubles said once, and nothing that stops it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -51,7 +51,7 @@ class Everyones:
             raise self.error
         return BansByHost([HostBans("web1", 3, 1, begun), HostBans("web2", 2, 0, begun)], 5, 9, 1)
 
-    async def pages(self, *, begun: int = 0) -> AsyncIterator[tuple[list[str], int]]:
+    async def pages(self, *, begun: int = 0) -> AsyncGenerator[tuple[list[str], int], None]:
         yield ["8.8.8.8", "9.9.9.9"], 1
         yield ["1.1.1.1", "10.0.0.1"], begun
 
