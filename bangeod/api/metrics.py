@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bangeod.api.daemon_state import BansState, CacheState, JobState, MmdbState, State, Timestamp
+from bangeod.api.daemon_state import BansState, CacheState, FleetBansState, JobState, MmdbState, State, Timestamp
 
 NO_COUNTRY: Final = "none"  # in place of a code; a label with an empty value would be no label
+OTHER_HOSTS: Final = "others"  # in place of a name
 Read = Callable[[JobState], float | None]
 
 
@@ -73,6 +74,7 @@ class _Snapshot(Collector):
         yield _counter("mmdb_reloads", "MMDBs taken into use.", state.sources.mmdb_reloads)
         yield _gauge("embedded_in_force", "Whether the embedded default answers.", state.sources.embedded)
         yield from _bans(state.sources.bans)
+        yield from _fleet_bans(state.sources.fleet_bans)
         yield from _rest(state)
         yield from _process(state)
 
@@ -118,13 +120,33 @@ def _mmdbs(mmdbs: Iterable[MmdbState]) -> Iterator[Metric]:
 
 
 def _bans(bans: BansState | None) -> Iterator[Metric]:
-    text = f"Addresses that fail2ban bans; {NO_COUNTRY}: their country is not known."
-    addresses = GaugeMetricFamily("bangeod_banned_addresses", text, labels=["country"])
+    yield _by_country("banned_addresses", "Addresses that fail2ban bans", bans)
+    yield _gauge("banned_networks", "Networks that fail2ban bans.", None if bans is None else bans.networks)
+
+
+def _fleet_bans(bans: FleetBansState | None) -> Iterator[Metric]:
+    yield _by_country("fleet_banned_addresses", "Addresses that any host of the fleet bans", bans)
+    networks = None if bans is None else bans.networks
+    yield _gauge("fleet_banned_networks", "Networks that any host of the fleet bans.", networks)
+    text = f"Addresses that a host of the fleet bans; {OTHER_HOSTS}: all but those that ban the most."
+    by_host = GaugeMetricFamily("bangeod_fleet_host_banned_addresses", text, labels=["host"])
+    if bans is not None:
+        figures = dict(sorted(bans.hosts.items()))
+        if bans.other_hosts:
+            figures[OTHER_HOSTS] = figures.get(OTHER_HOSTS, 0) + bans.in_other_hosts
+        for host, count in figures.items():
+            by_host.add_metric([host], count)
+    yield by_host
+
+
+def _by_country(name: str, text: str, bans: BansState | FleetBansState | None) -> Metric:
+    addresses = GaugeMetricFamily(
+        f"bangeod_{name}", f"{text}; {NO_COUNTRY}: their country is not known.", labels=["country"]
+    )
     if bans is not None:
         for code, count in [*sorted(bans.countries.items()), (NO_COUNTRY, bans.without_country)]:
             addresses.add_metric([code], count)
-    yield addresses
-    yield _gauge("banned_networks", "Networks that fail2ban bans.", None if bans is None else bans.networks)
+    return addresses
 
 
 def _rest(state: State) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ from bangeod.api.daemon_state import (
     ConfigState,
     DatabaseState,
     Failure,
+    FleetBansState,
     IpApiState,
     JobState,
     MmdbState,
@@ -142,6 +143,7 @@ class StateReport:
             ip_api=self._ip_api(now),
             fail2ban=None if fail2ban is None else str(fail2ban),
             bans=self._bans(),
+            fleet_bans=self._fleet_bans(),
         )
 
     def _bans(self) -> BansState | None:
@@ -150,6 +152,20 @@ class StateReport:
             return None
         return BansState(
             countries=dict(counts.countries), without_country=counts.without_country, networks=counts.networks
+        )
+
+    def _fleet_bans(self) -> FleetBansState | None:
+        fleet_bans = self._components.fleet_bans
+        counts = None if fleet_bans is None else fleet_bans.counts
+        if counts is None:
+            return None
+        return FleetBansState(
+            countries=dict(counts.countries),
+            without_country=counts.without_country,
+            networks=counts.networks,
+            hosts=dict(counts.hosts),
+            other_hosts=counts.other_hosts,
+            in_other_hosts=counts.in_other_hosts,
         )
 
     def _ip_api(self, now: float) -> IpApiState:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.daemon_state import BansState, DatabaseState, IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import BansState, DatabaseState, FleetBansState, IpApiState, JobState, MmdbState, State
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
 from tests.support.daemon.api_host import at, state
@@ -165,3 +165,15 @@ def test_what_is_banned_is_told_once_it_was_read() -> None:
     assert show(shown).line("fail2ban").text.endswith("  /f2b.sqlite3")
     shown.sources.bans = BansState(countries={"DE": 1_200, "CN": 30}, without_country=4, networks=1)
     assert show(shown).line("fail2ban").text.endswith("/f2b.sqlite3: 1,234 addresses and 1 network banned")
+
+
+def test_what_the_fleet_bans_is_told_once_it_was_counted() -> None:
+    shown = state()
+    shown.sources.fleet_bans = FleetBansState(
+        countries={"DE": 5_000}, without_country=0, networks=2, hosts={"web1": 4_000}, other_hosts=8, in_other_hosts=2
+    )
+    told = "; 5,000 addresses and 2 networks on 9 hosts of the fleet"
+    assert show(shown).line("fail2ban").text.endswith(f"not read{told}")
+    shown.sources.fail2ban = "/f2b.sqlite3"
+    shown.sources.bans = BansState(countries={"DE": 1}, without_country=0, networks=0)
+    assert show(shown).line("fail2ban").text.endswith(f"/f2b.sqlite3: 1 address banned{told}")
