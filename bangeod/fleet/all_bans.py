@@ -63,7 +63,7 @@ class AllBans:
         values = {"silent": SILENT_AFTER, "begun": begun, "limit": PAGE, "after": statements.FIRST_INET}
         while True:
             rows = await self._session.run(statements.ALL_BANNED, values, again=True)
-            found = [read_banned(text) for (text,) in rows]
+            found = [read_banned(text) for text, counts in rows if counts]
             addresses = [what for what in found if isinstance(what, str)]
             yield addresses, len(found) - len(addresses)
             if len(rows) < PAGE:
