@@ -135,6 +135,7 @@ class SourcesState(msgspec.Struct, kw_only=True):
     fail2ban: str | None  # the path of its database
     bans: BansState | None = None  # null until they were read
     fleet_bans: FleetBansState | None = None  # null until they were counted, and while they can't be
+    fleet_bans_told: Timestamp | None = None  # when the fleet last heard of all that is banned here
 
 
 class DatabaseState(msgspec.Struct, kw_only=True):

@@ -75,6 +75,8 @@ class _Snapshot(Collector):
         yield _gauge("embedded_in_force", "Whether the embedded default answers.", state.sources.embedded)
         yield from _bans(state.sources.bans)
         yield from _fleet_bans(state.sources.fleet_bans)
+        told = _epoch(state.sources.fleet_bans_told)
+        yield _gauge("fleet_bans_told_timestamp_seconds", "When the fleet last heard of all bans here.", told)
         yield from _rest(state)
         yield from _process(state)
 

@@ -67,6 +67,7 @@ class FleetBans:
         self._trouble = Trouble("fleet_bans_failed", "fleet_bans_work")
         self._refused = Trouble("fleet_bans_refused")
         self.counts: FleetBanCounts | None = None  # of the last count; None if it failed
+        self.told_at: float | None = None  # when the fleet last heard of all bans here, in seconds since the epoch
 
     @property
     def everyones(self) -> AllBans:
@@ -100,6 +101,7 @@ class FleetBans:
             self._tell_trouble(error)
             return
         self._trouble.is_over()
+        self.told_at = self._clock.now()
         if told.refused:
             self._refused.tell(count=told.refused, now=self._clock.monotonic(), bans=told.refused)
         elif told.written:

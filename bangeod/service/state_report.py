@@ -133,6 +133,7 @@ class StateReport:
 
     def _sources(self, now: float) -> SourcesState:
         sources, settings = self._components.sources, self._components.settings
+        fleet_bans = self._components.fleet_bans
         fail2ban = settings.fail2ban.database
         # A file that may still be fetched is not missing.
         files = [state for state in sources.mmdb.states() if settings.geo.mmdb or state.status != FileStatus.MISSING]
@@ -144,6 +145,7 @@ class StateReport:
             fail2ban=None if fail2ban is None else str(fail2ban),
             bans=self._bans(),
             fleet_bans=self._fleet_bans(),
+            fleet_bans_told=None if fleet_bans is None else _time(fleet_bans.told_at),
         )
 
     def _bans(self) -> BansState | None:

@@ -43,6 +43,7 @@ def exposition() -> str:
     all_of_it.sources.mmdb = [mmdb]
     all_of_it.sources.ip_api = IpApiState(enabled=True, remaining=15, paused_until=at("2026-11-22T00:10:30Z"))
     all_of_it.sources.bans = BansState(countries={"DE": 3, "CN": 5}, without_country=2, networks=1)
+    all_of_it.sources.fleet_bans_told = at("2026-11-22T00:00:00Z")
     all_of_it.sources.fleet_bans = FleetBansState(
         countries={"DE": 30, "CN": 50},
         without_country=20,

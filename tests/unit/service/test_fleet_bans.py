@@ -106,6 +106,7 @@ async def test_what_is_banned_here_is_told(parts: Parts) -> None:
     await parts.fleet_bans.tell()
     (told,) = parts.own.told
     assert [key.ip for key in told.bans] == ["8.8.8.8"]
+    assert parts.fleet_bans.told_at == parts.world.clock.now()
 
 
 async def test_where_fail2ban_is_not_read_the_fleet_is_told_of_no_bans(parts: Parts) -> None:
@@ -119,6 +120,7 @@ async def test_while_fail2bans_database_can_not_be_read_what_was_told_stays(part
     with capture_logs() as lines:
         await parts.fleet_bans.tell()
     assert parts.own.told == []
+    assert parts.fleet_bans.told_at is None
     assert said(lines) == [("fail2ban_unreadable", "is locked")]
 
 

@@ -178,8 +178,10 @@ async def test_what_the_fleet_bans_is_in_it_once_it_was_counted(parts: Parts) ->
     assert (await report.state(parts.standing(), ApiState(), lag=0.0)).sources.fleet_bans is None
     assert components.fleet_bans is not None
     components.fleet_bans.counts = FleetBanCounts({"DE": 2}, 1, 3, {"web1": 4}, 5, 6)
+    components.fleet_bans.told_at = 1_800_000_000.5
     state = await report.state(parts.standing(), ApiState(), lag=0.0)
     assert state.sources.fleet_bans == FleetBansState(
         countries={"DE": 2}, without_country=1, networks=3, hosts={"web1": 4}, other_hosts=5, in_other_hosts=6
     )
+    assert state.sources.fleet_bans_told == 1_800_000_000.5
     await components.close()
