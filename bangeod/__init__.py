@@ -43,6 +43,10 @@ Where most addresses come from (cli/top.py, or GET /v1/top → service/top.py): 
 places in steps (geo/cache/tally.py), those that fail2ban bans one by one, and put into groups by country or by network
 (geo/groups.py).
 
+In a fleet, what this host bans is told to the others each minute (service/fleet_bans.py → store/fail2ban.py, with the
+times: ban_spans.py → fleet/own_bans.py, which writes what differs); what all of them ban is read by fleet/all_bans.py,
+and where that is by service/fleet_places.py.
+
 A run of a job: its time comes in the main thread, which hands it to the loop (schedule/scheduler.py); it is run once,
 within its timeout, and reports (schedule/job_schedule.py → service/job_runs.py → jobs/runner.py). What failed or is not
 finished is tried again soon.

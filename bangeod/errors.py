@@ -147,6 +147,16 @@ class Fail2banOffError(BangeodError):
         )
 
 
+class FleetOffError(BangeodError):
+    """A question about the hosts of a fleet, where the config names none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            'this host is in no fleet: set [fleet] url = "postgresql://…" in the config (README, "A fleet"), and '
+            "systemctl restart bangeod if it runs"
+        )
+
+
 class PathError(BangeodError):
     """A file or directory can't be used: its path, what is wrong with it, and what to do."""
 

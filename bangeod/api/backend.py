@@ -55,7 +55,7 @@ class Backend(Protocol):
         """Return what each source knows of each address, in the order asked. Changes nothing."""
 
     async def top(self, asked: TopQuery) -> Top:
-        """Return which groups have the most addresses. Raises Fail2banOffError, and StoreError."""
+        """Return which groups have the most addresses. Raises Fail2banOffError, FleetOffError and StoreError."""
 
     async def run_job(self, job_id: JobId, *, dry: bool) -> Report:
         """Run a job now and return its report. Raises JobRunningError, and StoppingError if the daemon is stopping."""

@@ -114,6 +114,17 @@ class BansState(msgspec.Struct, kw_only=True):
     networks: int
 
 
+class FleetBansState(msgspec.Struct, kw_only=True):
+    """How much all hosts of the fleet ban, as the last count found it: an address counts once, but for each host."""
+
+    countries: dict[str, int]  # addresses, by the country's code
+    without_country: int  # addresses
+    networks: int
+    hosts: dict[str, int]  # addresses, by host; of those with the most
+    other_hosts: int
+    in_other_hosts: int  # addresses
+
+
 class SourcesState(msgspec.Struct, kw_only=True):
     """Where countries come from."""
 
@@ -123,6 +134,8 @@ class SourcesState(msgspec.Struct, kw_only=True):
     ip_api: IpApiState
     fail2ban: str | None  # the path of its database
     bans: BansState | None = None  # null until they were read
+    fleet_bans: FleetBansState | None = None  # null until they were counted, and while they can't be
+    fleet_bans_told: Timestamp | None = None  # when the fleet last heard of all that is banned here
 
 
 class DatabaseState(msgspec.Struct, kw_only=True):

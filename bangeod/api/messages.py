@@ -192,30 +192,38 @@ LONGEST_SINCE: Final = 100 * 366 * 86_400  # seconds
 class TopQuery(msgspec.Struct, forbid_unknown_fields=True):
     """What is counted: all addresses in the table, or with ``banned`` those that fail2ban bans now.
 
-    Only those last seen, or banned, within the last ``since`` seconds; 0: whenever.
+    Only those last seen, or banned, within the last ``since`` seconds; 0: whenever. In a fleet what any host bans
+    counts, or with ``here`` what this one does; by hosts it is always what is banned.
     """
 
-    by: Literal["countries", "networks"] = "countries"
+    by: Literal["countries", "networks", "hosts"] = "countries"
     banned: bool = False
     since: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_SINCE)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_GROUPS)] = MOST_GROUPS
+    here: bool = False
 
 
 class TopGroup(msgspec.Struct, omit_defaults=True):
-    """Addresses of one country, or of one network; what is not known of it is left out."""
+    """Addresses of one country, of one network or on one host; what is not known of it is left out."""
 
     count: int
     country_code: str | None = None
     country_name: str | None = None
     asn: str | None = None
     org: str | None = None
+    host: str | None = None
+    newest: str | None = None  # when the newest ban of the host began
 
 
 class Top(msgspec.Struct, kw_only=True):
-    """Where addresses come from, the largest group first; all that is counted adds up to ``total``."""
+    """Where addresses come from, the largest group first; all that is counted adds up to ``total``.
+
+    By hosts, what several hosts ban counts for each of them.
+    """
 
     by: str
     banned: bool
+    hosts: int | None = None  # of the fleet, that have bans which count; null: this one's alone
     since: str | None = None
     total: int = 0
     groups: list[TopGroup] = []

@@ -15,6 +15,7 @@ from bangeod.api.daemon_state import (
     BansState,
     CacheState,
     DaemonsState,
+    FleetBansState,
     FleetState,
     JobState,
     MmdbState,
@@ -23,6 +24,7 @@ from bangeod.api.daemon_state import (
 )
 
 NO_COUNTRY: Final = "none"  # in place of a code; a label with an empty value would be no label
+OTHER_HOSTS: Final = "others"  # in place of a name
 Read = Callable[[JobState], float | None]
 
 
@@ -84,6 +86,9 @@ class _Snapshot(Collector):
         yield from _bans(state.sources.bans)
         if state.fleet is not None:
             yield from _fleet(state.fleet)
+        yield from _fleet_bans(state.sources.fleet_bans)
+        told = _epoch(state.sources.fleet_bans_told)
+        yield _gauge("fleet_bans_told_timestamp_seconds", "When the fleet last heard of all bans here.", told)
         yield from _rest(state)
         yield from _process(state)
 
@@ -129,13 +134,33 @@ def _mmdbs(mmdbs: Iterable[MmdbState]) -> Iterator[Metric]:
 
 
 def _bans(bans: BansState | None) -> Iterator[Metric]:
-    text = f"Addresses that fail2ban bans; {NO_COUNTRY}: their country is not known."
-    addresses = GaugeMetricFamily("bangeod_banned_addresses", text, labels=["country"])
+    yield _by_country("banned_addresses", "Addresses that fail2ban bans", bans)
+    yield _gauge("banned_networks", "Networks that fail2ban bans.", None if bans is None else bans.networks)
+
+
+def _fleet_bans(bans: FleetBansState | None) -> Iterator[Metric]:
+    yield _by_country("fleet_banned_addresses", "Addresses that any host of the fleet bans", bans)
+    networks = None if bans is None else bans.networks
+    yield _gauge("fleet_banned_networks", "Networks that any host of the fleet bans.", networks)
+    text = f"Addresses that a host of the fleet bans; {OTHER_HOSTS}: all but those that ban the most."
+    by_host = GaugeMetricFamily("bangeod_fleet_host_banned_addresses", text, labels=["host"])
+    if bans is not None:
+        figures = dict(sorted(bans.hosts.items()))
+        if bans.other_hosts:
+            figures[OTHER_HOSTS] = figures.get(OTHER_HOSTS, 0) + bans.in_other_hosts
+        for host, count in figures.items():
+            by_host.add_metric([host], count)
+    yield by_host
+
+
+def _by_country(name: str, text: str, bans: BansState | FleetBansState | None) -> Metric:
+    addresses = GaugeMetricFamily(
+        f"bangeod_{name}", f"{text}; {NO_COUNTRY}: their country is not known.", labels=["country"]
+    )
     if bans is not None:
         for code, count in [*sorted(bans.countries.items()), (NO_COUNTRY, bans.without_country)]:
             addresses.add_metric([code], count)
-    yield addresses
-    yield _gauge("banned_networks", "Networks that fail2ban bans.", None if bans is None else bans.networks)
+    return addresses
 
 
 def _fleet(fleet: FleetState) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ import msgspec
 
 from bangeod.api import web
 from bangeod.api.messages import ErrorAnswer, Problem
-from bangeod.errors import BangeodError, Fail2banOffError, JobRunningError, StoppingError, StoreError
+from bangeod.errors import BangeodError, Fail2banOffError, FleetOffError, JobRunningError, StoppingError, StoreError
 
 JSON: Final = {"Content-Type": "application/json"}
 
@@ -19,6 +19,7 @@ _KNOWN: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (UnicodeError, 400, "invalid_json", "the body is no UTF-8: {}"),
     (JobRunningError, 409, "job_running", "{}"),
     (Fail2banOffError, 409, "fail2ban_off", "{}"),
+    (FleetOffError, 409, "fleet_off", "{}"),
     (StoppingError, 503, "stopping", "{}"),
     (StoreError, 503, "database", "{}"),
 )

@@ -75,7 +75,7 @@ ROUTES: Final = (
         "GET",
         "/v1/top",
         "top",
-        "Say which countries or networks have the most addresses, of all or of those that are banned.",
+        "Say which countries, networks or hosts have the most addresses, of all or of those that are banned.",
         Top,
         query=TopQuery,
         errors=(409, 422, 503),

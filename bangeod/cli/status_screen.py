@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from bangeod.api.daemon_state import FleetState, IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import BansState, FleetBansState, FleetState, IpApiState, JobState, MmdbState, State
 from bangeod.api.state_words import CONFIG_REFUSED, ago, failing
 from bangeod.cli.tables import count_of, table
 from bangeod.clock import to_text
@@ -118,12 +118,19 @@ def _sources(state: State, now: float) -> Iterator[Fact]:
 
 
 def _fail2ban(state: State) -> str:
-    path, bans = state.sources.fail2ban, state.sources.bans
-    if path is None or bans is None:
-        return path or "not read"
+    path, bans, fleet = state.sources.fail2ban, state.sources.bans, state.sources.fleet_bans
+    text = path or "not read"
+    if path is not None and bans is not None:
+        text += f": {_banned(bans)} banned"
+    if fleet is not None:
+        text += f"; {_banned(fleet)} on {count_of(len(fleet.hosts) + fleet.other_hosts, 'host')} of the fleet"
+    return text
+
+
+def _banned(bans: BansState | FleetBansState) -> str:
     addresses = count_of(sum(bans.countries.values()) + bans.without_country, "address", "addresses")
     networks = f" and {count_of(bans.networks, 'network')}" if bans.networks else ""
-    return f"{path}: {addresses}{networks} banned"
+    return f"{addresses}{networks}"
 
 
 def _mmdb(mmdb: MmdbState) -> tuple[str, str | None]:

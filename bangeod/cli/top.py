@@ -24,22 +24,27 @@ _NOT_FOUND: Final = 404  # HTTP
 
 
 @click.command()
-@click.argument("by", type=click.Choice(["countries", "networks"]), default="countries")
-@click.option("--banned", is_flag=True, help="Count what fail2ban bans now.")
+@click.argument("by", type=click.Choice(["countries", "networks", "hosts"]), default="countries")
+@click.option("--banned", is_flag=True, help="Count what fail2ban bans now: in a fleet, on all hosts.")
+@click.option("--here", is_flag=True, help="Count what this host bans, in a fleet as well.")
 @click.option("--since", metavar="TIME", help="Only what was seen, or banned, within this time: 30d, 12h.")
 @click.option("--limit", metavar="N", type=click.IntRange(1, MOST_GROUPS), help="Show N lines.  [default: 20]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
-def top(*, by: str, banned: bool, since: str | None, limit: int | None, as_json: bool, config: str | None) -> None:
-    """Show where most addresses come from: by country, or by network.
+def top(
+    *, by: str, banned: bool, here: bool, since: str | None, limit: int | None, as_json: bool, config: str | None
+) -> None:
+    """Show where most addresses come from: by country, or by network; or which hosts of a fleet ban the most.
 
     Counted are the addresses that the table geo_cache has, or with --banned those that fail2ban
     bans now. With --since the former count by when they were last seen, which is noted once a day.
     """
+    if here and (by == "hosts" or not banned):
+        raise UsageError("--here says whose bans count: it goes with --banned, of countries or networks")
     seconds = 0 if since is None else _seconds(since)
     settings = load_settings(config)
     most = limit or (MOST_GROUPS if as_json else LINES)
-    asked = msgspec.convert({"by": by, "banned": banned, "since": seconds, "limit": most}, TopQuery)
+    asked = msgspec.convert({"by": by, "banned": banned, "here": here, "since": seconds, "limit": most}, TopQuery)
     counted = through_daemon(settings, lambda client: _told(client, asked))
     if counted is None:
         from bangeod.cli.top_here import count  # noqa: PLC0415 - beside a daemon nothing of it is imported
@@ -65,7 +70,7 @@ def _seconds(text: str) -> int:
 def _told(client: CommandClient, asked: TopQuery) -> Top:
     """Return the daemon's answer; one of another version may know no such question, or give another answer."""
     try:
-        told = client.top(asked.by, banned=asked.banned, since=asked.since, limit=asked.limit)
+        told = client.top(asked.by, banned=asked.banned, since=asked.since, limit=asked.limit, here=asked.here)
         return msgspec.convert(told, Top)
     except RefusedError as error:
         if error.status == _NOT_FOUND:

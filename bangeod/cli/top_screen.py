@@ -1,4 +1,4 @@
-"""The text of ``bangeod top``: a line for each country or network, with a bar where it is shown on a terminal."""
+"""The text of ``bangeod top``: a line for each country, network or host, with a bar where it is shown on a terminal."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -13,6 +13,8 @@ BLOCKS: Final = "▏▎▍▌▋▊▉█"  # an eighth of a column to a whole o
 ASCII: Final = "#"
 NOTHING: Final = "-"
 _GAP: Final = "  "  # between two columns
+_HEADS: Final = {"countries": ("CODE", "COUNTRY"), "networks": ("AS", "ORGANISATION"), "hosts": ("LAST BAN", "HOST")}
+_BY: Final = {"countries": "country", "networks": "network", "hosts": "host"}
 
 
 class Chart(NamedTuple):
@@ -63,14 +65,18 @@ def _heading(counted: Top) -> str:
     since = "" if counted.since is None else f", {when} since {counted.since}"
     if not counted.total:
         return f"No addresses {what}{since}."
-    by = "country" if counted.by == "countries" else "network"
+    if counted.hosts is not None:
+        what += f" on {count_of(counted.hosts, 'host')}"
     addresses = counted.total - counted.banned_networks
     networks = f" and {count_of(counted.banned_networks, 'network')}" if counted.banned_networks else ""
-    return f"{count_of(addresses, 'address', 'addresses')}{networks} {what}{since}, by {by}:"
+    return (
+        f"{count_of(addresses, 'address', 'addresses')}{networks} {what}{since}, by {_BY.get(counted.by, counted.by)}:"
+    )
 
 
 def _row(group: TopGroup) -> _Row:
-    return _Row(group.country_code or group.asn or NOTHING, group.country_name or group.org or NOTHING, group.count)
+    key, name = group.country_code or group.asn or group.newest, group.country_name or group.org or group.host
+    return _Row(key or NOTHING, name or NOTHING, group.count)
 
 
 def _rest(counted: Top) -> Iterator[_Row]:
@@ -86,7 +92,7 @@ def _rest(counted: Top) -> Iterator[_Row]:
 
 
 def _table(counted: Top, rows: Sequence[_Row], chart: Chart | None) -> Iterator[Line]:
-    head = ("CODE", "COUNTRY") if counted.by == "countries" else ("AS", "ORGANISATION")
+    head = _HEADS.get(counted.by, ("", ""))
     keys, names = [printable(row.key) for row in rows], [printable(row.name) for row in rows]
     counts = _to_the_right("ADDRESSES", [f"{row.addresses:,}" for row in rows])
     shares = _to_the_right("SHARE", [f"{100 * row.addresses / counted.total:.1f} %" for row in rows])

@@ -48,13 +48,20 @@ class BlockingClient(Protocol, ABC):
         return self.read(self.exchange("POST", EXPLAIN_PATH, explain_body(ips)), Explanations).explanations
 
     def top(
-        self, by: str = "countries", *, banned: bool = False, since: int | None = None, limit: int | None = None
+        self,
+        by: str = "countries",
+        *,
+        banned: bool = False,
+        since: int | None = None,
+        limit: int | None = None,
+        here: bool = False,
     ) -> dict[str, Any]:
         """Return which ``countries`` or ``networks`` have the most addresses. Raises NoDaemonError, RefusedError.
 
         Of those ``banned`` now, or of all; last seen, or banned, within ``since`` seconds; ``limit`` groups at most.
+        In a fleet those count that any host bans, or that this one does, ``here``; ``hosts`` are the fleet's.
         """
-        path = top_path(by, banned=banned, since=since, limit=limit)
+        path = top_path(by, banned=banned, since=since, limit=limit, here=here)
         return self.read(self.exchange("GET", path, silence=TOP_TIMEOUT), dict[str, Any])
 
     def status(self) -> dict[str, Any]:

@@ -177,8 +177,8 @@ def explain_body(ips: Sequence[str]) -> bytes:
     return msgspec.json.encode({"ips": [_clean(ip) for ip in ips]})
 
 
-def top_path(by: str, *, banned: bool, since: int | None, limit: int | None) -> str:
-    asked = {"by": by, "banned": str(banned).lower(), "since": since, "limit": limit}
+def top_path(by: str, *, banned: bool, since: int | None, limit: int | None, here: bool = False) -> str:
+    asked = {"by": by, "banned": str(banned).lower(), "since": since, "limit": limit, "here": "true" if here else None}
     return f"/v1/top?{urlencode({name: value for name, value in asked.items() if value is not None})}"
 
 

@@ -303,3 +303,100 @@ TIDY_PAUSES = (
     "DELETE FROM bangeod.pauses WHERE host = %(host)s AND writer = session_user AND egress <> %(egress)s"
     " AND (until < now() OR said_at < now() - INTERVAL '1 day')"
 )
+
+# --- bans -------------------------------------------------------------------------------------------------------------
+
+
+def _filled(statement: str, **parts: str) -> str:
+    return statement.format(**parts)
+
+
+# A host's own rows, in the order of their key. Times are seconds since the epoch; an ``until`` of -1 is for good, and
+# of -2, like a ``since`` of -2, none that a daemon has written. An address comes without its prefix.
+_SECONDS: Final = "CAST(extract(epoch FROM {time}) AS double precision)"
+_OWN_BANS: Final = (
+    "SELECT jail, abbrev(ip), CASE WHEN isfinite(since) THEN {since} ELSE -2 END,"
+    " CASE WHEN until IS NULL THEN -1 WHEN isfinite(until) THEN {until} ELSE -2 END"
+    " FROM bangeod.bans WHERE writer = session_user AND host = %(host)s {after}ORDER BY jail, ip LIMIT %(limit)s"
+)
+_TIMES: Final = {"since": _filled(_SECONDS, time="since"), "until": _filled(_SECONDS, time="until")}
+OWN_BANS = _filled(_OWN_BANS, **_TIMES, after="")
+OWN_BANS_AFTER = _filled(_OWN_BANS, **_TIMES, after="AND (jail, ip) > (%(jail)s, CAST(%(ip)s AS inet)) ")
+PUT_BANS = (
+    "INSERT INTO bangeod.bans AS b (host, ip, jail, since, until)"
+    " SELECT %(host)s, CAST(n.ip AS inet), n.jail, to_timestamp(n.since), to_timestamp(n.until)"
+    " FROM unnest(CAST(%(jails)s AS text[]), CAST(%(ips)s AS text[]), CAST(%(since)s AS double precision[]),"
+    " CAST(%(until)s AS double precision[])) AS n (jail, ip, since, until) ORDER BY n.jail, n.ip"
+    " ON CONFLICT (writer, host, jail, ip) DO UPDATE SET since = excluded.since, until = excluded.until"
+    " WHERE (b.since, b.until) IS DISTINCT FROM (excluded.since, excluded.until)"
+)
+# Each row is looked for by its whole key, whatever the server knows of the table.
+REMOVE_BANS = (
+    "DELETE FROM bangeod.bans WHERE ctid = ANY (ARRAY(SELECT found.ctid FROM"
+    " unnest(CAST(%(jails)s AS text[]), CAST(%(ips)s AS text[])) AS n (jail, ip) CROSS JOIN LATERAL ("
+    "SELECT ctid FROM bangeod.bans AS b WHERE b.writer = session_user AND b.host = %(host)s AND b.jail = n.jail"
+    " AND b.ip = CAST(n.ip AS inet) LIMIT 1) AS found))"
+)
+# That a host has told of its bans: by the server's clock.
+BANS_ARE_TOLD = (
+    "INSERT INTO bangeod.state (host, name, at) VALUES (%(host)s, 'bans', now())"
+    " ON CONFLICT (writer, host, name) DO UPDATE SET at = excluded.at"
+)
+# What this role wrote for hosts, by other names, that have not told of their bans for long.
+REMOVE_BANS_OF_LOST_HOSTS = (
+    "WITH gone AS (DELETE FROM bangeod.bans WHERE ctid = ANY (ARRAY("
+    "SELECT ctid FROM bangeod.bans AS b WHERE writer = session_user AND host <> %(host)s AND NOT EXISTS (SELECT"
+    " FROM bangeod.state AS s WHERE s.writer = session_user AND s.host = b.host AND s.name = 'bans'"
+    " AND s.at > now() - CAST(%(lost)s AS interval)) LIMIT %(limit)s)) RETURNING 1) SELECT count(*) FROM gone"
+)
+
+# Of all hosts: a ban counts until it ends; one for good, while its host tells of its bans. What no daemon writes does
+# not: names that are too long or can't be shown, times that are not finite or are to come.
+_BAN_IS_GOOD: Final = (
+    "host <> '' AND char_length(host) <= 255 AND host !~ '[[:cntrl:]]'"
+    " AND char_length(jail) <= 255 AND jail !~ '[[:cntrl:]]'"
+    " AND since BETWEEN '1970-01-01T00:00:00Z' AND now() + interval '1 day'"
+    " AND (until IS NULL OR isfinite(until))"
+)
+_BAN_IS_IN_FORCE: Final = (
+    "CASE WHEN until IS NOT NULL THEN until > now() ELSE (writer, host) IN (SELECT writer, host FROM bangeod.state"
+    " WHERE name = 'bans' AND at BETWEEN now() - CAST(%(silent)s AS interval) AND now() + interval '1 day') END"
+)
+_BAN_COUNTS: Final = f"{_BAN_IS_GOOD} AND {_BAN_IS_IN_FORCE} AND since >= to_timestamp(%(begun)s)"
+# Each address or network once, in order, and whether a ban of it counts. Step by step along the index: for whatever the
+# server takes the filters to leave, a page takes no more time than its addresses need.
+ALL_BANNED = _filled(
+    "WITH RECURSIVE walk (ip, nth) AS ("
+    "(SELECT ip, 1 FROM bangeod.bans WHERE ip > CAST(%(after)s AS inet) ORDER BY ip LIMIT 1)"
+    " UNION ALL SELECT (SELECT b.ip FROM bangeod.bans AS b WHERE b.ip > walk.ip ORDER BY b.ip LIMIT 1), nth + 1"
+    " FROM walk WHERE walk.ip IS NOT NULL AND nth < %(limit)s)"
+    " SELECT abbrev(ip), EXISTS (SELECT FROM bangeod.bans AS b WHERE b.ip = walk.ip AND {counts})"
+    " FROM walk WHERE ip IS NOT NULL ORDER BY nth",
+    counts=_BAN_COUNTS,
+)
+FIRST_INET = "0.0.0.0/0"  # sorts before all others
+# By host: addresses, networks, when the newest ban began; and over all of them hosts, addresses, networks.
+BANNED_BY_HOST = _filled(
+    "SELECT host, addresses, networks, {newest}, count(*) OVER (), CAST(sum(addresses) OVER () AS bigint),"
+    " CAST(sum(networks) OVER () AS bigint) FROM ("
+    "SELECT host, count(*) FILTER (WHERE is_single) AS addresses, count(*) FILTER (WHERE NOT is_single) AS networks,"
+    " max(newest) AS newest FROM (SELECT host, masklen(ip) = CASE family(ip) WHEN 4 THEN 32 ELSE 128 END AS is_single,"
+    " max(since) AS newest FROM bangeod.bans WHERE {counts} GROUP BY host, ip) AS each_once GROUP BY host) AS by_host"
+    " ORDER BY addresses DESC, networks DESC, host LIMIT %(limit)s",
+    newest=_filled(_SECONDS, time="newest"),
+    counts=_BAN_COUNTS,
+)
+# Where they are: of the rows of an address one, a host's own before others', and the newest of those.
+BANNED_PLACES = (
+    "SELECT DISTINCT ON (ip) abbrev(ip), left(country_code, 300), left(country_name, 300), left(asn, 300),"
+    " left(org, 300)"
+    " FROM bangeod.geo WHERE ip = ANY (CAST(%(ips)s AS inet[])) AND (country_code ~ '^[A-Z]{2}$' OR asn IS NOT NULL)"
+    " AND resolved_at BETWEEN '1970-01-01T00:00:00Z' AND now() + interval '1 day'"
+    " ORDER BY ip, country_code IS NULL, writer = session_user DESC, resolved_at DESC"
+)
+# How many rows are bad, and whose some are.
+BAD_BANS = _filled(
+    "SELECT count(*), CAST(min(writer) AS text), left(min(host), 100)"
+    " FROM bangeod.bans WHERE NOT coalesce({good}, false)",
+    good=_BAN_IS_GOOD,
+)

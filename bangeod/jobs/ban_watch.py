@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from bangeod.ban_spans import BansInForce
 from bangeod.banned import NOT_READ, Reading
 from bangeod.errors import StoreError, StoreIncompleteError, StoreLockedError
 from bangeod.jobs.disabled_jails import APART, DisabledJails
@@ -35,6 +36,9 @@ class BanSource(Protocol):
         Raises StoreError if that can't be read: StoreLockedError if the database is locked, StoreIncompleteError if it
         can't be read completely ``within`` so many seconds.
         """
+
+    async def in_force(self, now: int, within: float) -> BansInForce:
+        """Return each ban in force at ``now`` with its times; raises StoreError likewise."""
 
 
 class BanWatch:
@@ -78,6 +82,17 @@ class BanWatch:
             return NOT_READ._replace(complete=not passes)
         return answer
 
+    async def in_force(self, now: float, within: float) -> BansInForce | None:
+        """Return each ban in force, for the fleet; none if there is no source, None if it can't be read."""
+        source = self._source()
+        if source is None:
+            return BansInForce()
+        try:
+            return await source.in_force(int(now), within)
+        except StoreError as error:
+            self._tell(error)
+            return None
+
     async def count(self, reading: Reading, cache: "GeoCache") -> None:
         """Count a reading's bans by country, by what is known of the addresses now: for the metrics.
 
@@ -112,8 +127,11 @@ class BanWatch:
         try:
             reading = await source.banned(int(run.clock.now()), run.time_left() * SHARE)
         except StoreError as error:
-            what, where = error.problem, error.path
-            self._unreadable.tell((where, what), database=where, problem=what, advice=error.advice)
+            self._tell(error)
             return error
         self._unreadable.is_over(banned=len(reading.banned.addresses))
         return reading
+
+    def _tell(self, error: StoreError) -> None:
+        what, where = error.problem, error.path
+        self._unreadable.tell((where, what), database=where, problem=what, advice=error.advice)

@@ -10,6 +10,7 @@ from bangeod.geo.cache.contents import MOST_DIRTY
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
+from bangeod.service import fleet_bans
 from bangeod.service.active_sources import MakeTurns, NewSources, Sources
 from bangeod.service.database import Lock, fleet_of, geo_tier_of, ip_api_turns_of, job_turns_of, store_of
 from bangeod.service.settings_in_force import SettingsInForce
@@ -64,6 +65,7 @@ class Components:
             learned=learned,
         )
         self.bans = BanWatch(self.sources.bans)
+        self.fleet_bans = None if self.fleet is None else fleet_bans.of(self.fleet, self.bans, self.cache)
         self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)
         self._look_only = look_only
 
@@ -106,6 +108,8 @@ class Components:
             try:
                 if self.geo_tier is not None:
                     await self.geo_tier.close()
+                if self.fleet_bans is not None:
+                    await self.fleet_bans.close()
                 if self.fleet is not None:
                     await self.fleet.close()
             finally:

@@ -239,6 +239,9 @@ class Daemon:
         if self._fleet_notices is not None:
             self._background.keep_running(self._fleet_notices.listen)
             self._background.keep_running(self._fleet_notices.follow)
+        if self._components.fleet_bans is not None:
+            self._background.keep_running(self._components.fleet_bans.keep_told)
+            self._background.keep_running(self._components.fleet_bans.keep_counted)
         self._announced = True
         if self._owes_reload:
             self._request_reload()

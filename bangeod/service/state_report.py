@@ -15,6 +15,7 @@ from bangeod.api.daemon_state import (
     DaemonsState,
     DatabaseState,
     Failure,
+    FleetBansState,
     FleetState,
     IpApiState,
     JobState,
@@ -146,6 +147,7 @@ class StateReport:
 
     def _sources(self, now: float) -> SourcesState:
         sources, settings = self._components.sources, self._components.settings
+        fleet_bans = self._components.fleet_bans
         fail2ban = settings.fail2ban.database
         # A file that may still be fetched is not missing.
         files = [state for state in sources.mmdb.states() if settings.geo.mmdb or state.status != FileStatus.MISSING]
@@ -156,6 +158,8 @@ class StateReport:
             ip_api=self._ip_api(now),
             fail2ban=None if fail2ban is None else str(fail2ban),
             bans=self._bans(),
+            fleet_bans=self._fleet_bans(),
+            fleet_bans_told=None if fleet_bans is None else _time(fleet_bans.told_at),
         )
 
     def _bans(self) -> BansState | None:
@@ -164,6 +168,20 @@ class StateReport:
             return None
         return BansState(
             countries=dict(counts.countries), without_country=counts.without_country, networks=counts.networks
+        )
+
+    def _fleet_bans(self) -> FleetBansState | None:
+        fleet_bans = self._components.fleet_bans
+        counts = None if fleet_bans is None else fleet_bans.counts
+        if counts is None:
+            return None
+        return FleetBansState(
+            countries=dict(counts.countries),
+            without_country=counts.without_country,
+            networks=counts.networks,
+            hosts=dict(counts.hosts),
+            other_hosts=counts.other_hosts,
+            in_other_hosts=counts.in_other_hosts,
         )
 
     def _ip_api(self, now: float) -> IpApiState:

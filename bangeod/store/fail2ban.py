@@ -12,10 +12,11 @@ import pwd
 import shlex
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from bangeod.ban_spans import BansInForce, FoundBan, in_force
 from bangeod.banned import Reading, sort_out
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import (
@@ -45,6 +46,7 @@ _DISK = "look at the disk: dmesg, df, mount"
 _RESTART = "systemctl restart fail2ban: it makes or repairs its tables when it starts"
 
 
+T = TypeVar("T")
 Moments = Mapping[str, int]  # the times that the statements ask for, in seconds since the epoch
 
 
@@ -54,6 +56,23 @@ class _Shape(NamedTuple):
     source: BanTable
     enabled: frozenset[str]  # the names of the enabled jails; empty where they are not known
     ends_are_known: bool
+
+
+_Gather = Callable[[Iterable[FoundBan], _Shape], T]  # makes a reading of what is found
+
+
+def _sorted_out(found: Iterable[FoundBan], shape: _Shape) -> Reading:
+    pairs = ((what, jail) for what, jail, _, _ in found)
+    return sort_out(pairs, shape.enabled, ends_are_known=shape.ends_are_known)
+
+
+def _with_times(found: Iterable[FoundBan], shape: _Shape) -> BansInForce:
+    return in_force(found, shape.enabled)
+
+
+def _moments(now: int) -> dict[str, int]:
+    lately = LATELY * SECONDS_A_DAY
+    return {"now": now, "since": now - lately, "lately": lately}
 
 
 class Fail2banReader:
@@ -80,31 +99,42 @@ class Fail2banReader:
         Raises StoreError where the database can't be read. StoreLockedError (it is locked) and StoreIncompleteError (it
         can't be read completely in this time) are temporary: the next reading may find more.
         """
-        try:
-            async with asyncio.timeout(within):
-                return await self.read(now, patience=within / 2, begun=begun)
-        except TimeoutError as error:
-            raise self._incomplete("that takes longer than a job can wait", _DISK) from error
+        return await self._within(within, self.read(now, patience=within / 2, begun=begun))
+
+    async def in_force(self, now: int, within: float) -> BansInForce:
+        """Return each ban in force at ``now`` with its times; as ``banned`` otherwise."""
+        return await self._within(within, self._read(_moments(now), within / 2, _with_times))
 
     async def read(self, now: int, *, patience: float = math.inf, begun: int | None = None) -> Reading:
         """Return who is banned at ``now``, in seconds since the epoch. Raises StoreError.
 
         Waits for a lock no longer than ``patience``, even if the busy timeout is longer. ``begun`` as above.
         """
-        moments = {"now": now, "since": now - LATELY * SECONDS_A_DAY} | ({} if begun is None else {"begun": begun})
+        moments = _moments(now) | ({} if begun is None else {"begun": begun})
+        return await self._read(moments, patience, _sorted_out)
+
+    async def _within(self, seconds: float, reading: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(seconds):
+                return await reading
+        except TimeoutError as error:
+            raise self._incomplete("that takes longer than a job can wait", _DISK) from error
+
+    async def _read(self, moments: Moments, patience: float, gather: "_Gather[T]") -> T:
         async with self._reading:
             given_up = threading.Event()
+            waits = min(self._busy_timeout, patience)
             try:
-                return await asyncio.to_thread(self._read, moments, min(self._busy_timeout, patience), given_up)
+                return await asyncio.to_thread(self._read_in_turn, moments, waits, given_up, gather)
             finally:
                 given_up.set()  # a thread that goes on would keep the process from ending
 
-    def _read(self, moments: Moments, patience: float, given_up: threading.Event) -> Reading:
+    def _read_in_turn(self, moments: Moments, patience: float, given_up: threading.Event, gather: "_Gather[T]") -> T:
         while not self._at_it.acquire(timeout=ATTEMPT):
             if given_up.is_set():
                 raise self._incomplete("an earlier reading hangs")
         try:
-            return self._look_into_it(moments, patience, given_up)
+            return self._look_into_it(moments, patience, given_up, gather)
         except CutShortError as error:
             raise self._incomplete(str(error)) from error
         except engine.Error as error:
@@ -112,24 +142,25 @@ class Fail2banReader:
         finally:
             self._at_it.release()
 
-    def _look_into_it(self, moments: Moments, patience: float, given_up: threading.Event) -> Reading:
+    def _look_into_it(self, moments: Moments, patience: float, given_up: threading.Event, gather: "_Gather[T]") -> T:
         before = self._look_at_file()
         manner = read_only.manner(self._path)
         with read_only.opened(self._path, manner, min(patience, ATTEMPT)) as connection:
             connection.text_factory = decode
             alone = manner == read_only.ALONE
             locks = Locks(connection, given_up, patience=patience, alone=alone, wait=self._wait)
-            found = self._pages(locks, moments)
+            found = self._pages(locks, moments, gather)
         if faults.is_missing(self._path) or self._look_at_file() != before:
             raise CutShortError("the file was moved or replaced meanwhile")
         return found
 
-    def _pages(self, locks: Locks, moments: Moments) -> Reading:
-        done = locks.page(lambda connection: self._shape(connection, only_new="begun" in moments))
+    def _pages(self, locks: Locks, moments: Moments, gather: "_Gather[T]") -> T:
+        with_times, only_new = gather is _with_times, "begun" in moments
+        done = locks.page(lambda connection: self._shape(connection, only_new=only_new, with_times=with_times))
         if done is None:
             raise CutShortError("its tables can't be looked at in time")
         shape, _ = done
-        return sort_out(bans(locks, shape.source, moments), shape.enabled, ends_are_known=shape.ends_are_known)
+        return gather(bans(locks, shape.source, moments), shape)
 
     def _look_at_file(self) -> tuple[int, int] | None:
         """Report what stat() already shows; opening a pipe would wait for somebody to write to it.
@@ -147,7 +178,7 @@ class Fail2banReader:
             raise StoreError(str(self._path), f"fail2ban's database can't be read: it {kind}", _OTHER_FILE)
         return found.st_dev, found.st_ino
 
-    def _shape(self, connection: "Connection", *, only_new: bool) -> _Shape:
+    def _shape(self, connection: "Connection", *, only_new: bool, with_times: bool) -> _Shape:
         tables = {name for (name,) in connection.execute(queries.FAIL2BAN_TABLES)}
         table = next((name for name in ("bips", "bans") if name in tables), None)
         if table is None and tables:
@@ -162,7 +193,10 @@ class Fail2banReader:
         enabled = frozenset[str]()
         if {"name", "enabled"} <= _columns(connection, "jails"):
             enabled = frozenset(name for (name,) in connection.execute(queries.FAIL2BAN_JAILS))
-        return _Shape(BanTable.of(table, still, columns), enabled, ends_are_known)
+        times = queries.FAIL2BAN_NO_TIMES
+        if with_times:
+            times = queries.FAIL2BAN_TIMES if ends_are_known else queries.FAIL2BAN_TIMES_LATELY
+        return _Shape(BanTable.of(table, still, columns, times), enabled, ends_are_known)
 
     def _incomplete(self, why: str, advice: str = f"tried again at the next run; if it stays, {_DISK}") -> StoreError:
         return StoreIncompleteError(str(self._path), f"fail2ban's database can't be read: {why}", advice)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from bangeod.ban_spans import FoundBan
 from bangeod.banned import Network, read_banned
 from bangeod.store.sqlite import faults, queries
 from bangeod.store.sqlite.engine import engine
@@ -42,8 +43,9 @@ BETWEEN_LOOKS: Final = 0.05  # seconds between two attempts at a locked database
 STEPS: Final = 2_000  # of SQLite's virtual machine between two looks at the clock: some 100 rows
 BEFORE_ALL: Final = -(2**63)  # the smallest rowid
 
-_BANS: Final = msgspec.json.Decoder(list[tuple[int, str | None, str]])  # rowid, ip, jail
-_DATA: Final = msgspec.json.Decoder(list[tuple[str, Any, Any, Any]])  # jail, ip, ip4, ip6
+Time = int | None
+_BANS: Final = msgspec.json.Decoder(list[tuple[int, str | None, str, Time, Time]])  # rowid, ip, jail, times
+_DATA: Final = msgspec.json.Decoder(list[tuple[str, Time, Time, Any, Any, Any]])  # jail, times, ip, ip4, ip6
 
 
 class CutShortError(Exception):
@@ -143,10 +145,12 @@ class BanTable(NamedTuple):
     data: str | None  # None where the table has no column data
 
     @staticmethod
-    def of(table: str, still: str, columns: frozenset[str]) -> "BanTable":
-        """Make the statements; ``still`` is the SQL condition for a ban in force."""
+    def of(
+        table: str, still: str, columns: frozenset[str], times: tuple[str, str] = queries.FAIL2BAN_NO_TIMES
+    ) -> "BanTable":
+        """Make the statements; ``still`` is the SQL condition for a ban in force, ``times`` those of a ban."""
         jail = queries.FAIL2BAN_JAIL_OF_BAN if "jail" in columns else "''"
-        names = {"table": table, "still": still, "jail": jail}
+        names = {"table": table, "still": still, "jail": jail, "since": times[0], "length": times[1]}
         data = queries.FAIL2BAN_DATA.format(**names) if "data" in columns else None
         return BanTable(queries.FAIL2BAN_PAGE_END.format(**names), queries.FAIL2BAN_PAGE.format(**names), data)
 
@@ -160,21 +164,24 @@ class _Page(NamedTuple):
     is_last: bool = False
 
 
-def bans(locks: Locks, source: BanTable, moments: Mapping[str, int]) -> Iterator[tuple[str | Network, str]]:
-    """Yield each banned address or network with its jail, in no order, some perhaps twice."""
+def bans(locks: Locks, source: BanTable, moments: Mapping[str, int]) -> Iterator[FoundBan]:
+    """Yield each banned address or network with its jail, and with its times if the table was asked for them.
+
+    They come in no order, some perhaps twice.
+    """
     size, size_of_data = PageSize(), PageSize()
     after = BEFORE_ALL
     while True:
         page = _in_time(locks, size, functools.partial(_bans_after, source, moments, after))
         without: list[int] = []
-        for rowid, ip, jail in _BANS.decode(page.text):
+        for rowid, ip, jail, since, length in _BANS.decode(page.text):
             what = read_banned(ip)
             if what is not None:
-                yield what, jail
+                yield what, jail, since, length
             else:
                 without.append(rowid)
         if source.data:
-            yield from _within_data(locks, source.data, without, size_of_data)
+            yield from _within_data(locks, source.data, moments, without, size_of_data)
         if page.is_last:
             return
         after = page.last
@@ -189,20 +196,30 @@ def _bans_after(
 
 
 def _within_data(
-    locks: Locks, statement: str, rowids: Sequence[int], size: PageSize
-) -> Iterator[tuple[str | Network, str]]:
+    locks: Locks, statement: str, moments: Mapping[str, int], rowids: Sequence[int], size: PageSize
+) -> Iterator[FoundBan]:
     """Look for addresses in the data of bans whose id is no address: a jail may ban any text that it finds in a log."""
     done = 0
     while done < len(rowids):
-        page = _in_time(locks, size, functools.partial(_data_of, statement, rowids, done))
+        read = functools.partial(_data_of, statement=statement, moments=moments, rowids=rowids, start=done)
+        page = _in_time(locks, size, read)
         done += page.rows
-        for jail, *found in _DATA.decode(page.text):
-            yield from ((what, jail) for what in addresses(*found))
+        for jail, since, length, *found in _DATA.decode(page.text):
+            yield from ((what, jail, since, length) for what in addresses(*found))
 
 
-def _data_of(statement: str, rowids: Sequence[int], start: int, connection: "Connection", limit: int) -> _Page:
+def _data_of(
+    connection: "Connection",
+    limit: int,
+    *,
+    statement: str,
+    moments: Mapping[str, int],
+    rowids: Sequence[int],
+    start: int,
+) -> _Page:
     some = rowids[start : start + limit]
-    (text,) = connection.execute(statement, {"rowids": msgspec.json.encode(some).decode()}).fetchone()
+    asked = {"rowids": msgspec.json.encode(some).decode(), **moments}
+    (text,) = connection.execute(statement, asked).fetchone()
     return _Page(len(some), text)
 
 

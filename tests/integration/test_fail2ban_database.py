@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bangeod.ban_spans import BanKey, BanSpan
 from bangeod.banned import Banned, Reading
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import StoreLockedError
@@ -96,6 +97,16 @@ BANS = st.builds(
     nth=st.integers(1, 50),
     jail=st.sampled_from(["sshd", "recidive"]),
 )
+
+
+async def test_bans_are_told_with_the_times_that_fail2ban_gave_them(fail2ban: Fail2ban) -> None:
+    fail2ban.ban(Ban("8.8.8.8", NOW - 60, 600), Ban("8.8.8.8", NOW, FOR_GOOD, jail="recidive"))
+    fail2ban.ban(Ban("9.9.9.9", NOW - 600, 60))
+    found = await Fail2banReader(fail2ban.path, busy_timeout=5).in_force(NOW, within=30)
+    assert found.bans == {
+        BanKey("sshd", "8.8.8.8"): BanSpan(NOW - 60, NOW + 540),
+        BanKey("recidive", "8.8.8.8"): BanSpan(NOW, None),
+    }
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -184,6 +184,15 @@ def test_where_fail2ban_is_not_read_it_says_what_to_do(start: Start, place: Inst
 
 
 @pytest.mark.parametrize("beside", [False, True])
+def test_without_a_fleet_there_are_no_hosts_to_count(start: Start, place: Installation, *, beside: bool) -> None:
+    if beside:
+        start(OPEN)
+    ran = bangeod("top", "hosts", "--config", str(place.config))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "this host is in no fleet: set [fleet] url = " in ran.stderr
+
+
+@pytest.mark.parametrize("beside", [False, True])
 def test_bans_that_can_not_be_read_are_one_line(start: Start, place: Installation, *, beside: bool) -> None:
     place.configure({"fail2ban.database": str(place.home / "gone.sqlite3")})
     if beside:
@@ -245,7 +254,9 @@ def test_a_daemon_of_another_version_is_told_from_one_that_can_not_count(place: 
         (["--since", "0s"], "found"),
         (["--since", "9" * 5_000], "expected a duration"),
         (["--limit", "0"], "--limit"),
-        (["hosts"], "'hosts' is not one of 'countries', 'networks'"),
+        (["jails"], "'jails' is not one of 'countries', 'networks', 'hosts'"),
+        (["hosts", "--here"], "--here says whose bans count"),
+        (["--here"], "--here says whose bans count"),
     ],
 )
 def test_what_can_not_be_meant_is_wrong_usage(place: Installation, arguments: list[str], said: str) -> None:

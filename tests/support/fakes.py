@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
+from bangeod.ban_spans import BansInForce, in_force
 from bangeod.banned import Reading, read_banned, sort_out
 from bangeod.errors import SourceError, SourcePausedError, StoreError, StoreRefusedError
 from bangeod.geo.cache.cache import GeoCache
@@ -112,6 +113,12 @@ class Bans:
         if error is not None:
             raise error
         return self.next_readings.pop(0) if self.next_readings else self.reading
+
+    async def in_force(self, now: int, within: float) -> BansInForce:
+        if self.error is not None:
+            raise self.error
+        what = [*self.reading.banned.addresses, *self.reading.banned.networks]
+        return in_force(((each, "sshd", now, 600) for each in what), self.reading.enabled)
 
 
 class SourcesInHand:

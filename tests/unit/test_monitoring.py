@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bangeod.api.daemon_state import ApiState, BansState, DaemonsState, IpApiState, MmdbState
+from bangeod.api.daemon_state import ApiState, BansState, DaemonsState, FleetBansState, IpApiState, MmdbState
 from bangeod.api.metrics import render
 from tests.support import promtool
 from tests.support.daemon.api_host import at, state
@@ -44,6 +44,15 @@ def exposition() -> str:
     all_of_it.sources.ip_api = IpApiState(enabled=True, remaining=15, paused_until=at("2026-11-22T00:10:30Z"))
     all_of_it.sources.bans = BansState(countries={"DE": 3, "CN": 5}, without_country=2, networks=1)
     all_of_it.daemons = DaemonsState(count=3, listening=True, lag=0.0)
+    all_of_it.sources.fleet_bans_told = at("2026-11-22T00:00:00Z")
+    all_of_it.sources.fleet_bans = FleetBansState(
+        countries={"DE": 30, "CN": 50},
+        without_country=20,
+        networks=10,
+        hosts={"web1": 12, 'we"b\\2': 95},
+        other_hosts=7,
+        in_other_hosts=8,
+    )
     return render(all_of_it).decode()
 
 
@@ -112,7 +121,7 @@ def cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
 
 def test_whose_figures_and_from_where_is_for_the_person_to_choose() -> None:
     variables = {variable["name"]: variable for variable in json.loads(DASHBOARD.read_text())["templating"]["list"]}
-    assert list(variables) == ["datasource", "job", "instance"]
+    assert list(variables) == ["datasource", "job", "instance", "bans"]
     for panel in panels():
         for target in panel.get("targets", []):
             assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
@@ -139,7 +148,18 @@ def test_map_and_table_show_the_newest_figures_country_by_country() -> None:
         # As a table, each label is a column of its name, and the figure the column Value.
         assert (target["format"], target["instant"], target["range"]) == ("table", True, False)
         assert target["expr"].startswith("sum by (country) (bangeod_banned_addresses{")
+        assert " or max by (country) (bangeod_fleet_banned_addresses{" in target["expr"]
         assert shown_as(panel).keys() == {"country", "Value"}
+
+
+def test_map_and_table_show_the_chosen_hosts_bans_until_the_fleets_are_chosen() -> None:
+    (bans,) = (each for each in json.loads(DASHBOARD.read_text())["templating"]["list"] if each["name"] == "bans")
+    assert bans["current"]["value"] == "0"
+    assert bans["query"] == ",".join(f"{option['text']} : {option['value']}" for option in bans["options"])
+    for panel in (panel for panel in panels() if panel["type"] in {"geomap", "table"}):
+        hosts, fleet = panel["targets"][0]["expr"].split(" or ")
+        assert hosts.endswith(" and on () (vector($bans) == 0)")
+        assert fleet.endswith(" and on () (vector($bans) == 1)")
 
 
 def shown_as(panel: dict[str, Any]) -> dict[str, str]:
@@ -152,7 +172,7 @@ def shown_as(panel: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.slow
 def test_the_dashboards_queries_are_promql(judge: Promtool, tmp_path: Path) -> None:
     rules = [
-        {"record": f"panel:query{number}", "expr": query.replace("$__rate_interval", "5m")}
+        {"record": f"panel:query{number}", "expr": query.replace("$__rate_interval", "5m").replace("$bans", "1")}
         for number, query in enumerate(queries())
     ]
     file = tmp_path / "rules.yml"
@@ -217,13 +237,26 @@ def test_banned_addresses_come_by_country_and_those_without_one_under_none(expos
     assert "\nbangeod_banned_networks 1.0\n" in exposition
 
 
+def test_what_the_fleet_bans_comes_by_country_and_by_host(exposition: str) -> None:
+    assert figures("bangeod_fleet_banned_addresses", exposition) == {"CN": 50, "DE": 30, "none": 20}
+    by_host = figures("bangeod_fleet_host_banned_addresses", exposition, by="host")
+    assert by_host == {"web1": 12, 'we"b\\2': 95, "others": 8}
+    assert "\nbangeod_fleet_banned_networks 10.0\n" in exposition
+
+
 def test_where_fail2ban_is_not_read_there_are_no_figures_of_bans() -> None:
     exposition = render(state()).decode()
     assert figures("bangeod_banned_addresses", exposition) == {}
     assert "\nbangeod_banned_networks " not in exposition
 
 
-def figures(name: str, exposition: str) -> dict[str, float]:
-    """Return the figures of a name, by country."""
+def test_without_a_fleet_there_are_no_figures_of_its_bans() -> None:
+    exposition = render(state()).decode()
+    for name, by in (("banned_addresses", "country"), ("host_banned_addresses", "host"), ("banned_networks", "")):
+        assert figures(f"bangeod_fleet_{name}", exposition, by=by) == {}
+
+
+def figures(name: str, exposition: str, by: str = "country") -> dict[str, float]:
+    """Return the figures of a name, by a label."""
     samples = (sample for family in text_string_to_metric_families(exposition) for sample in family.samples)
-    return {sample.labels["country"]: sample.value for sample in samples if sample.name == name}
+    return {sample.labels[by]: sample.value for sample in samples if sample.name == name}

@@ -428,19 +428,24 @@ class GeoCache:
 
         They come in no order, some at a time. Asks no source, changes nothing, and is no use of the addresses.
         """
+        async for _, places in self.located(ips):
+            yield places
+
+    async def located(self, ips: Iterable[str]) -> AsyncIterator[tuple[list[str], list[Geo | None]]]:
+        """Iterate over the same with the addresses: some of these, and the place of each."""
         async for some in yielding(ips):
             table = self._memory.table
+            known: list[str] = []
             places: list[Geo | None] = []
             absent: list[str] = []
             for ip, entry in zip(some, table.find(some), strict=True):
-                if entry is not None:
-                    places.append(table.place(entry[1]))
-                elif read_address(ip)[0] is _GLOBAL:
+                if entry is None and read_address(ip)[0] is _GLOBAL:
                     absent.append(ip)
-                else:
-                    places.append(None)
+                    continue
+                known.append(ip)
+                places.append(None if entry is None else table.place(entry[1]))
             rows = await self._rows_of(absent)
-            yield places + [rows[ip].geo if ip in rows else UNKNOWN for ip in absent]
+            yield known + absent, places + [rows[ip].geo if ip in rows else UNKNOWN for ip in absent]
 
     # --- figures and clearing ---
 

@@ -291,17 +291,21 @@ FAIL2BAN_STILL = "bantime <= -1 OR timeofban + bantime > :now"
 FAIL2BAN_BEGUN = "({still}) AND timeofban >= :begun"
 FAIL2BAN_JAIL_OF_BAN = "coalesce(CAST(jail AS TEXT), '')"
 FAIL2BAN_LATELY = "timeofban > :since"
+# The times of a ban, where they are asked for, as whole numbers: others may be no JSON. Without an end: for LATELY.
+FAIL2BAN_TIMES = ("CAST(timeofban AS INTEGER)", "CAST(bantime AS INTEGER)")
+FAIL2BAN_TIMES_LATELY = ("CAST(timeofban AS INTEGER)", ":lately")
+FAIL2BAN_NO_TIMES = ("NULL", "NULL")
 # A page comes as one JSON value: between two rows Python's lock must be taken, and fail2ban would wait for that too.
 FAIL2BAN_PAGE_END = (
     "SELECT max(k), count(*) FROM (SELECT rowid AS k FROM {table} WHERE rowid > :after ORDER BY rowid LIMIT :limit)"
 )
 FAIL2BAN_PAGE = (
-    "SELECT json_group_array(json_array(rowid, CASE typeof(ip) WHEN 'text' THEN ip END, {jail}))"
+    "SELECT json_group_array(json_array(rowid, CASE typeof(ip) WHEN 'text' THEN ip END, {jail}, {since}, {length}))"
     " FROM {table} WHERE rowid > :after AND rowid <= :upto AND ({still})"
 )
 FAIL2BAN_DATA = (  # a BLOB of JSON
-    "SELECT json_group_array(json_array(jail,"
+    "SELECT json_group_array(json_array(jail, since, length,"
     " json_extract(text, '$.ip'), json_extract(text, '$.ip4'), json_extract(text, '$.ip6')))"
-    " FROM (SELECT {jail} AS jail, CAST(data AS TEXT) AS text"
+    " FROM (SELECT {jail} AS jail, {since} AS since, {length} AS length, CAST(data AS TEXT) AS text"
     " FROM json_each(:rowids) AS wanted CROSS JOIN {table} WHERE {table}.rowid = wanted.value) WHERE json_valid(text)"
 )

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from bangeod.api.messages import MOST_GROUPS, TopQuery
-from bangeod.errors import Fail2banOffError, JobRunningError, StoppingError, StoreError
+from bangeod.errors import Fail2banOffError, FleetOffError, JobRunningError, StoppingError, StoreError
 from bangeod.jobs.job import JobId
 from bangeod.model import Geo
 from tests.support.daemon.api_host import CACHED, CACHED6, Host, hosting, parse, until
@@ -161,7 +161,7 @@ async def test_what_is_to_be_counted_is_read_from_the_query(host: Host) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        *("by=hosts", "by=", "banned=perhaps", "top=1"),
+        *("by=jails", "here=1.5", "by=", "banned=perhaps", "top=1"),
         *("since=-1", "since=null", "since=30d", "since=1.5", "since=9999999999999", "since=%F0%9F"),
         *("limit=0", "limit=-1", "limit=10001"),
     ],
@@ -176,6 +176,12 @@ async def test_who_is_banned_where_nobody_reads_it_is_a_conflict(host: Host) -> 
     host.backend.error = Fail2banOffError()
     reply = await host.ask("GET", "/v1/top?banned=true")
     assert (reply.status, reply.code) == (409, "fail2ban_off")
+
+
+async def test_which_hosts_ban_where_there_is_no_fleet_is_a_conflict_too(host: Host) -> None:
+    host.backend.error = FleetOffError()
+    reply = await host.ask("GET", "/v1/top?by=hosts")
+    assert (reply.status, reply.code) == (409, "fleet_off")
 
 
 # --- jobs ---

@@ -9,6 +9,7 @@ from bangeod.api.daemon_state import (
     BansState,
     DaemonsState,
     DatabaseState,
+    FleetBansState,
     FleetState,
     IpApiState,
     JobState,
@@ -232,3 +233,15 @@ def test_a_fleet_that_is_away_is_told_in_red_with_the_reason() -> None:
     shown.fleet.away_since, shown.fleet.problem = at("2026-11-22T00:08:00Z"), "no server answers"
     assert (line := show(shown).line("fleet")).colour == BAD
     assert line.text.endswith("; away for 2 min: no server answers")
+
+
+def test_what_the_fleet_bans_is_told_once_it_was_counted() -> None:
+    shown = state()
+    shown.sources.fleet_bans = FleetBansState(
+        countries={"DE": 5_000}, without_country=0, networks=2, hosts={"web1": 4_000}, other_hosts=8, in_other_hosts=2
+    )
+    told = "; 5,000 addresses and 2 networks on 9 hosts of the fleet"
+    assert show(shown).line("fail2ban").text.endswith(f"not read{told}")
+    shown.sources.fail2ban = "/f2b.sqlite3"
+    shown.sources.bans = BansState(countries={"DE": 1}, without_country=0, networks=0)
+    assert show(shown).line("fail2ban").text.endswith(f"/f2b.sqlite3: 1 address banned{told}")

@@ -54,9 +54,27 @@ def test_networks_are_shown_by_number_and_organisation() -> None:
     ]
 
 
+def test_hosts_are_shown_by_name_with_the_time_of_their_last_ban() -> None:
+    host = TopGroup(7, host="web\x1b[2J.example", newest="2026-11-22T00:00:00Z")
+    counted = top(host, by="hosts", banned=True, hosts=3, other_groups=2, in_other_groups=2, banned_networks=1)
+    assert text(counted) == [
+        "9 addresses and 1 network banned now on 3 hosts, by host:",
+        "",
+        "LAST BAN              HOST             ADDRESSES   SHARE",
+        "2026-11-22T00:00:00Z  web\ufffd[2J.example          7  70.0 %",
+        "                      and 2 others             2  20.0 %",
+        "                      whole networks           1  10.0 %",
+    ]
+
+
+def test_of_how_many_hosts_a_country_is_counted_is_said() -> None:
+    assert text(top(CHINA, banned=True, hosts=1))[0] == "600 addresses banned now on 1 host, by country:"
+
+
 @pytest.mark.parametrize(
     ("counted", "said"),
     [
+        (top(by="hosts", banned=True, hosts=0), "No addresses banned now."),
         (top(), "No addresses in geo_cache."),
         (top(banned=True), "No addresses banned now."),
         (top(since="2026-10-31T00:00:00Z"), "No addresses in geo_cache, last seen since 2026-10-31T00:00:00Z."),

@@ -64,7 +64,7 @@ async def test_it_asks_all_that_commands_ask(host: Host) -> None:
 async def test_what_is_to_be_counted_can_not_become_another_request(host: Host) -> None:
     def ask() -> None:
         with CommandClient(str(host.path), strict=True) as client:
-            for by in ("countries HTTP/1.0\r\n\r\n", "countries&banned=true", "hosts"):
+            for by in ("countries HTTP/1.0\r\n\r\n", "countries&banned=true", "jails"):
                 with pytest.raises(RefusedError) as caught:
                     client.top(by)
                 assert caught.value.status == 422

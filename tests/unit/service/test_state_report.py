@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.api.daemon_state import ApiState, BansState, FleetState, Standing
+from bangeod.api.daemon_state import ApiState, BansState, FleetBansState, FleetState, Standing
 from bangeod.config import Settings
 from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import GeoCache
@@ -16,6 +16,7 @@ from bangeod.jobs.ban_watch import BanCounts
 from bangeod.jobs.job import JobId
 from bangeod.service.components import Components
 from bangeod.service.database import lock_of
+from bangeod.service.fleet_bans import FleetBanCounts
 from bangeod.service.job_runs import JobRuns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.schedule.job_schedule import JobSchedule
@@ -183,4 +184,21 @@ async def test_a_fleet_is_in_it_where_this_host_is_in_one_without_its_password(p
     state = (await report.state(parts.standing(), ApiState(), lag=0.0)).fleet
     assert state is not None
     assert (state.away_since, (state.problem or "")[:17]) == (parts.clock.now(), "no server answers")
+    await components.close()
+
+
+async def test_what_the_fleet_bans_is_in_it_once_it_was_counted(parts: Parts) -> None:
+    assert (await parts.report.state(parts.standing(), ApiState(), lag=0.0)).sources.fleet_bans is None
+    settings = replace(parts.settings, fleet=replace(parts.settings.fleet, url=parse("postgresql://a@/b")))
+    components = Components(SettingsInForce(settings), parts.clock, DatabaseLock(parts.database))
+    report = StateReport(components, parts.jobs, parts.database)
+    assert (await report.state(parts.standing(), ApiState(), lag=0.0)).sources.fleet_bans is None
+    assert components.fleet_bans is not None
+    components.fleet_bans.counts = FleetBanCounts({"DE": 2}, 1, 3, {"web1": 4}, 5, 6)
+    components.fleet_bans.told_at = 1_800_000_000.5
+    state = await report.state(parts.standing(), ApiState(), lag=0.0)
+    assert state.sources.fleet_bans == FleetBansState(
+        countries={"DE": 2}, without_country=1, networks=3, hosts={"web1": 4}, other_hosts=5, in_other_hosts=6
+    )
+    assert state.sources.fleet_bans_told == 1_800_000_000.5
     await components.close()

@@ -1,6 +1,6 @@
 """What is counted where: the table as memory has it, or who is banned, by country or by network."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +11,17 @@ import pytest
 from bangeod.api.messages import Top, TopQuery
 from bangeod.clock import SECONDS_A_DAY, to_text
 from bangeod.config import Settings
-from bangeod.errors import Fail2banOffError, StoreError
+from bangeod.errors import Fail2banOffError, FleetOffError, StoreError, StoreUnreachableError
+from bangeod.model import Geo
 from bangeod.service.components import Components
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.settings_in_force import SettingsInForce
-from bangeod.service.top import count
+from bangeod.service.top import FLEET_SECONDS, count
+from bangeod.store.postgres.url import parse
 from bangeod.store.sqlite import schema
 from bangeod.store.sqlite.engine import engine
 from tests.support.manual_clock import ManualClock
+from tests.unit.service.test_fleet_bans import Everyones
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -215,3 +218,105 @@ async def test_without_fail2ban_in_the_config_the_error_says_what_to_do(place: P
 async def test_bans_that_can_not_be_read_are_an_error(components: Make) -> None:
     with pytest.raises(StoreError, match="no such fail2ban database"):
         await count(components(), TopQuery(banned=True))
+
+
+# --- in a fleet; with a server: tests/integration/test_top_fleet.py ---
+
+
+class Pages(Everyones):
+    """Another host's bans as well; reading a page takes ``seconds``."""
+
+    def __init__(self, clock: ManualClock, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.begun: set[int] = set()
+        self._clock = clock
+        self._seconds = seconds
+
+    async def pages(self, *, begun: int = 0) -> AsyncGenerator[tuple[list[str], int], None]:
+        self.begun.add(begun)
+        async for addresses, networks in super().pages():
+            self._clock.advance(self._seconds)
+            yield addresses, networks
+
+
+def enter_fleet(place: Place) -> None:
+    """Let the host be in a fleet, whose server nobody asks."""
+    place.settings = replace(place.settings, fleet=replace(place.settings.fleet, url=parse("postgresql://a@/b")))
+
+
+@pytest.fixture
+def fleet(place: Place, components: Make) -> Components:
+    enter_fleet(place)
+    return components()
+
+
+def in_place_of_server(components: Components, pages: Pages) -> None:
+    assert components.fleet_bans is not None
+    components.fleet_bans._everyones = pages  # type: ignore[assignment]
+
+
+async def test_in_a_fleet_what_any_host_bans_counts_by_what_this_host_and_the_fleet_know(
+    place: Place, fleet: Components
+) -> None:
+    place.put(("8.8.8.8", "US", "AS15169", None))
+    pages = Pages(place.clock)
+    pages.known = {"9.9.9.9": Geo("CH", asn="AS19281"), "8.8.8.8": Geo("DE", asn="AS1")}
+    in_place_of_server(fleet, pages)
+    counted = await count(fleet, TopQuery(banned=True, since=60))
+    assert figures(counted) == {"US": 1, "CH": 1, "unknown": 1, "not_routable": 1, "banned_networks": 1}
+    assert (counted.hosts, counted.notes, pages.begun) == (5, [], {place.now - 60})
+    networks = await count(fleet, TopQuery(by="networks", banned=True))
+    assert figures(networks) == {"AS15169": 1, "AS19281": 1, "unknown": 1, "not_routable": 1, "banned_networks": 1}
+
+
+async def test_in_a_fleet_what_this_host_bans_may_be_counted_alone(place: Place, fleet: Components) -> None:
+    place.ban("7.7.7.7")
+    counted = await count(fleet, TopQuery(banned=True, here=True))
+    assert (figures(counted), counted.hosts) == ({"unknown": 1}, None)
+
+
+async def test_of_more_than_can_be_read_in_time_a_part_is_counted_and_that_is_noted(
+    place: Place, fleet: Components
+) -> None:
+    in_place_of_server(fleet, Pages(place.clock, seconds=FLEET_SECONDS + 1))
+    counted = await count(fleet, TopQuery(banned=True))
+    assert figures(counted) == {"unknown": 2, "banned_networks": 1}
+    assert len(counted.notes) == 1
+
+
+async def test_hosts_are_counted_by_what_they_ban(place: Place, fleet: Components) -> None:
+    in_place_of_server(fleet, Pages(place.clock))
+    counted = await count(fleet, TopQuery(by="hosts", since=60))
+    assert [(group.host, group.count) for group in counted.groups] == [("web1", 3), ("web2", 2)]
+    assert {group.newest for group in counted.groups} == {to_text(place.now - 60)}
+    assert (counted.banned, counted.hosts, counted.other_groups, counted.in_other_groups) == (True, 5, 3, 4)
+    assert counted.total == 10
+
+
+async def test_without_a_fleet_the_error_says_what_to_do(components: Make) -> None:
+    with pytest.raises(FleetOffError, match=r"\[fleet\] url"):
+        await count(components(), TopQuery(by="hosts"))
+
+
+async def test_while_the_server_is_away_this_hosts_bans_count_with_a_note(place: Place, fleet: Components) -> None:
+    place.ban("7.7.7.7")
+    pages = Pages(place.clock)
+    pages.error = StoreUnreachableError("postgresql:///b", "no server answers", "start it")
+    in_place_of_server(fleet, pages)
+    counted = await count(fleet, TopQuery(banned=True))
+    assert (figures(counted), counted.hosts) == ({"unknown": 1}, None)
+    assert "no server answers" in counted.notes[0]
+    with pytest.raises(StoreUnreachableError):
+        await count(fleet, TopQuery(by="hosts"))
+
+
+async def test_while_the_server_is_away_and_fail2ban_is_not_read_its_error_is_the_answer(
+    place: Place, fleet: Components
+) -> None:
+    off = replace(place.settings, fail2ban=replace(place.settings.fail2ban, database=None))
+    fleet.in_force.change(off)
+    pages = Pages(place.clock)
+    pages.error = StoreUnreachableError("postgresql:///b", "no server answers", "start it")
+    in_place_of_server(fleet, pages)
+    with pytest.raises(StoreUnreachableError):
+        await count(fleet, TopQuery(banned=True))

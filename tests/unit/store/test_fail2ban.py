@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bangeod.ban_spans import LAST, BanKey, BanSpan
 from bangeod.banned import Banned
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.errors import (
@@ -139,6 +140,54 @@ async def test_a_ban_that_an_upgrade_from_0_10_left_without_an_end_goes_on(path:
     with fail2ban(path, BANS, BIPS) as connection:
         connection.execute("INSERT INTO bips VALUES ('8.8.8.8', 'sshd', ?, -2, 1, '{}')", (NOW - 10**6,))
     assert await banned(path) == {"8.8.8.8"}
+
+
+async def test_each_ban_in_force_comes_with_its_jail_and_its_times(path: Path) -> None:
+    with fail2ban(path, BIPS, "CREATE TABLE jails (name TEXT, enabled INTEGER)") as connection:
+        connection.executemany(
+            "INSERT INTO bips VALUES (?, ?, ?, ?, 1, ?)",
+            [
+                ("8.8.8.8", "sshd", NOW - 600, 601, "{}"),
+                ("8.8.8.8", "old", NOW - 9, -1, "{}"),
+                ("9.9.9.9", "sshd", NOW - 600, 600, "{}"),
+                ("203.0.113.7/24", "sshd", NOW, 600.5, "{}"),
+                ("a user", "sshd", NOW - 1, 60, '{"ip4": "1.1.1.1", "ip6": "2001:DB8::1"}'),
+            ],
+        )
+        connection.execute("INSERT INTO jails VALUES ('sshd', 1), ('old', 0)")
+    found = await Fail2banReader(path, busy_timeout=0.01).in_force(NOW, within=30)
+    assert found.enabled == {"sshd"}
+    assert found.bans == {
+        BanKey("sshd", "8.8.8.8"): BanSpan(NOW - 600, NOW + 1),
+        BanKey("old", "8.8.8.8"): BanSpan(NOW - 9, None),
+        BanKey("sshd", "203.0.113.0/24"): BanSpan(NOW, NOW + 600),
+        BanKey("sshd", "1.1.1.1"): BanSpan(NOW - 1, NOW + 59),
+        BanKey("sshd", "2001:db8::1"): BanSpan(NOW - 1, NOW + 59),
+    }
+
+
+async def test_before_0_11_a_ban_is_told_to_end_when_it_no_longer_counts(path: Path) -> None:
+    with fail2ban(path, OLD_BANS) as connection:
+        connection.execute("INSERT INTO bans VALUES ('sshd', '8.8.8.8', ?, '{}')", (NOW - 60,))
+        connection.execute("INSERT INTO bans VALUES ('sshd', 'a user', ?, '{\"ip4\": \"1.1.1.1\"}')", (NOW - 60,))
+    found = await Fail2banReader(path, busy_timeout=0).in_force(NOW, within=30)
+    span = BanSpan(NOW - 60, NOW - 60 + LATELY * SECONDS_A_DAY)
+    assert found.bans == {BanKey("sshd", "8.8.8.8"): span, BanKey("sshd", "1.1.1.1"): span}
+
+
+async def test_a_database_that_can_not_be_read_tells_of_no_bans_but_an_error(path: Path) -> None:
+    with pytest.raises(StoreMissingError):
+        await Fail2banReader(path, busy_timeout=0).in_force(NOW, within=30)
+
+
+@pytest.mark.parametrize("time", ["600.25", "'abc'", "NULL", "9e999", "-9e999", "x'00'"])
+async def test_a_time_of_any_type_is_told_as_one_that_a_server_can_store(path: Path, time: str) -> None:
+    with fail2ban(path, BIPS.replace(" NOT NULL", "")) as connection:
+        connection.execute(f"INSERT INTO bips VALUES ('9.9.9.9', 'sshd', {time}, -1, 1, '{{}}')")
+        connection.execute(f"INSERT INTO bips VALUES ('8.8.8.8', 'sshd', ?, {time}, 1, '{{}}')", (NOW - 6,))
+    found = await Fail2banReader(path, busy_timeout=0).in_force(NOW, within=30)
+    assert found.bans[BanKey("sshd", "9.9.9.9")].until is None
+    assert all(0 <= span.since <= LAST and (span.until or 0) <= LAST for span in found.bans.values())
 
 
 @pytest.mark.parametrize("bantime", ["600.25", "'abc'", "NULL", "9e999", "x'00'"])
