@@ -100,10 +100,17 @@ class GeoTier:
         return True
 
     async def _read(self, ips: Sequence[str]) -> dict[str, Geo]:
-        values = {"ips": list(ips), "longest": geo_rows.LONGEST}
-        places, odd = geo_rows.read(await self._fleet.read(statements.FIND_PLACES, values), ips)
-        self._tell_odd(odd)
+        """Read one row of each address, and where that is odd those of other hosts."""
+        places, odd = await self._rows(statements.FIND_PLACES, ips)
+        if odd:
+            more, odd = await self._rows(statements.FIND_MORE_PLACES, [row.ip for row in odd])
+            places |= more
+            self._tell_odd(odd)
         return places
+
+    async def _rows(self, statement: str, ips: Sequence[str]) -> tuple[dict[str, Geo], list[OddRow]]:
+        values = {"ips": list(ips), "longest": geo_rows.LONGEST}
+        return geo_rows.read(await self._fleet.read(statement, values), ips)
 
     def _is_late(self, asking: "asyncio.Task[bool]", answers: Mapping[str, Geo]) -> None:
         """Let a question go on beside; what it finds is kept."""

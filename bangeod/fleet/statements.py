@@ -108,20 +108,29 @@ TABLES_SEEN = (
 
 # --- where an address is ----------------------------------------------------------------------------------------------
 
-# Times are read as microseconds since the epoch, NULL for what no daemon writes: infinity, BC, the year 10000. A host's
-# own row comes first, then the newest, but those of the future last. Of each address a few: some may be odd.
-FIND_PLACES = (
-    "SELECT g.* FROM unnest(CAST(%(ips)s AS inet[])) AS i (ip) CROSS JOIN LATERAL ("
-    "SELECT host(t.ip), CAST(t.writer AS text), left(t.country_code, 3), left(t.country_name, %(longest)s),"
-    " left(t.asn, %(longest)s), left(t.org, %(longest)s), left(t.origin, %(longest)s),"
-    " CASE WHEN t.resolved_at >= '0001-01-01 00:00:00+00' AND t.resolved_at < '10000-01-01 00:00:00+00'"
-    " THEN CAST(EXTRACT(EPOCH FROM t.resolved_at) * 1000000 AS bigint) END,"
-    " CASE WHEN t.last_seen >= '0001-01-01 00:00:00+00' AND t.last_seen < '10000-01-01 00:00:00+00'"
-    " THEN CAST(EXTRACT(EPOCH FROM t.last_seen) * 1000000 AS bigint) END,"
-    " greatest(t.resolved_at, t.last_seen) > now() + interval '1 minute'"  # clocks differ a little after a failover
-    " FROM bangeod.geo AS t WHERE t.ip = i.ip ORDER BY t.writer = session_user DESC,"
-    " t.resolved_at > now() + interval '1 minute', t.resolved_at DESC LIMIT 4) AS g"
+# Times are read as microseconds since the epoch, NULL for what no daemon writes: infinity, BC, the year 10000.
+_PLACES = (
+    "SELECT host(g.ip), CAST(g.writer AS text), left(g.country_code, 3), left(g.country_name, %(longest)s),"
+    " left(g.asn, %(longest)s), left(g.org, %(longest)s), left(g.origin, %(longest)s),"
+    " CASE WHEN g.resolved_at >= '0001-01-01 00:00:00+00' AND g.resolved_at < '10000-01-01 00:00:00+00'"
+    " THEN CAST(EXTRACT(EPOCH FROM g.resolved_at) * 1000000 AS bigint) END,"
+    " CASE WHEN g.last_seen >= '0001-01-01 00:00:00+00' AND g.last_seen < '10000-01-01 00:00:00+00'"
+    " THEN CAST(EXTRACT(EPOCH FROM g.last_seen) * 1000000 AS bigint) END,"
+    " greatest(g.resolved_at, g.last_seen) > now() + interval '1 minute'"  # clocks differ a little after a failover
+    " FROM ({rows}) AS g"
 )
+# A host's own row comes first, then the newest, but those of the future last.
+_FIRST = (
+    "SELECT DISTINCT ON (t.ip) * FROM bangeod.geo AS t WHERE t.ip = ANY (CAST(%(ips)s AS inet[]))"
+    " ORDER BY t.ip, t.writer = session_user DESC, t.resolved_at > now() + interval '1 minute', t.resolved_at DESC"
+)
+_SOME = (
+    "SELECT r.* FROM unnest(CAST(%(ips)s AS inet[])) AS i (ip) CROSS JOIN LATERAL (SELECT * FROM bangeod.geo AS t"
+    " WHERE t.ip = i.ip ORDER BY t.writer = session_user DESC, t.resolved_at > now() + interval '1 minute',"
+    " t.resolved_at DESC LIMIT 10) AS r"
+)
+FIND_PLACES = _PLACES.format(rows=_FIRST)
+FIND_MORE_PLACES = _PLACES.format(rows=_SOME)  # of addresses whose first row is odd
 MAY_FIND_PLACES = "SELECT FROM bangeod.geo LIMIT 0"
 # Writes a host's own rows, and only those that say something new; a day is something new. In the same transaction, the
 # others are told which addresses to read again. The result has a row where anything was written.

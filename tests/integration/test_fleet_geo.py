@@ -96,6 +96,15 @@ async def test_of_other_hosts_the_newest_counts_but_none_of_the_future(
     assert await hosts[0].tier.find([IP]) == {IP: JAPAN}
 
 
+async def test_behind_an_odd_row_the_next_one_counts(hosts: tuple[Host, Host], database: FleetDatabase) -> None:
+    insert(database, writer="web1", code="jp")
+    insert(database, writer="web2", code="ZZ")
+    insert(database, writer="old", code="DE", name="'Germany'", resolved_at="now() - interval '2 days'")
+    insert(database, writer="new", code="JP", name="'Japan'", resolved_at="now() - interval '1 day'")
+    insert(database, ip=OTHER)
+    assert await hosts[0].tier.find([IP, OTHER]) == {IP: JAPAN, OTHER: FRANCE}
+
+
 ODD = {
     "a code in lower case": {"code": "fr"},
     "no country": {"code": "ZZ"},

@@ -54,11 +54,15 @@ class Server:
             if self.refuses in values["ip"]:
                 raise StoreRefusedError(SHOWN, "refused", "look")
             return [(len(values["ip"]), "")]
-        return [each for each in self.rows if each[0] in values["ips"]] if values and "ips" in values else []
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for each in self.rows:
+            found.setdefault(each[0], []).append(each)
+        most = 1 if statement == statements.FIND_PLACES else 10
+        return [each for ip in (values or {}).get("ips", ()) for each in found.get(ip, ())[:most]]
 
     @property
     def asked(self) -> list[list[str]]:
-        return [values["ips"] for statement, values in self.ran if statement == statements.FIND_PLACES]
+        return [values["ips"] for _, values in self.ran if "ips" in values]
 
 
 @pytest.fixture
@@ -173,6 +177,12 @@ async def test_a_lookup_that_is_cancelled_leaves_the_question_to_end_by_itself(s
     await turns()
     server.rows = [row(OTHER)]
     assert await server.tier.find([OTHER]) == {OTHER: GERMANY}
+
+
+async def test_behind_an_odd_row_that_of_another_host_is_found(server: Server) -> None:
+    server.rows = [row(IP, writer="web2", code="de"), row(IP, writer="web3"), row(OTHER)]
+    assert await server.tier.find([IP, OTHER]) == {IP: GERMANY, OTHER: GERMANY}
+    assert server.asked == [[IP, OTHER], [IP]]
 
 
 async def test_rows_that_no_daemon_wrote_are_named_once_and_again_when_they_are_twice_as_many(server: Server) -> None:
