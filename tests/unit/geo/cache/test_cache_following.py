@@ -72,6 +72,12 @@ async def test_what_waits_to_be_written_stays_and_is_named(world: World, *, has_
     assert world.cache.dirty == 1
 
 
+async def test_a_row_is_not_taken_for_newer_than_what_waits_to_be_written(world: World) -> None:
+    world.cache.adopt({IP: Found(GERMANY, Origin.MMDB)})
+    world.cache._memory.follow([IP], {IP: Row(IP, FRANCE, world.now + 60)})
+    assert world.cache.known(IP) == GERMANY
+
+
 async def test_what_is_learned_while_the_row_is_read_stays_though_it_was_written_since() -> None:
     world = World(store := SlowStore())
     put(world, IP, FRANCE)
