@@ -175,6 +175,7 @@ class Trial:
         """Restart the server, in good order or not."""
         how = self.chance.choice((signal.SIGINT, signal.SIGQUIT))
         with self._lost("restart"):
+            writing(self, self.chance.choice(self.hosts))
             self.servers.primary.stop(how)
             pause(self.chance.uniform(0, 0.5))
             self._perhaps_kill()
@@ -184,6 +185,7 @@ class Trial:
     def fail_over(self) -> None:
         """Kill the primary, and have the standby take its place; it gets a standby of its own."""
         with self._lost("failover"):
+            writing(self, self.chance.choice(self.hosts))
             self.servers.kill_primary()
             pause(self.chance.uniform(0, 0.5))
             self._perhaps_kill()
