@@ -19,7 +19,7 @@ from bangeod.store.postgres import faults, queries
 from bangeod.store.postgres.columns import GEO_COLUMNS, Table, form_of
 from bangeod.store.postgres.odd_keys import OddKeys
 from bangeod.store.postgres.session import Session
-from bangeod.store.postgres.slicing import Slicer
+from bangeod.store.postgres.slicing import slice_size
 from bangeod.store.time_forms import TimeForms
 
 TRIES: Final = 3  # with what is locked passed over
@@ -71,12 +71,12 @@ class GeoWriter:
         self._session = session
         self._table = table
         self._keys = keys
-        self._slicer = Slicer(longest)
+        self._size = slice_size(longest)
         self._forms: TimeForms | None = None
 
     @property
     def size(self) -> int:
-        return self._slicer.size
+        return self._size.size
 
     async def write(self, entries: Sequence[DirtyEntry], *, wait: bool = False) -> Outcome:
         """Write a slice: each entry under every key that its address has in the table, else under the address itself.
@@ -188,7 +188,7 @@ class GeoWriter:
             for half in _halves(changes, error, outcome):
                 await self._insert(half, outcome)
             return
-        self._slicer.measured(len(changes), took)
+        self._size.measured(len(changes), took)
         made = {read_address(key)[1] for (key,) in rows}
         outcome.missed |= {change.entry.ip for change in changes} - made
 
@@ -204,7 +204,7 @@ class GeoWriter:
             for half in _halves(changes, error, outcome):
                 await self._update(columns, half, outcome, wait=wait)
             return
-        self._slicer.measured(len(changes), took)
+        self._size.measured(len(changes), took)
         ((locked, changed),) = found
         tried, done = set(locked or ()), set(changed or ())
         for number, change in enumerate(changes, 1):

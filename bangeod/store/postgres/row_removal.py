@@ -14,7 +14,7 @@ from bangeod.store.port import Deleted, Refusal
 from bangeod.store.postgres import faults
 from bangeod.store.postgres.columns import Kind, Table
 from bangeod.store.postgres.session import Session
-from bangeod.store.postgres.slicing import Slicer
+from bangeod.store.postgres.slicing import slice_size
 from bangeod.store.sweep import Due, HeldBack
 
 IGNORED: Final = "a trigger or a policy of the database's keeps it, without an error"
@@ -37,14 +37,14 @@ class Removal:
     ) -> None:
         self._session = session
         self._table = table
-        self._slicer = Slicer(longest)
+        self._size = slice_size(longest)
         self._statement = table.delete()
         self.held_back = held_back
         self._stays = stays
 
     @property
     def size(self) -> int:
-        return self._slicer.size
+        return self._size.size
 
     async def delete(self, chunk: Sequence[Due]) -> tuple[Deleted, int]:
         """Commit one slice from the start of ``chunk``; return what was deleted, and how many rows are done with."""
@@ -54,10 +54,10 @@ class Removal:
             except StoreRefusedError as error:
                 if len(chunk) == 1:
                     return self._refused(chunk[0], faults.reason(error.__cause__)), 1
-                self._slicer.refused(len(chunk))
-                chunk = chunk[: self._slicer.size]
+                self._size.refused(len(chunk))
+                chunk = chunk[: self._size.size]
             else:
-                self._slicer.measured(len(chunk), took)
+                self._size.measured(len(chunk), took)
                 return self._settled(chunk, found), len(chunk)
 
     def leave(self, rows: Sequence[Due]) -> Deleted:
