@@ -20,6 +20,7 @@ from bangeod.errors import (
     StoreReplacedError,
     StoreUnreachableError,
 )
+from bangeod.store.postgres import extra
 from bangeod.store.postgres.connection import Conninfo
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ _GRANT: Final = (
 _PRIMARY: Final = (
     "let [database] url name the primary, or all hosts of the cluster with target_session_attrs=read-write; a server "
     "that is read-only for another reason says why in its log"
+)
+
+_ASKED: Final = (
+    "put it into the credential postgres_password, which only the service has, or into a file that $PGPASSFILE names; "
+    "a command that does not go through the running daemon needs the file"
 )
 
 # By whole SQLSTATE first, then by its class, the first two characters.
@@ -104,7 +110,15 @@ _BY_CLASS: Final[dict[str, tuple[type[StoreError], str, str]]] = {
 _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]], ...]] = tuple(
     (re.compile(words), made)
     for words, made in (
-        ("password authentication failed|no password supplied|empty password", _BY_STATE["28P01"]),
+        ("password authentication failed|empty password", _BY_STATE["28P01"]),
+        (
+            "no password supplied",
+            (
+                StoreUnreachableError,
+                "the server asks for a password, and there is none",
+                _ASKED,
+            ),
+        ),
         ('database ".*" does not exist', _BY_STATE[NO_SUCH_DATABASE]),
         ("too many (connections|clients)|connection slots are reserved", _BY_STATE["53300"]),
         (
@@ -202,11 +216,7 @@ def of_connect(conninfo: Conninfo, error: Exception) -> StoreError:
 
 def no_driver(conninfo: Conninfo) -> StoreError:
     """Return the error for a url where psycopg is not installed."""
-    return StoreError(
-        conninfo.shown,
-        "PostgreSQL needs psycopg, which is not installed",
-        'install it beside bangeod: pip install "bangeod[postgres]"',
-    )
+    return StoreError(conninfo.shown, extra.NOT_INSTALLED, extra.command())
 
 
 def another(conninfo: Conninfo) -> StoreReplacedError:
