@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 from bangeod.addresses import read_address
 from bangeod.errors import StoreRefusedError
 from bangeod.model import DirtyEntry
-from bangeod.store import row_values, time_forms, times
-from bangeod.store.postgres import faults, queries
+from bangeod.store import row_values, times
+from bangeod.store.postgres import faults, queries, text_times
 from bangeod.store.postgres.columns import GEO_COLUMNS, Table, form_of
 from bangeod.store.postgres.odd_keys import OddKeys
 from bangeod.store.postgres.session import Session
@@ -23,8 +23,6 @@ from bangeod.store.postgres.slicing import slice_size
 from bangeod.store.time_forms import TimeForms
 
 TRIES: Final = 3  # with what is locked passed over
-LAST_BLOCKS: Final = 32  # of a table, in which the newest times are looked for
-MOST_TIMES: Final = 10_000  # rows of these
 NOT_FILLED: Final = "a column can't be filled"
 SPARED: Final = "a trigger or a policy of the database's keeps rows of geo_cache as they are, without an error"
 
@@ -151,20 +149,12 @@ class GeoWriter:
             table = self._table
             found = {name: table.written[name] for name in TimeForms._fields if name in table.written}
             self._forms = TimeForms(
-                **{name: form_of(column) or await self._newest_form(column.sql) for name, column in found.items()}
+                **{
+                    name: form_of(column) or await text_times.form_of(self._session, table, column)
+                    for name, column in found.items()
+                }
             )
         return self._forms
-
-    async def _newest_form(self, column: str) -> time_forms.TimeForm:
-        """Return the form of the newest time of a text column, among the rows that are last in the table."""
-        table = self._table
-        where, values = queries.ALL, dict[str, object](limit=MOST_TIMES)
-        if not table.is_partitioned:
-            ((first,),) = await self._session.run(queries.LAST_BLOCKS, {"table": table.oid, "blocks": LAST_BLOCKS})
-            where, values["first"] = queries.FROM_BLOCK, f"({first},0)"
-        statement = table.sql(queries.LATEST_TIMES, c=column, where=where)
-        found = await self._session.run(statement, values)
-        return time_forms.choose("", time_forms.newest(value for (value,) in found))
 
     async def _carry_out(self, changes: Sequence[Change], *, wait: bool) -> Outcome:
         outcome = Outcome()

@@ -155,6 +155,13 @@ LAST_BLOCKS = (
 LATEST_TIMES = "SELECT DISTINCT {c} FROM (SELECT {c} FROM {table} AS t WHERE {where} LIMIT %(limit)s) AS t"
 FROM_BLOCK = "t.ctid >= CAST(%(first)s AS tid)"
 
+# What the constraints on one column alone say of a value, by the server's own expression for them.
+CHECKS = (
+    "SELECT pg_get_expr(c.conbin, c.conrelid) FROM pg_constraint AS c JOIN pg_attribute AS a ON a.attrelid = c.conrelid"
+    " WHERE c.conrelid = %(table)s AND c.contype = 'c' AND a.attname = %(column)s AND c.conkey = ARRAY[a.attnum]"
+)
+PASSES = "SELECT {checks} FROM (SELECT {value} AS {c}) AS t"
+
 # --- writing: decided from rows read before (row_values.py), and written only to those still as they were -------------
 
 # Which version of a row it is, ctid and xmin say together. What another transaction has locked is passed over, or
