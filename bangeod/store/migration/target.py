@@ -13,16 +13,14 @@ from bangeod.errors import SchemaError, StoreReadOnlyError, StoreRefusedError
 from bangeod.store import time_forms
 from bangeod.store.migration.matching import Details, Matched, Numbering, UnmatchedError, match, times_in_text
 from bangeod.store.migration.values import CopiedColumn, Fitted
-from bangeod.store.postgres import catalogue, columns, faults, inspection, queries
+from bangeod.store.postgres import catalogue, columns, faults, inspection, queries, text_times
 from bangeod.store.postgres.arrays import array
 from bangeod.store.postgres.columns import Table, UnfitTableError
 from bangeod.store.postgres.connection import Conninfo
-from bangeod.store.postgres.geo_writing import LAST_BLOCKS, MOST_TIMES
 from bangeod.store.postgres.session import Session
 
 if TYPE_CHECKING:
     from bangeod.clock import Clock
-    from bangeod.store.time_forms import TimeForm
 
 NEEDED: Final = {"geo_cache": ("SELECT", "INSERT", "UPDATE"), "sessions": ("SELECT", "INSERT")}
 _FIT: Final = {"geo_cache": columns.geo_table, "sessions": columns.sessions_table}
@@ -116,19 +114,11 @@ class Server:
             types={row[0]: row[1] for row in found},
             numbered={row[0]: Numbering(*row[2:]) for row in found if row[2] is not None},
             always_numbered=[name for (name,) in always],
-            forms={name: await self._form(table, name) for name in times_in_text(source, table.columns)},
+            forms={
+                name: time_forms.of(await text_times.newest_of(self.session, table, table.columns[name]))
+                for name in times_in_text(source, table.columns)
+            },
         )
-
-    async def _form(self, table: Table, name: str) -> "TimeForm | None":
-        """Return the form of the newest time in a column of text, among the rows that are last in the table."""
-        where, values = queries.ALL, dict[str, object](limit=MOST_TIMES)
-        if not table.is_partitioned:
-            blocks = {"table": table.oid, "blocks": LAST_BLOCKS}
-            ((first,),) = await self.session.run(queries.LAST_BLOCKS, blocks, again=True)
-            where, values["first"] = queries.FROM_BLOCK, f"({first},0)"
-        statement = table.sql(queries.LATEST_TIMES, c=table.columns[name].sql, where=where)
-        found = await self.session.run(statement, values, again=True)
-        return time_forms.of(time_forms.newest(value for (value,) in found))
 
 
 class TargetTable:

@@ -20,6 +20,7 @@ from bangeod.errors import (
     StoreReplacedError,
     StoreUnreachableError,
 )
+from bangeod.store.postgres import extra
 from bangeod.store.postgres.connection import Conninfo
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ _IN_A_FLEET: Final = {
     _MAKE_IT: "make it, or correct the database's name in [fleet] url",
     _MAKE_ANEW: "make it anew, and its tables by bangeod init --fleet URL",
 }
+
+_ASKED: Final = (
+    "put it into the credential postgres_password, which only the service has, or into a file that $PGPASSFILE names; "
+    "a command that does not go through the running daemon needs the file"
+)
 
 # By whole SQLSTATE first, then by its class, the first two characters.
 _BY_STATE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
@@ -112,7 +118,15 @@ _BY_CLASS: Final[dict[str, tuple[type[StoreError], str, str]]] = {
 _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]], ...]] = tuple(
     (re.compile(words), made)
     for words, made in (
-        ("password authentication failed|no password supplied|empty password", _BY_STATE["28P01"]),
+        ("password authentication failed|empty password", _BY_STATE["28P01"]),
+        (
+            "no password supplied",
+            (
+                StoreUnreachableError,
+                "the server asks for a password, and there is none",
+                _ASKED,
+            ),
+        ),
         ('database ".*" does not exist', _BY_STATE[NO_SUCH_DATABASE]),
         ("too many (connections|clients)|connection slots are reserved", _BY_STATE["53300"]),
         (
@@ -220,11 +234,7 @@ def not_connected(conninfo: Conninfo) -> StoreError:
 
 def no_driver(conninfo: Conninfo) -> StoreError:
     """Return the error for a url where psycopg is not installed."""
-    return StoreError(
-        conninfo.shown,
-        "PostgreSQL needs psycopg, which is not installed",
-        'install it beside bangeod: pip install "bangeod[postgres]"',
-    )
+    return StoreError(conninfo.shown, extra.NOT_INSTALLED, extra.command())
 
 
 def another(conninfo: Conninfo) -> StoreReplacedError:

@@ -12,7 +12,7 @@ from bangeod.errors import StoreError, StoreUnreachableError
 from bangeod.model import DirtyEntry, Row
 from bangeod.store import row_values
 from bangeod.store.port import Census, Deleted, Page, Sizes, endless
-from bangeod.store.postgres import catalogue, columns, faults, queries, walking
+from bangeod.store.postgres import catalogue, columns, due_rows, faults, queries, walking
 from bangeod.store.postgres.announcing import Announcer
 from bangeod.store.postgres.columns import Relation, Table, UnfitTableError
 from bangeod.store.postgres.connection import Conninfo
@@ -224,7 +224,7 @@ class PostgresStore:
         table = self._aged(await self._to_write("geo_cache"))
         limit = before * MICROSECONDS
         removal = self._removal(table)
-        due = walking.due(self._reader, table, limit)
+        due = due_rows.pages(self._reader, table, limit)
         slices = sweep(due, removal, goes=lambda row: not keep(row.label), clock=self._clock)
         async with aclosing(slices):
             async for deleted in slices:
@@ -246,7 +246,7 @@ class PostgresStore:
             above: Callable[[Due], bool] = functools.partial(
                 is_above, choice=choice, limit=limit, keep=keep, stays=stays
             )
-            due = walking.due(self._reader, table, upto)
+            due = due_rows.pages(self._reader, table, upto)
             slices = sweep(due, self._removal(table, stays), goes=above, clock=self._clock)
             async with aclosing(slices):
                 async for deleted in slices:
@@ -258,7 +258,7 @@ class PostgresStore:
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
         table = self._aged(await self._table("geo_cache"))
         limit = before * MICROSECONDS
-        due = walking.due(self._reader, table, limit)
+        due = due_rows.pages(self._reader, table, limit)
         found = await census(due, goes=lambda row: not keep(row.label))
         if not max_rows:
             return found
@@ -272,7 +272,7 @@ class PostgresStore:
         time_left: Callable[[], float] = endless,  # noqa: ARG002 - as above
     ) -> AsyncGenerator[Deleted, None]:
         table = await self._to_write("sessions")
-        due = walking.due(self._reader, table, now * MICROSECONDS + 1)
+        due = due_rows.pages(self._reader, table, now * MICROSECONDS + 1)
         slices = sweep(due, self._removal(table), goes=always, clock=self._clock)
         async with aclosing(slices):
             async for deleted in slices:
@@ -280,7 +280,7 @@ class PostgresStore:
 
     async def count_expired(self, now: int) -> Census:
         table = await self._table("sessions")
-        return await census(walking.due(self._reader, table, now * MICROSECONDS + 1), goes=always)
+        return await census(due_rows.pages(self._reader, table, now * MICROSECONDS + 1), goes=always)
 
     async def tidy(
         self,

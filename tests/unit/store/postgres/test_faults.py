@@ -98,7 +98,7 @@ def test_a_connection_that_is_lost_without_a_word_is_told_so() -> None:
             'no server answers: connection to server at "::1", port 5 failed: Connection refused',
         ),
         ('FATAL:  password authentication failed for user "b"', StoreUnreachableError, "refuses the password"),
-        ("fe_sendauth: no password supplied", StoreUnreachableError, "refuses the password"),
+        ("fe_sendauth: no password supplied", StoreUnreachableError, "asks for a password, and there is none"),
         ('FATAL:  database "bangui" does not exist', StoreMissingError, "there is no such database"),
         ('FATAL:  role "bangeod" does not exist', StoreUnreachableError, "does not let bangeod in"),
         ("FATAL:  sorry, too many clients already", StoreUnreachableError, "too many connections"),
