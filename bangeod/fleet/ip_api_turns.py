@@ -110,12 +110,12 @@ class IpApiTurns:
     async def _claim_in_turn(self, ips: Sequence[str], most: int) -> Turn:
         """Claim addresses where it is this host's turn in its egress."""
         values = self._claiming(ips, most)
-        await self._run(statements.EXPIRE, {"ips": values["ips"]}, again=True)
         values |= {"egress": self._egress, "key": _key_of(self._egress), "pause": WINDOW / self._speed}
         for _ in range(TRIES):
             leave, digest = await self._leave()
             if leave.wait > 0:
                 return Turn(wait=leave.wait)
+            await self._run(statements.EXPIRE, {"ips": values["ips"]}, again=True)
             at = self._clock.monotonic()
             self._asked = ips  # as far as anybody knows until there is an answer
             self._taken = Taken(at, leave.left, at + leave.window, leave.is_known)

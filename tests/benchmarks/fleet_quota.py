@@ -6,13 +6,14 @@ server. Time runs faster than it does for all of them. The plain way is that eac
 
 import asyncio
 import contextlib
+import json
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final
 
-from bangeod.clock import to_text
 from bangeod.fleet.ip_api_turns import LOCK_TIMEOUT, IpApiTurns
 from bangeod.geo.cache.cache import GeoCache
 from bangeod.geo.cache.resolver import Resolver
@@ -21,10 +22,10 @@ from bangeod.geo.sources.ip_api.turns import Turns
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.jobs.geo_re_resolve import GeoReResolve
 from bangeod.jobs.job import Run
-from bangeod.store.memory import MemoryStore
 from bangeod.store.postgres.session import Session
-from tests.benchmarks import samples
-from tests.benchmarks.ip_api import ADDRESSES, BATCH, LIMIT, QUICK_ADDRESSES, FastClock
+from bangeod.store.sqlite.store import SqliteStore
+from tests.benchmarks import databases, samples
+from tests.benchmarks.ip_api import ADDRESSES, BATCH, LIMIT, QUICK_ADDRESSES, FastClock, make_unresolved
 from tests.benchmarks.report import Section, verdict
 from tests.benchmarks.scale import Scale
 from tests.support.fakes import SourcesInHand
@@ -32,7 +33,7 @@ from tests.support.servers.ip_api import WINDOW, IpApiServer, Pauses
 from tests.support.servers.postgres_fleet import FleetTables
 
 HOSTS: Final = 3
-SPEED: Final = 10  # seconds of the servers and the hosts in one of ours
+SPEED: Final = 6  # seconds of the servers and the hosts in one of ours
 A_RUN: Final = 540.0  # seconds, of the job
 BETWEEN_RUNS: Final = 60.0
 VIOLATIONS, ASKED_TWICE, QUOTA_USED = 0, 0, 0.9
@@ -40,7 +41,7 @@ VIOLATIONS, ASKED_TWICE, QUOTA_USED = 0, 0, 0.9
 MakeTurns = Callable[[int, FastClock], Turns | None]  # by the host's number
 
 
-def quota(tables: FleetTables, scale: Scale) -> Section:
+def quota(tables: FleetTables, scale: Scale, directory: Path) -> Section:
     """Let three hosts resolve the same addresses, together and each by itself for as long as that took."""
     ips = samples.addresses(QUICK_ADDRESSES if scale.quick else ADDRESSES)
 
@@ -48,30 +49,40 @@ def quota(tables: FleetTables, scale: Scale) -> Section:
         session = Session(tables.conninfo(number), clock, schema=None, lock_timeout=LOCK_TIMEOUT)
         return IpApiTurns(session, clock, host=f"host-{number}", egress="office", speed=SPEED)
 
-    together = asyncio.run(measure(ips, SPEED, turns, math.inf))
-    alone = asyncio.run(measure(ips, SPEED, lambda _number, _clock: None, together["seconds"]))
+    for name in ("together", "alone"):
+        (directory / name).mkdir()
+    together = asyncio.run(measure(ips, directory / "together", turns))
+    within = together["seconds"]
+    alone = asyncio.run(measure(ips, directory / "alone", lambda _number, _clock: None, within=within))
     return _section({"each by itself": alone, "bangeod": together}, len(ips), bars=not scale.quick)
 
 
-async def measure(ips: Sequence[str], speed: float, make_turns: MakeTurns, within: float) -> dict[str, float]:
-    """Let the hosts go on until one or another knows each address, or for so many seconds of their clock."""
+async def measure(
+    ips: Sequence[str], directory: Path, make_turns: MakeTurns, *, within: float = math.inf, speed: float = SPEED
+) -> dict[str, float]:
+    """Let the hosts go on until one or another knows each address, or for so many seconds of their clock.
+
+    Their databases are made in the directory.
+    """
     clock = FastClock(speed)
-    async with IpApiServer(clock, limit=LIMIT) as server:
+    async with IpApiServer(clock, limit=LIMIT) as server, AsyncExitStack() as left:
         server.known = {ip: {"country": "Sweden", "countryCode": "SE", "as": "AS64500 Example"} for ip in ips}
-        caches = [_Host(server, clock, ips, make_turns(number, clock)) for number in range(HOSTS)]
-        hosts = [asyncio.create_task(host.go_on()) for host in caches]
+        hosts = []
+        for number in range(HOSTS):
+            hosts.append(_Host(server, clock, directory / f"{number}.db", make_turns(number, clock)))
+            make_unresolved(hosts[-1].path, ips)
+            left.push_async_callback(hosts[-1].close)
+        running = [asyncio.create_task(host.go_on()) for host in hosts]
         ends = clock.monotonic() + within
-        while clock.monotonic() < ends and not any(host.done() for host in hosts):
-            if len({ip for host in caches for ip in host.resolved()}) == len(ips):
+        while clock.monotonic() < ends and not any(task.done() for task in running):
+            if len(server.requests) * BATCH >= len(ips) and len(_resolved(hosts)) == len(ips):
                 break
             await clock.sleep(1.0)
-        for running in hosts:
-            running.cancel()
+        for task in running:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await running
-        for host in caches:
-            await host.client.close()
-        return _figures(server, len({ip for host in caches for ip in host.resolved()}), len(ips))
+                await task
+        return _figures(server, len(_resolved(hosts)), len(ips))
 
 
 def _figures(server: IpApiServer, resolved: int, wanted: int) -> dict[str, float]:
@@ -91,24 +102,29 @@ def _figures(server: IpApiServer, resolved: int, wanted: int) -> dict[str, float
 class _Host:
     """A host with a database and a memory of its own, in which no address has a country yet."""
 
-    def __init__(self, server: IpApiServer, clock: FastClock, ips: Sequence[str], turns: Turns | None) -> None:
+    def __init__(self, server: IpApiServer, clock: FastClock, path: Path, turns: Turns | None) -> None:
+        self.path = path
         self._clock = clock
-        self._store = MemoryStore()
-        seen = to_text(time.time())
-        for ip in ips:
-            self._store.put_geo(ip, last_seen=seen)
-        self.client = IpApi(url=server.url, timeout=10, clock=clock, pause_store=Pauses(), turns=turns)
-        cache = GeoCache(self._store, Resolver(clock, SourcesInHand(remote=self.client)), clock)
+        self._store = SqliteStore(path, busy_timeout=5.0, max_lock_time=0.003, clock=clock)
+        self._client = IpApi(url=server.url, timeout=10, clock=clock, pause_store=Pauses(), turns=turns)
+        cache = GeoCache(self._store, Resolver(clock, SourcesInHand(remote=self._client)), clock)
         self._job = GeoReResolve(self._store, cache, BanWatch(), sleep=clock.sleep)
 
     async def go_on(self) -> None:
         """Run the job again and again."""
         while True:
+            await self._store.prepare()
             await self._job.run(Run.within(A_RUN, self._clock))
             await self._clock.sleep(BETWEEN_RUNS)
 
-    def resolved(self) -> list[str]:
-        return [str(key) for key, row in self._store.geo_cache.items() if row["country_code"] is not None]
+    async def close(self) -> None:
+        await self._client.close()
+        await self._store.close()
+
+
+def _resolved(hosts: Sequence[_Host]) -> set[str]:
+    known = "SELECT json_group_array(ip) FROM geo_cache WHERE country_code IS NOT NULL"
+    return {ip for host in hosts for ip in json.loads(databases.query(host.path, known))}
 
 
 def _section(figures: Mapping[str, Mapping[str, float]], count: int, *, bars: bool) -> Section:

@@ -120,7 +120,7 @@ async def _measure(client: Client, ips: Sequence[str], speed: float, directory: 
 async def _by_bangeod(world: World, directory: Path) -> int:
     """Run the job geo_re_resolve on a database with these addresses, until they all have a country."""
     path = directory / "bangui.db"
-    _make_unresolved(path, world.ips)
+    make_unresolved(path, world.ips)
     settings = Settings(
         database=DatabaseSettings(path=path),
         state=StateSettings(directory=directory / "state"),
@@ -134,7 +134,8 @@ async def _by_bangeod(world: World, directory: Path) -> int:
     return resolved
 
 
-def _make_unresolved(path: Path, ips: Sequence[str]) -> None:
+def make_unresolved(path: Path, ips: Sequence[str]) -> None:
+    """Make a database in which these addresses have no country."""
     schema.create(path)
     seen = to_text(time.time())
     with closing(engine.connect(path, isolation_level=None)) as connection:

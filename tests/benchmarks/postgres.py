@@ -65,7 +65,6 @@ class Place:
 
 def run(scale: Scale, directory: Path) -> Iterator[Section]:
     """Measure a cleanup, a flush and lookups, and what hosts of a fleet make of ip-api.com's quota."""
-    del directory  # the server has one of its own
     ips = samples.addresses(scale.of(ROWS))
     with postgres.running(**SERVER) as server, server.connect() as web_app:
         for statement in (GEO_CACHE, SESSIONS):
@@ -77,7 +76,7 @@ def run(scale: Scale, directory: Path) -> Iterator[Section]:
         web_app.execute("TRUNCATE geo_cache")
         yield postgres_daemons.section(server, scale)
         with postgres_fleet.on(server, fleet_quota.HOSTS) as tables:
-            yield fleet_quota.quota(tables, scale)
+            yield fleet_quota.quota(tables, scale, directory)
 
 
 def _cleanup(place: Place, scale: Scale) -> Section:

@@ -20,7 +20,7 @@ from bangeod.trouble import Trouble
 log = structlog.get_logger(__name__)
 
 _NOTHING: "Final[Mapping[str, Found]]" = {}
-CHOSEN_FROM: Final = 1_000  # addresses that are asked for claims at a time
+CHOSEN_FROM: Final = 1_000  # addresses that are asked for claims at a time, where the first two batches were not enough
 
 
 class Choice(NamedTuple):
@@ -153,7 +153,7 @@ class Resolver:
         elsewhere: list[str] = []
         start = 0
         while remote is not None and start < len(ips) and len(batch) < size:
-            part = ips[start : start + CHOSEN_FROM]
+            part = ips[start : start + (CHOSEN_FROM if start else 2 * size)]
             claimed = await remote.claimed(part)
             for ip in part:
                 if len(batch) == size:
