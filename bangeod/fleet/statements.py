@@ -99,12 +99,11 @@ _TIMES: Final = {"since": _filled(_SECONDS, time="since"), "until": _filled(_SEC
 OWN_BANS = _filled(_OWN_BANS, **_TIMES, after="")
 OWN_BANS_AFTER = _filled(_OWN_BANS, **_TIMES, after="AND (jail, ip) > (%(jail)s, CAST(%(ip)s AS inet)) ")
 PUT_BANS = (
-    "INSERT INTO bangeod.bans AS b (host, ip, jail, since, until)"
+    "INSERT INTO bangeod.bans (host, ip, jail, since, until)"
     " SELECT %(host)s, CAST(n.ip AS inet), n.jail, to_timestamp(n.since), to_timestamp(n.until)"
     " FROM unnest(CAST(%(jails)s AS text[]), CAST(%(ips)s AS text[]), CAST(%(since)s AS double precision[]),"
     " CAST(%(until)s AS double precision[])) AS n (jail, ip, since, until) ORDER BY n.jail, n.ip"
     " ON CONFLICT (writer, host, jail, ip) DO UPDATE SET since = excluded.since, until = excluded.until"
-    " WHERE (b.since, b.until) IS DISTINCT FROM (excluded.since, excluded.until)"
 )
 # Each row is looked for by its whole key, whatever the server knows of the table.
 REMOVE_BANS = (
