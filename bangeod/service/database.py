@@ -12,6 +12,7 @@ from bangeod.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from bangeod.fleet.fleet import Fleet
+    from bangeod.fleet.geo_tier import GeoTier
 
 
 class Lock(Protocol):
@@ -60,3 +61,12 @@ def fleet_of(settings: FleetSettings, clock: Clock) -> "Fleet | None":
     from bangeod.fleet.fleet import Fleet  # noqa: PLC0415 - most daemons have no use for it
 
     return Fleet(settings.url.conninfo(is_fleets=True), clock, host=settings.host, timeout=settings.timeout)
+
+
+def geo_tier_of(fleet: "Fleet | None", most_waiting: int) -> "GeoTier | None":
+    """Make the fleet's part in lookups, if there is a fleet; ``most_waiting`` bounds what waits to be told to it."""
+    if fleet is None:
+        return None
+    from bangeod.fleet.geo_tier import GeoTier  # noqa: PLC0415 - as above
+
+    return GeoTier(fleet, most_waiting=most_waiting)

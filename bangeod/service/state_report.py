@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from bangeod.api.daemon_state import (
     DatabaseState,
     Failure,
     FleetBansState,
+    FleetState,
     IpApiState,
     JobState,
     MmdbState,
@@ -37,7 +38,15 @@ DATABASE_SECONDS: Final = 1.0  # for the database to report its content; after t
 class StateReport:
     """Gathers the state of the daemon. Used on the event loop only."""
 
-    def __init__(self, components: Components, job_schedule: JobSchedule, config: Path) -> None:
+    def __init__(
+        self,
+        components: Components,
+        job_schedule: JobSchedule,
+        config: Path,
+        *,
+        listens_to_fleet: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._listens_to_fleet = listens_to_fleet
         self._components = components
         self._job_schedule = job_schedule
         self._config = config
@@ -81,6 +90,7 @@ class StateReport:
             sources=self._sources(standing.now),
             database=await self._database(standing),
             api=api,
+            fleet=self._fleet(),
             loop_lag=lag,
             log_entries_dropped=setup.lost(),
         )
@@ -183,6 +193,24 @@ class StateReport:
             paused_until=until,
             reason=usage.reason,
             refused=usage.refused,
+        )
+
+    def _fleet(self) -> FleetState | None:
+        fleet, tier = self._components.fleet, self._components.geo_tier
+        if fleet is None or tier is None:
+            return None
+        return FleetState(
+            url=fleet.conninfo.shown,
+            host=fleet.host,
+            connected=fleet.is_connected,
+            away_since=_time(fleet.away_since),
+            problem=fleet.problem,
+            listening=self._listens_to_fleet(),
+            answered=tier.answered,
+            shared=tier.sharing.shared,
+            waiting=len(tier.outbox),
+            dropped=tier.outbox.dropped,
+            last_share=_time(tier.sharing.last_success),
         )
 
     async def _database(self, standing: Standing) -> DatabaseState:

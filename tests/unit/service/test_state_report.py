@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.api.daemon_state import ApiState, BansState, FleetBansState, Standing
+from bangeod.api.daemon_state import ApiState, BansState, FleetBansState, FleetState, Standing
 from bangeod.config import Settings
 from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import GeoCache
@@ -184,4 +184,21 @@ async def test_what_the_fleet_bans_is_in_it_once_it_was_counted(parts: Parts) ->
         countries={"DE": 2}, without_country=1, networks=3, hosts={"web1": 4}, other_hosts=5, in_other_hosts=6
     )
     assert state.sources.fleet_bans_told == 1_800_000_000.5
+    await components.close()
+
+
+async def test_a_fleet_is_in_it_where_this_host_is_in_one_without_its_password(parts: Parts, tmp_path: Path) -> None:
+    assert (await parts.report.state(parts.standing(), ApiState(), lag=0.0)).fleet is None
+    url = parse(f"postgresql://web1:s3kr3t@/fleet?host={tmp_path}")
+    settings = replace(parts.settings, fleet=replace(parts.settings.fleet, url=url, host="web1"))
+    components = Components(SettingsInForce(settings), parts.clock, parts.components.lock)
+    report = StateReport(components, parts.jobs, tmp_path / "bangeod.toml", listens_to_fleet=lambda: True)
+    state = (await report.state(parts.standing(), ApiState(), lag=0.0)).fleet
+    shown = f"postgresql://web1@/fleet?host={tmp_path}"
+    assert state == FleetState(url=shown, host="web1", connected=False, listening=True)
+    assert components.geo_tier is not None
+    assert await components.geo_tier.find(["8.8.8.8"]) == {}
+    state = (await report.state(parts.standing(), ApiState(), lag=0.0)).fleet
+    assert state is not None
+    assert (state.away_since, (state.problem or "")[:17]) == (parts.clock.now(), "no server answers")
     await components.close()
