@@ -252,14 +252,6 @@ BANNED_BY_HOST = _filled(
     newest=_filled(_SECONDS, time="newest"),
     counts=_BAN_COUNTS,
 )
-# Where they are: of the rows of an address one, a host's own before others', and the newest of those.
-BANNED_PLACES = (
-    "SELECT DISTINCT ON (ip) abbrev(ip), left(country_code, 300), left(country_name, 300), left(asn, 300),"
-    " left(org, 300)"
-    " FROM bangeod.geo WHERE ip = ANY (CAST(%(ips)s AS inet[])) AND (country_code ~ '^[A-Z]{2}$' OR asn IS NOT NULL)"
-    " AND resolved_at BETWEEN '1970-01-01T00:00:00Z' AND now() + interval '1 day'"
-    " ORDER BY ip, country_code IS NULL, writer = session_user DESC, resolved_at DESC"
-)
 # How many rows are bad, and whose some are.
 BAD_BANS = _filled(
     "SELECT count(*), CAST(min(writer) AS text), left(min(host), 100)"
