@@ -152,7 +152,7 @@ class FleetOffError(BangeodError):
 
     def __init__(self) -> None:
         super().__init__(
-            'this host is in no fleet: set [fleet] url = "postgresql://…" in the config (README, "A fleet"), and '
+            'this host is in no fleet: set [fleet] url = "postgresql://…" in the config (README, "Many hosts"), and '
             "systemctl restart bangeod if it runs"
         )
 

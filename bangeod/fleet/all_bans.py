@@ -8,10 +8,9 @@ statement of its own.
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bangeod import countries, fields
-from bangeod.addresses import read_address
 from bangeod.banned import read_banned
-from bangeod.fleet import statements
+from bangeod.fleet import geo_rows, statements
+from bangeod.fleet.geo_rows import OddRow
 from bangeod.model import Geo
 from bangeod.trouble import Trouble
 
@@ -71,9 +70,16 @@ class AllBans:
             values["after"] = rows[-1][0]
 
     async def places(self, ips: Sequence[str]) -> dict[str, Geo]:
-        """Return where canonical addresses are by the fleet's rows, those that have any."""
-        rows = await self._session.run(statements.BANNED_PLACES, {"ips": list(ips)}, again=True)
-        return {read_address(ip)[1]: _place(*columns) for ip, *columns in rows}
+        """Return where canonical addresses are by the fleet's rows, those that have a good one."""
+        places, odd = await self._places(statements.FIND_PLACES, ips)
+        if odd:
+            more, _ = await self._places(statements.FIND_MORE_PLACES, [row.ip for row in odd])
+            places |= more
+        return places
+
+    async def _places(self, statement: str, ips: Sequence[str]) -> tuple[dict[str, Geo], list[OddRow]]:
+        values = {"ips": list(ips), "longest": geo_rows.LONGEST}
+        return geo_rows.read(await self._session.run(statement, values, again=True), ips)
 
     async def look_for_bad_rows(self) -> int:
         """Return how many rows don't count because no daemon has written them; they are said once."""
@@ -90,10 +96,3 @@ class AllBans:
     async def close(self) -> None:
         """End the connection; the next statement makes another one."""
         await self._session.close()
-
-
-def _place(code: str | None, name: str | None, asn: str | None, org: str | None) -> Geo:
-    """Return what a row says, as far as that is valid: whoever may write rows may write anything."""
-    country = code if countries.is_code(code) else None
-    number = fields.as_number(asn)
-    return Geo(country, country and fields.name(name), number, number and fields.name(org))

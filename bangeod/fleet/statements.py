@@ -332,12 +332,11 @@ _TIMES: Final = {"since": _filled(_SECONDS, time="since"), "until": _filled(_SEC
 OWN_BANS = _filled(_OWN_BANS, **_TIMES, after="")
 OWN_BANS_AFTER = _filled(_OWN_BANS, **_TIMES, after="AND (jail, ip) > (%(jail)s, CAST(%(ip)s AS inet)) ")
 PUT_BANS = (
-    "INSERT INTO bangeod.bans AS b (host, ip, jail, since, until)"
+    "INSERT INTO bangeod.bans (host, ip, jail, since, until)"
     " SELECT %(host)s, CAST(n.ip AS inet), n.jail, to_timestamp(n.since), to_timestamp(n.until)"
     " FROM unnest(CAST(%(jails)s AS text[]), CAST(%(ips)s AS text[]), CAST(%(since)s AS double precision[]),"
     " CAST(%(until)s AS double precision[])) AS n (jail, ip, since, until) ORDER BY n.jail, n.ip"
     " ON CONFLICT (writer, host, jail, ip) DO UPDATE SET since = excluded.since, until = excluded.until"
-    " WHERE (b.since, b.until) IS DISTINCT FROM (excluded.since, excluded.until)"
 )
 # Each row is looked for by its whole key, whatever the server knows of the table.
 REMOVE_BANS = (
@@ -394,14 +393,6 @@ BANNED_BY_HOST = _filled(
     " ORDER BY addresses DESC, networks DESC, host LIMIT %(limit)s",
     newest=_filled(_SECONDS, time="newest"),
     counts=_BAN_COUNTS,
-)
-# Where they are: of the rows of an address one, a host's own before others', and the newest of those.
-BANNED_PLACES = (
-    "SELECT DISTINCT ON (ip) abbrev(ip), left(country_code, 300), left(country_name, 300), left(asn, 300),"
-    " left(org, 300)"
-    " FROM bangeod.geo WHERE ip = ANY (CAST(%(ips)s AS inet[])) AND (country_code ~ '^[A-Z]{2}$' OR asn IS NOT NULL)"
-    " AND resolved_at BETWEEN '1970-01-01T00:00:00Z' AND now() + interval '1 day'"
-    " ORDER BY ip, country_code IS NULL, writer = session_user DESC, resolved_at DESC"
 )
 # How many rows are bad, and whose some are.
 BAD_BANS = _filled(

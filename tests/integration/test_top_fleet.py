@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from bangeod.clock import SystemClock
+from bangeod.config import load
+from bangeod.service.components import Components
+from bangeod.service.database import lock_of
+from bangeod.service.fleet_bans import FleetBanCounts
+from bangeod.service.settings_in_force import SettingsInForce
 from tests.conftest import Start
 from tests.integration.test_top import OPEN, figures, top
 from tests.support.daemon.installation import Installation, make_fail2ban
@@ -94,6 +100,28 @@ def test_hosts_are_shown_by_name(launch: Start, places: tuple[Installation, Inst
     assert names.split() == ["LAST", "BAN", "HOST", "ADDRESSES", "SHARE"]
     assert [row.split()[1] for row in rows[:2]] == ["web0", "web1"]
     assert tables.sql("SELECT count(*) FROM bangeod.bans") == [(7,)]
+
+
+async def test_a_daemons_figures_are_those_of_all_hosts(
+    launch: Start, places: tuple[Installation, Installation]
+) -> None:
+    told(launch, places[1])
+    settings = load(places[0].config, {})
+    components = Components(SettingsInForce(settings), SystemClock(), lock_of(settings))
+    assert components.fleet_bans is not None
+    await components.store.prepare()
+    await components.fleet_bans.tell()
+    await components.fleet_bans.count()
+    await components.close()
+    assert components.fleet_bans.told_at is not None
+    assert components.fleet_bans.counts == FleetBanCounts(
+        countries={"US": 1, "AU": 1},
+        without_country=3,
+        networks=1,
+        hosts={"web0": 4, "web1": 2},
+        other_hosts=0,
+        in_other_hosts=0,
+    )
 
 
 @pytest.mark.parametrize("beside", [False, True])

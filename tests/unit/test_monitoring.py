@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bangeod.api.daemon_state import ApiState, BansState, DaemonsState, FleetBansState, IpApiState, MmdbState
+from bangeod.api.daemon_state import (
+    ApiState,
+    BansState,
+    DaemonsState,
+    FleetBansState,
+    FleetState,
+    IpApiState,
+    MmdbState,
+)
 from bangeod.api.metrics import render
 from tests.support import promtool
 from tests.support.daemon.api_host import at, state
@@ -53,6 +61,8 @@ def exposition() -> str:
         other_hosts=7,
         in_other_hosts=8,
     )
+    now = at("2026-11-22T00:00:00Z")
+    all_of_it.fleet = FleetState(url="postgresql:///fleet", host="web1", connected=True, away_since=now, last_share=now)
     return render(all_of_it).decode()
 
 

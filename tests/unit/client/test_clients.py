@@ -143,8 +143,10 @@ async def test_the_status_and_a_run_are_what_the_daemon_says(host: Host) -> None
     async with AsyncGeoClient(str(host.path)) as client:
         assert (await client.status())["pid"] == 42
         assert (await client.top("networks", banned=True, since=60, limit=5))["by"] == "networks"
+        await client.top(banned=True, here=True)
         report = await client.run_job("geo_cache_flush", dry_run=True)
-    assert host.backend.counts == [TopQuery("networks", banned=True, since=60, limit=5)]
+    asked = TopQuery("networks", banned=True, since=60, limit=5)
+    assert host.backend.counts == [asked, TopQuery(banned=True, here=True)]
     assert (report["outcome"], report["dry"]) == ("done", True)
 
 

@@ -13,6 +13,7 @@ from bangeod.banned import read_banned
 from bangeod.errors import StoreError, StoreReadOnlyError
 from bangeod.fleet import own_bans
 from bangeod.fleet.own_bans import COMPARED_EVERY, Difference, HeldBan, OwnBans, Told, spelled
+from bangeod.store.postgres.session import Session
 from tests.support.manual_clock import ManualClock
 from tests.support.servers import fleet_tables
 from tests.support.servers.fleet_tables import FleetTables
@@ -247,6 +248,33 @@ async def test_while_the_server_is_away_nothing_is_lost(tables: FleetTables, our
     tables.sql("ALTER TABLE bangeod.away RENAME TO bans")
     await ours.tell(bans(FIRST[0], FIRST[1]))
     assert held(tables) == {*FIRST[:2]}
+
+
+async def test_what_was_told_in_part_is_not_taken_for_told(tables: FleetTables, ours: OwnBans) -> None:
+    await ours.tell(bans(*FIRST))
+    tables.sql(f"REVOKE INSERT ON bangeod.bans FROM {tables.roles[0]}")
+    try:
+        with pytest.raises(StoreError):
+            await ours.tell(bans(("sshd", "7.7.7.7", NOW, None)))
+    finally:
+        tables.sql(f"GRANT INSERT ON bangeod.bans TO {tables.roles[0]}")
+    assert held(tables) == set()
+    await ours.tell(bans(*FIRST))
+    assert held(tables) == {*FIRST}
+
+
+async def test_a_role_that_the_server_lets_change_all_rows_changes_its_own(
+    tables: FleetTables, theirs: OwnBans
+) -> None:
+    await theirs.tell(bans(*FIRST))
+    tables.sql("DELETE FROM bangeod.state")
+    clock = ManualClock()
+    session = Session(tables.server.conninfo(tables.database), clock, schema=None, lock_timeout=1.0)
+    await OwnBans(session, "web3", clock).tell(bans())
+    of_superuser = OwnBans(session, "web2", clock)
+    await of_superuser.tell(bans(FIRST[0]))
+    await of_superuser.tell(bans())
+    assert held(tables, "web2") == {*FIRST}
 
 
 async def test_a_role_that_may_not_write_is_an_error_with_the_servers_words(tables: FleetTables, ours: OwnBans) -> None:
