@@ -5,8 +5,9 @@ it goes on beside, what it finds is kept for the next lookup, and meanwhile noth
 """
 
 import asyncio
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from bangeod.errors import StoreError
@@ -23,17 +24,21 @@ BATCH: Final = 500  # addresses in one statement
 MOST_KEPT: Final = 100_000  # addresses that others have told of, and nobody has asked about here
 TELLING: Final = 3  # questions in a row that took too long are worth telling: a single one may have had to connect
 MOST_ODD: Final = 10_000  # odd rows that are remembered as said
+SHARED_AFTER: Final = 0.5  # seconds; what is found by then goes with it: others are to know it within a second
 WATCH_EVERY: Final = 10.0  # seconds between two looks whether the server answers
 
 
 class GeoTier:
     """Asks the fleet, keeps what others have told of, and notes what is to be told to them. Raises nothing.
 
-    ``most_waiting`` bounds what waits to be told. Belongs to one event loop.
+    ``most_waiting`` bounds what waits to be told; ``sleep`` takes seconds. Belongs to one event loop.
     """
 
-    def __init__(self, fleet: Fleet, *, most_waiting: int) -> None:
+    def __init__(
+        self, fleet: Fleet, *, most_waiting: int, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._fleet = fleet
+        self._sleep = sleep
         self._clock = fleet.clock
         self.outbox = Outbox(most_waiting)
         self.sharing = Sharing(fleet, self.outbox)
@@ -45,6 +50,7 @@ class GeoTier:
         self._slow = Trouble("fleet_slow", repeats=False)
         self._odd = Trouble("fleet_row_odd", repeats=False)
         self._said: set[tuple[str, str]] = set()  # odd rows, by address and writer
+        self._has_found = asyncio.Event()
         self.answered = 0  # addresses, since the start
 
     # --- asking ---
@@ -168,6 +174,7 @@ class GeoTier:
         """Let the fleet have what a source of this host's said, if it is evidence for others."""
         if origin in EVIDENCE:
             self.outbox.put(Finding(ip, geo, origin, last_seen, resolved_at))
+            self._has_found.set()
 
     def seen(self, ip: str, last_seen: int) -> None:
         """Move ``last_seen`` of a row that this host wrote."""
@@ -176,6 +183,18 @@ class GeoTier:
     async def flush(self, time_left: Callable[[], float]) -> None:
         """Write what waits, or as much as the time allows."""
         await self.sharing.flush(time_left)
+
+    async def keep_sharing(self) -> None:
+        """Write what was found soon, and not only at the next flush, so that others know it; never returns.
+
+        What could not be written waits for the flush.
+        """
+        while True:
+            await self._has_found.wait()
+            await self._sleep(SHARED_AFTER)
+            self._has_found.clear()
+            if self._fleet.problem is None:
+                await self.sharing.flush(lambda: math.inf)
 
     async def delete_stale(self, before: int, time_left: Callable[[], float]) -> int:
         """Delete own rows that were not seen since ``before``, in epoch seconds; return how many."""
@@ -188,7 +207,7 @@ class GeoTier:
         while True:
             if not self._late:
                 await self._look()
-            await asyncio.sleep(WATCH_EVERY)
+            await self._sleep(WATCH_EVERY)
             now = self._clock.monotonic()
             if any(now - since >= WATCH_EVERY for since in self._late.values()):
                 self._fleet.hangs(WATCH_EVERY)

@@ -222,6 +222,7 @@ class Daemon:
             self._background.keep_running(self._components.fleet_bans.keep_counted)
         if self._components.geo_tier is not None:
             self._background.keep_running(self._components.geo_tier.watch)
+            self._background.keep_running(self._components.geo_tier.keep_sharing)
         if self._fleet_notices is not None:
             self._background.keep_running(self._fleet_notices.listen)
             self._background.keep_running(self._fleet_notices.follow)

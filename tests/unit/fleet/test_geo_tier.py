@@ -34,7 +34,7 @@ class Server:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, timeout: float = 5.0) -> None:
         self.clock = ManualClock()
         self.fleet = Fleet(Conninfo("", SHOWN, is_fleets=True), self.clock, host="web1", timeout=timeout)
-        self.tier = GeoTier(self.fleet, most_waiting=10_000)
+        self.tier = GeoTier(self.fleet, most_waiting=10_000, sleep=lambda _: asyncio.sleep(0))
         self.rows: list[tuple[Any, ...]] = []
         self.error: StoreError | None = None
         self.gate = asyncio.Event()
@@ -242,6 +242,32 @@ async def test_what_was_found_here_is_told_with_a_notice_that_names_addresses_al
     assert (server.tier.sharing.shared, server.tier.sharing.last_success) == (2, server.clock.now())
     await server.tier.flush(lambda: math.inf)
     assert len(server.ran) == 1
+
+
+@pytest.fixture
+async def sharing(server: Server) -> AsyncIterator[Server]:
+    sharing = asyncio.create_task(server.tier.keep_sharing())
+    yield server
+    sharing.cancel()
+
+
+async def test_what_was_found_is_told_soon_and_together(sharing: Server) -> None:
+    find(sharing, IP)
+    find(sharing, OTHER)
+    await until(lambda: not sharing.tier.outbox)
+    assert shared(sharing) == [[IP, OTHER]]
+
+
+async def test_a_server_that_is_away_is_left_to_the_flush(sharing: Server) -> None:
+    sharing.error = AWAY
+    find(sharing, IP)
+    await until(lambda: sharing.fleet.away_since is not None)
+    find(sharing, OTHER)
+    await turns()
+    assert shared(sharing) == [[IP]]
+    sharing.error = None
+    await sharing.tier.flush(lambda: math.inf)
+    assert not sharing.tier.outbox
 
 
 async def test_what_could_not_be_told_waits_for_the_next_flush(server: Server) -> None:
