@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bangeod.banned import read_banned
 from bangeod.fleet import geo_rows, statements
+from bangeod.fleet.answers import in_time
 from bangeod.fleet.geo_rows import OddRow
 from bangeod.model import Geo
 from bangeod.trouble import Trouble
 
 if TYPE_CHECKING:
     from bangeod.clock import Clock
-    from bangeod.store.postgres.session import Session
+    from bangeod.store.postgres.session import Rows, Session, Values
 
+ANSWERS_WITHIN: Final = 15.0  # seconds; a command waits for some more
 PAGE: Final = 2_000  # addresses read by one statement
 SILENT_AFTER: Final = "1 day"  # a host that has not told of its bans for so long has none for good any more
 EVER: Final = 0  # seconds since the epoch: before any ban began
@@ -52,7 +54,7 @@ class AllBans:
     async def by_host(self, most: int, *, begun: int = EVER) -> BansByHost:
         """Return the hosts with the most banned addresses; with ``begun`` only of bans that began then or later."""
         values = {"silent": SILENT_AFTER, "begun": begun, "limit": max(1, most)}
-        rows = await self._session.run(statements.BANNED_BY_HOST, values, again=True)
+        rows = await self._read(statements.BANNED_BY_HOST, values)
         largest = [HostBans(host, addresses, networks, int(newest)) for host, addresses, networks, newest, *_ in rows]
         hosts, addresses, networks = rows[0][-3:] if rows else (0, 0, 0)
         return BansByHost(largest[:most], hosts, addresses, networks)
@@ -61,7 +63,7 @@ class AllBans:
         """Iterate over what is banned, each address and network once: some addresses, and a number of networks."""
         values = {"silent": SILENT_AFTER, "begun": begun, "limit": PAGE, "after": statements.FIRST_INET}
         while True:
-            rows = await self._session.run(statements.ALL_BANNED, values, again=True)
+            rows = await self._read(statements.ALL_BANNED, values)
             found = [read_banned(text) for text, counts in rows if counts]
             addresses = [what for what in found if isinstance(what, str)]
             yield addresses, len(found) - len(addresses)
@@ -79,11 +81,11 @@ class AllBans:
 
     async def _places(self, statement: str, ips: Sequence[str]) -> tuple[dict[str, Geo], list[OddRow]]:
         values = {"ips": list(ips), "longest": geo_rows.LONGEST}
-        return geo_rows.read(await self._session.run(statement, values, again=True), ips)
+        return geo_rows.read(await self._read(statement, values), ips)
 
     async def look_for_bad_rows(self) -> int:
         """Return how many rows don't count because no daemon has written them; they are said once."""
-        ((count, writer, host),) = await self._session.run(statements.BAD_BANS, again=True)
+        ((count, writer, host),) = await self._read(statements.BAD_BANS)
         if count:
             advice = "look for them in bangeod.bans, and at who has this role; its owner may delete them"
             shown = None if host is None else "".join(letter if letter.isprintable() else "?" for letter in host)
@@ -92,6 +94,9 @@ class AllBans:
         else:
             self._bad.is_over()
         return int(count)
+
+    async def _read(self, statement: str, values: "Values | None" = None) -> "Rows":
+        return await in_time(self._session, statement, values, within=ANSWERS_WITHIN, again=True)
 
     async def close(self) -> None:
         """End the connection; the next statement makes another one."""

@@ -12,11 +12,13 @@ from bangeod.ban_spans import BanKey, BansInForce, BanSpan, Jails, Verdict, clea
 from bangeod.cooperative import yielding
 from bangeod.errors import StoreRefusedError
 from bangeod.fleet import statements
+from bangeod.fleet.answers import in_time
 
 if TYPE_CHECKING:
     from bangeod.clock import Clock
-    from bangeod.store.postgres.session import Session
+    from bangeod.store.postgres.session import Rows, Session, Values
 
+ANSWERS_WITHIN: Final = 35.0  # seconds; the server itself ends a statement after 30
 PAGE: Final = 1_000  # rows read, or written, by one statement
 COMPARED_EVERY: Final = 3_600.0  # seconds; in between, what has not changed here is not compared
 SAID_EVERY: Final = 600.0  # seconds between two notes of being there
@@ -122,7 +124,7 @@ class OwnBans:
             told = await self._compare(current)
             self._told, self._compared_at = (state, now) if not told.refused else (None, now)
         if self._said_at is None or now - self._said_at >= SAID_EVERY:
-            await self._session.run(statements.BANS_ARE_TOLD, {"host": self._host})
+            await self._run(statements.BANS_ARE_TOLD, {"host": self._host})
             self._said_at = now
         if self._cleared_at is None or now - self._cleared_at >= CLEARED_EVERY:
             await self._clear()
@@ -135,7 +137,7 @@ class OwnBans:
         asked: dict[str, object] = {"host": self._host, "limit": PAGE}
         statement = statements.OWN_BANS
         while True:
-            rows = [HeldBan._make(row) for row in await self._session.run(statement, asked)]
+            rows = [HeldBan._make(row) for row in await self._run(statement, asked)]
             gone, changed = difference.page(rows)
             await self._remove(gone)
             refused += await self._put(changed, current.bans)
@@ -153,7 +155,7 @@ class OwnBans:
     async def _remove(self, rows: Sequence[HeldBan]) -> None:
         if rows:
             values = {"jails": [row.jail for row in rows], "ips": [row.ip for row in rows]}
-            await self._session.run(statements.REMOVE_BANS, {"host": self._host, **values})
+            await self._run(statements.REMOVE_BANS, {"host": self._host, **values})
 
     async def _put(self, keys: Sequence[BanKey], bans: Mapping[BanKey, BanSpan]) -> int:
         """Write bans; return how many of them the server refuses."""
@@ -167,7 +169,7 @@ class OwnBans:
             "until": [None if span.until is None else str(span.until) for span in spans],
         }
         try:
-            await self._session.run(statements.PUT_BANS, {"host": self._host, **values})
+            await self._run(statements.PUT_BANS, {"host": self._host, **values})
         except StoreRefusedError:
             if len(keys) == 1:
                 return 1
@@ -175,8 +177,11 @@ class OwnBans:
             return await self._put(keys[:middle], bans) + await self._put(keys[middle:], bans)
         return 0
 
+    async def _run(self, statement: str, values: "Values") -> "Rows":
+        return await in_time(self._session, statement, values, within=ANSWERS_WITHIN)
+
     async def _clear(self) -> None:
         """Remove what this role wrote for a host that is no more: this one under an earlier name, say."""
         values = {"host": self._host, "lost": LOST_AFTER, "limit": PAGE}
-        while (await self._session.run(statements.REMOVE_BANS_OF_LOST_HOSTS, values))[0][0] == PAGE:
+        while (await self._run(statements.REMOVE_BANS_OF_LOST_HOSTS, values))[0][0] == PAGE:
             pass
