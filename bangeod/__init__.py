@@ -26,8 +26,8 @@ what blocks for a while, as small files, the opening of MMDBs and fail2ban's dat
 (asyncio.to_thread). Looking up in an MMDB is quick and done on the loop.
 
 A lookup (api/handlers.py → geo/cache/cache.py): memory's entries first. For what is neither there nor in the negative
-cache, the database and the local sources are asked at once, then ip-api.com (resolver.py); who asked is answered in
-time (api/pending_lookups.py). What a row has goes to memory, what a source knows to the dirty set as well
+cache, the database and the local sources are asked at once, then the fleet, then ip-api.com (resolver.py); who asked is
+answered in time (api/pending_lookups.py). What a row has goes to memory, what a source knows to the dirty set as well
 (contents.py); what nobody knows gets a row without a country, to be tried again.
 
 A ban's country comes by the web app's lookup, or, where nobody looked, by geo_re_resolve: store/fail2ban.py reads who
@@ -49,6 +49,11 @@ the set, unless it has changed since. On a full disk the slice is rolled back (s
 StoreFullError (store/sqlite/faults.py), with which the job fails (jobs/runner.py). What is not written stays and waits
 for the next flush, up to twice ``max_dirty``; beyond that new addresses are answered, but not kept
 (geo/cache/contents.py).
+
+A fleet (fleet/fleet.py: who this host is in it): what this host's own sources found waits (fleet/outbox.py) for the
+flush, which writes it to the server's table and sends a notice (fleet/sharing.py); what others found is asked within a
+deadline (fleet/geo_tier.py), each row read with suspicion (fleet/geo_rows.py). Notices of others have it read again
+(service/fleet_notices.py). Nothing waits for the server: without it, all goes on as in no fleet.
 
 The start: READY follows once the MMDBs are looked at, the opening of the database was tried and the socket is open. The
 rows are read into memory after that, in the background (service/served_database.py → geo/cache/loading.py →

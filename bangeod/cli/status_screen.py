@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from bangeod.api.daemon_state import IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import FleetState, IpApiState, JobState, MmdbState, State
 from bangeod.api.state_words import CONFIG_REFUSED, ago, failing
 from bangeod.cli.tables import count_of, table
 from bangeod.clock import to_text
@@ -33,7 +33,8 @@ def lines(state: State) -> Iterator[Line]:
     yield Line("")
     yield from _jobs(state.jobs, now)
     yield Line("")
-    facts = [*_cache(state), *_sources(state, now), *_database(state), *_daemons(state), *_api(state)]
+    facts = [*_cache(state), *_sources(state, now), *_database(state), *_daemons(state), *_fleet(state.fleet, now)]
+    facts += _api(state)
     yield from _aligned(facts)
 
 
@@ -169,6 +170,21 @@ def _daemons(state: State) -> Iterator[Fact]:
     yield "daemons", ", ".join(count + heard) or "unknown", BUSY if behind or daemons.listening is False else None
     for host, seconds in sorted(daemons.clocks.items()):
         yield "clock", f"{host}: {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the server's", BAD
+
+
+def _fleet(fleet: FleetState | None, now: float) -> Iterator[Fact]:
+    if fleet is None:
+        return
+    shared = f"{fleet.answered:,} answered, {fleet.shared:,} shared, {fleet.waiting:,} to share"
+    last = "" if fleet.last_share is None else f", last {ago(now - fleet.last_share)} ago"
+    dropped = f"; {fleet.dropped:,} were not shared, too many waited" if fleet.dropped else ""
+    text = f"{fleet.url} as {fleet.host}: {shared}{last}{dropped}"
+    if fleet.away_since is not None:
+        yield "fleet", f"{text}; away for {ago(now - fleet.away_since)}: {fleet.problem}", BAD
+    elif not fleet.connected:
+        yield "fleet", f"{text}; not connected yet", BUSY
+    else:
+        yield "fleet", text if fleet.listening else f"{text}; other hosts are not heard", None
 
 
 def _api(state: State) -> Iterator[Fact]:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.geo.cache.cache import GeoCache
+from bangeod.geo.cache.contents import MOST_DIRTY
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.service.active_sources import NewSources, Sources
-from bangeod.service.database import Lock, fleet_of, store_of, turns_of
+from bangeod.service.database import Lock, fleet_of, geo_tier_of, store_of, turns_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
@@ -40,10 +41,17 @@ class Components:
         self.store = store_of(first.database, clock)
         self.turns = turns_of(first, clock)
         self.fleet = fleet_of(first.fleet, clock)
+        self.geo_tier = geo_tier_of(self.fleet, MOST_DIRTY * first.cache.max_dirty)
         self.history = History(first.state.directory / STATE_FILE)
         self.naming = Naming(self.store, self.history)
         self.sources = make_sources(settings, clock, self.history)
-        self.resolver = Resolver(clock, self.sources, may_ask_remote=lambda: lock.held, named=self.naming.named)
+        self.resolver = Resolver(
+            clock,
+            self.sources,
+            fleet=self.geo_tier,
+            may_ask_remote=lambda: lock.held,
+            named=self.naming.named,
+        )
         self.cache = GeoCache(
             self.store,
             self.resolver,
@@ -74,14 +82,20 @@ class Components:
         self.cache.limit(max_entries=cache.max_entries, max_dirty=cache.max_dirty)
         if self.fleet is not None:
             self.fleet.limit(timeout=self.settings.fleet.timeout)
+        if self.geo_tier is not None:
+            self.geo_tier.outbox.limit(MOST_DIRTY * cache.max_dirty)
 
     async def refresh_sources(self) -> bool:
         """Update the sources; return whether one is new, so that unresolved addresses may be asked about again."""
         new = await self.sources.refresh()
         if new:
-            self.cache.clear_neg_cache()
-            self.resolver.sources_changed(new_remote=NewSources.REMOTE in new)
+            self.ask_again(new_remote=NewSources.REMOTE in new)
         return bool(new)
+
+    def ask_again(self, *, new_remote: bool = False) -> None:
+        """Let unresolved addresses be asked about again: a source is new, or can be asked again."""
+        self.cache.clear_neg_cache()
+        self.resolver.sources_changed(new_remote=new_remote)
 
     async def close(self) -> None:
         """Close files and connections."""
@@ -89,6 +103,8 @@ class Components:
             await self.sources.close()
         finally:
             try:
+                if self.geo_tier is not None:
+                    await self.geo_tier.close()
                 if self.fleet is not None:
                     await self.fleet.close()
             finally:

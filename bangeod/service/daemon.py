@@ -42,6 +42,8 @@ from bangeod.service.verifier import Verifier
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bangeod.service.fleet_notices import FleetNotices
+
 log = structlog.get_logger(__name__)
 
 HEALTH: Final = "health_ping"
@@ -125,8 +127,13 @@ class Daemon:
         job_runs = JobRuns(self._components, self._database.ready)
         self._job_schedule = JobSchedule(self._components, job_runs, scheduler, self._tell_status)
         self._verifier = Verifier(self._components)
+        self._fleet_notices = self._make_fleet_notices()
         self._state_report = StateReport(
-            self._components, self._job_schedule, config, daemons=lambda: self._others.state() if self._others else None
+            self._components,
+            self._job_schedule,
+            config,
+            daemons=lambda: self._others.state() if self._others else None,
+            listens_to_fleet=lambda: self._fleet_notices is not None and self._fleet_notices.is_listening,
         )
         self._api = LocalApi(self._components, self._job_schedule, self._state_report, self._standing)
         self._background = Background(clock, sleep=sleep)
@@ -137,6 +144,14 @@ class Daemon:
         self._announced = False  # whether systemd was told that the daemon is ready
         self._owes_reload = False  # a reload was requested before that
         self._stopping = False
+
+    def _make_fleet_notices(self) -> "FleetNotices | None":
+        fleet, tier = self._components.fleet, self._components.geo_tier
+        if fleet is None or tier is None:
+            return None
+        from bangeod.service.fleet_notices import FleetNotices  # noqa: PLC0415 - most daemons have no use for it
+
+        return FleetNotices(fleet, tier, self._components.cache, self._ask_again)
 
     # --- the main thread ---
 
@@ -216,6 +231,12 @@ class Daemon:
         self._background.keep_running(self._keep_wal_empty)
         self._background.keep_running(self._verifier.run)
         self._background.keep_running(self._api.measure_lag)
+        if self._components.geo_tier is not None:
+            self._background.keep_running(self._components.geo_tier.watch)
+            self._background.keep_running(self._components.geo_tier.keep_sharing)
+        if self._fleet_notices is not None:
+            self._background.keep_running(self._fleet_notices.listen)
+            self._background.keep_running(self._fleet_notices.follow)
         self._announced = True
         if self._owes_reload:
             self._request_reload()
@@ -280,6 +301,11 @@ class Daemon:
         self._verifier.look()
         if new:
             self._job_schedule.bring_forward(JobId.GEO_RE_RESOLVE)
+
+    def _ask_again(self) -> None:
+        """Have everything asked about again that has no country: the fleet may know more than when it was away."""
+        self._components.ask_again()
+        self._job_schedule.bring_forward(JobId.GEO_RE_RESOLVE)
 
     # --- reload and stop ---
 

@@ -14,6 +14,7 @@ from bangeod.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from bangeod.fleet.fleet import Fleet
+    from bangeod.fleet.geo_tier import GeoTier
 
 
 class Lock(Protocol):
@@ -72,3 +73,12 @@ def turns_of(settings: Settings, clock: Clock) -> JobTurns | None:
     from bangeod.fleet.job_turns import ServerTurns  # noqa: PLC0415 - as above
 
     return ServerTurns(url.conninfo(), clock, schema=settings.database.schema or None, host=host)
+
+
+def geo_tier_of(fleet: "Fleet | None", most_waiting: int) -> "GeoTier | None":
+    """Make the fleet's part in lookups, if there is a fleet; ``most_waiting`` bounds what waits to be told to it."""
+    if fleet is None:
+        return None
+    from bangeod.fleet.geo_tier import GeoTier  # noqa: PLC0415 - as above
+
+    return GeoTier(fleet, most_waiting=most_waiting)

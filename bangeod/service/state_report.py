@@ -15,6 +15,7 @@ from bangeod.api.daemon_state import (
     DaemonsState,
     DatabaseState,
     Failure,
+    FleetState,
     IpApiState,
     JobState,
     MmdbState,
@@ -44,7 +45,9 @@ class StateReport:
         config: Path,
         *,
         daemons: Callable[[], DaemonsState | None] = lambda: None,
+        listens_to_fleet: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._listens_to_fleet = listens_to_fleet
         self._components = components
         self._job_schedule = job_schedule
         self._config = config
@@ -90,6 +93,7 @@ class StateReport:
             database=await self._database(standing),
             daemons=self._daemons(),
             api=api,
+            fleet=self._fleet(),
             loop_lag=lag,
             log_entries_dropped=setup.lost(),
         )
@@ -175,6 +179,24 @@ class StateReport:
             paused_until=until,
             reason=usage.reason,
             refused=usage.refused,
+        )
+
+    def _fleet(self) -> FleetState | None:
+        fleet, tier = self._components.fleet, self._components.geo_tier
+        if fleet is None or tier is None:
+            return None
+        return FleetState(
+            url=fleet.conninfo.shown,
+            host=fleet.host,
+            connected=fleet.is_connected,
+            away_since=_time(fleet.away_since),
+            problem=fleet.problem,
+            listening=self._listens_to_fleet(),
+            answered=tier.answered,
+            shared=tier.sharing.shared,
+            waiting=len(tier.outbox),
+            dropped=tier.outbox.dropped,
+            last_share=_time(tier.sharing.last_success),
         )
 
     async def _database(self, standing: Standing) -> DatabaseState:

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.daemon_state import BansState, DaemonsState, DatabaseState, IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import (
+    BansState,
+    DaemonsState,
+    DatabaseState,
+    FleetState,
+    IpApiState,
+    JobState,
+    MmdbState,
+    State,
+)
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
 from tests.support.daemon.api_host import at, state
@@ -193,3 +202,33 @@ def test_what_is_not_heard_and_whose_clock_differs_is_shown() -> None:
 
 def test_a_database_that_is_a_file_has_no_other_daemons() -> None:
     assert not any(line.text.startswith("daemons") for line in show(state()).lines)
+
+
+def test_a_fleet_is_told_with_what_it_answered_and_what_waits_for_it() -> None:
+    shown = state()
+    assert not any(line.text.startswith("fleet") for line in show(shown).lines)
+    shown.fleet = FleetState(
+        url="postgresql://web1@/fleet",
+        host="web1",
+        connected=True,
+        listening=True,
+        answered=1_234,
+        shared=56,
+        waiting=7,
+        last_share=at("2026-11-22T00:09:00Z"),
+    )
+    line = show(shown).line("fleet")
+    told = "postgresql://web1@/fleet as web1: 1,234 answered, 56 shared, 7 to share, last 60 s ago"
+    assert (line.text.endswith(f"  {told}"), line.colour) == (True, None)
+    shown.fleet.listening, shown.fleet.dropped = False, 8
+    assert show(shown).line("fleet").text.endswith("; 8 were not shared, too many waited; other hosts are not heard")
+
+
+def test_a_fleet_that_is_away_is_told_in_red_with_the_reason() -> None:
+    shown = state()
+    shown.fleet = FleetState(url="postgresql:///fleet", host="web1", connected=False)
+    assert (line := show(shown).line("fleet")).colour == BUSY
+    assert line.text.endswith("; not connected yet")
+    shown.fleet.away_since, shown.fleet.problem = at("2026-11-22T00:08:00Z"), "no server answers"
+    assert (line := show(shown).line("fleet")).colour == BAD
+    assert line.text.endswith("; away for 2 min: no server answers")
