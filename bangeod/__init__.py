@@ -62,6 +62,12 @@ store/sqlite/whole_table.py); what is not there yet is answered from its row.
 How the daemon stands (api/daemon_state.py, filled by service/state_report.py) is described once: the line of systemctl
 status (service/status_line.py), the screen (cli/status_screen.py), /v1/status, metrics and health are views of it.
 
+Several daemons on one server's database (service/other_daemons.py): after each slice that is committed, its addresses
+are sent to the others (store/postgres/announcing.py), which hear of them (listening.py), read these rows and have
+memory follow (service/following.py → geo/cache/cache.py); after a lost connection they read the whole table. A job is
+run by the one that gets its turn (jobs/turns.py, fleet/job_turns.py), and who is there is seen by heartbeats
+(fleet/heartbeat.py).
+
 Another database at the path, by a backup restored, say: before each job, and before each write,
 store/sqlite/connection.py looks which file is there, and copied_over.py whether another was copied over it. Then memory
 forgets all but the dirty set, and is filled again from the new file.
@@ -84,6 +90,8 @@ The words:
     checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written,
                      and before the web app's commits have made it so long that one of them would have to
     read mark        bangeod's own, while it writes much: nobody has anything to checkpoint, and the WAL may grow
+    turn             the right to run a job for all daemons of a database: an advisory lock of the server's
+    notice           addresses whose rows another daemon has changed, sent by NOTIFY
     giving way       keeping quiet while a backup copies: with each commit of another process it begins anew
     unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up. The log
                      calls it leftover: ``leftover_kept``, ``leftover_taken_up``

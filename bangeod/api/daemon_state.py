@@ -136,6 +136,15 @@ class DatabaseState(msgspec.Struct, kw_only=True):
     free: int | None = None  # bytes in pages that hold nothing
 
 
+class DaemonsState(msgspec.Struct, kw_only=True):
+    """The other daemons on the same server, and what this one hears of them."""
+
+    count: int | None = None  # of those seen within a minute, this one included; null where nobody tells
+    listening: bool | None = None  # whether it hears what others write to the database; null where that is a file
+    lag: float | None = None  # how long what it has heard waits until memory follows; null as above
+    clocks: dict[str, float] = {}  # by host, by how many seconds its clock is ahead of the server's, if by too much
+
+
 class FleetState(msgspec.Struct, kw_only=True):
     """The fleet that this host is in."""
 
@@ -183,6 +192,7 @@ class State(msgspec.Struct, kw_only=True):
     cache: CacheState
     sources: SourcesState
     database: DatabaseState
+    daemons: DaemonsState | None = None  # null where there is no server by which they know each other
     api: ApiState
     fleet: FleetState | None = None  # null where this host is in none
     loop_lag: float = 0.0  # the longest of the last minute

@@ -11,7 +11,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bangeod.api.daemon_state import BansState, CacheState, FleetState, JobState, MmdbState, State, Timestamp
+from bangeod.api.daemon_state import (
+    BansState,
+    CacheState,
+    DaemonsState,
+    FleetState,
+    JobState,
+    MmdbState,
+    State,
+    Timestamp,
+)
 
 NO_COUNTRY: Final = "none"  # in place of a code; a label with an empty value would be no label
 Read = Callable[[JobState], float | None]
@@ -154,6 +163,7 @@ def _rest(state: State) -> Iterator[Metric]:
     yield _gauge("database_bytes", "Size of the database.", database.size)
     yield _gauge("database_wal_bytes", "Size of its write-ahead log.", database.wal)
     yield _gauge("database_free_bytes", "What its free pages hold.", database.free)
+    yield from _daemons(state.daemons)
     yield _gauge("event_loop_lag_seconds", "The longest of the last minute.", state.loop_lag)
     yield _counter("log_entries_dropped", "Log entries that the journal did not take.", state.log_entries_dropped)
     yield _counter("api_requests", "Requests to the API.", api.requests)
@@ -164,6 +174,13 @@ def _rest(state: State) -> Iterator[Metric]:
         lookups.add_metric([source], count)
     yield lookups
     yield _counter("api_turned_away", "Connections that were closed or refused for others.", api.turned_away)
+
+
+def _daemons(daemons: DaemonsState | None) -> Iterator[Metric]:
+    count, heard, lag = (None, None, None) if daemons is None else (daemons.count, daemons.listening, daemons.lag)
+    yield _gauge("daemons", "Daemons on this database of a server, seen within a minute.", count)
+    yield _gauge("daemons_heard", "Whether what others write there is heard at once.", heard)
+    yield _gauge("daemons_lag_seconds", "How long what was heard waits until memory follows.", lag)
 
 
 def _process(state: State) -> Iterator[Metric]:

@@ -116,7 +116,8 @@ def _server(where: str, look: "Look") -> Iterator[Finding]:
             DATABASE,
             where,
             "a pooler (PgBouncer or the like) is in between: as it may give each transaction another session, bangeod "
-            "sets each one up anew, which takes longer",
+            "sets each one up anew, which takes longer, does not hear at once what other daemons write, and can't keep "
+            "two of them from running a job at a time",
             "let [database] url lead to the server itself, where that can be",
         )
     if look.is_superuser:

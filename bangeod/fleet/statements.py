@@ -170,3 +170,49 @@ DELETE_STALE_PLACES = (
     " ORDER BY last_seen LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"
     " DELETE FROM bangeod.geo AS g USING due WHERE g.ip = due.ip AND g.writer = due.writer RETURNING 1"
 )
+
+# --- the daemons of one database: whose turn a job is, and when it was last done --------------------------------------
+
+# A lock is of a job on the web app's tables, as the session finds them; NULL where there are none.
+TAKE_JOB = (
+    "SELECT pg_try_advisory_lock(CAST(%(job)s AS integer),"
+    " CAST(CAST(coalesce(to_regclass('geo_cache'), to_regclass('sessions')) AS oid) AS integer))"
+)
+# The schema of these tables, whose name outlives a dump and its restoring.
+SERVED_SCHEMA = (
+    "SELECT CAST(n.nspname AS text) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE c.oid = coalesce(to_regclass('geo_cache'), to_regclass('sessions'))"
+)
+MAY_USE_STATE = (
+    "SELECT usable AND has_table_privilege(c.oid, 'SELECT'), usable AND has_table_privilege(c.oid, 'SELECT')"
+    " AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')"
+    " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    " CROSS JOIN LATERAL has_schema_privilege(n.oid, 'USAGE') AS usable"
+    " WHERE n.nspname = 'bangeod' AND c.relname = 'state' AND c.relkind IN ('r', 'p')"
+)
+# Of what may stand there, written by whomever: times that have passed.
+SINCE_SUCCESS = (
+    "SELECT CAST(EXTRACT(EPOCH FROM now() - max(at)) AS double precision) FROM bangeod.state"
+    " WHERE name = %(name)s AND at <= now() AND at > '2000-01-01Z'"
+)
+NOTE_SUCCESS = (
+    "INSERT INTO bangeod.state (host, name, at)"
+    " VALUES (%(host)s, %(name)s, now() - make_interval(secs => CAST(%(ago)s AS double precision)))"
+    " ON CONFLICT (writer, host, name) DO UPDATE SET at = EXCLUDED.at"
+)
+
+# --- which daemons are there ------------------------------------------------------------------------------------------
+
+DAEMON: Final = "daemon "  # and what tells it from others of its host
+BEAT = (
+    "INSERT INTO bangeod.state (host, name, at, value) VALUES (%(host)s, %(name)s, now(), %(clock)s)"
+    " ON CONFLICT (writer, host, name) DO UPDATE SET at = EXCLUDED.at, value = EXCLUDED.value"
+)
+DAEMONS = (
+    "SELECT host, value, CAST(EXTRACT(EPOCH FROM at) AS double precision) FROM bangeod.state"
+    " WHERE name LIKE 'daemon %%' AND at > now() - INTERVAL '1 minute' AND at < now() + INTERVAL '1 minute'"
+)
+FORGET_OLD_DAEMONS = (
+    "DELETE FROM bangeod.state WHERE writer = session_user AND name LIKE 'daemon %%' AND at < now() - INTERVAL '1 day'"
+)
+LEAVE = "DELETE FROM bangeod.state WHERE writer = session_user AND host = %(host)s AND name = %(name)s"

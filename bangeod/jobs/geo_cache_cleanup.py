@@ -34,6 +34,7 @@ DECLARATION: Final = Declaration(
         kept=tools.kept,
     ),
     counts=Counts(deleted=("deleted",), unreadable=("unreadable", "invalid")),
+    for_all=True,
     scheduled_with=("retention_days",),
 )
 

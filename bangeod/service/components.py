@@ -10,7 +10,7 @@ from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.service.active_sources import NewSources, Sources
-from bangeod.service.database import Lock, fleet_of, geo_tier_of, store_of
+from bangeod.service.database import Lock, fleet_of, geo_tier_of, store_of, turns_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
@@ -19,8 +19,8 @@ from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
 class Components:
     """Store, sources, cache and what belongs to them; making them reads nothing. Used on one event loop.
 
-    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``flush_soon`` is passed to the
-    cache; ``make_sources`` lets tests provide their own sources.
+    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``flush_soon`` and ``learned``
+    are passed to the cache; ``make_sources`` lets tests provide their own sources.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Components:
         *,
         look_only: bool = False,
         flush_soon: Callable[[], None] = lambda: None,
+        learned: Callable[[], None] = lambda: None,
         make_sources: Callable[[SettingsInForce, Clock, History], Sources] = Sources,
     ) -> None:
         first = settings.current
@@ -38,6 +39,7 @@ class Components:
         self.clock = clock
         self.lock = lock
         self.store = store_of(first.database, clock)
+        self.turns = turns_of(first, clock)
         self.fleet = fleet_of(first.fleet, clock)
         self.geo_tier = geo_tier_of(self.fleet, MOST_DIRTY * first.cache.max_dirty)
         self.history = History(first.state.directory / STATE_FILE)
@@ -58,6 +60,7 @@ class Components:
             max_entries=first.cache.max_entries,
             max_dirty=first.cache.max_dirty,
             flush_soon=flush_soon,
+            learned=learned,
         )
         self.bans = BanWatch(self.sources.bans)
         self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)

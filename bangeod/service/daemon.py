@@ -17,7 +17,7 @@ from bangeod.clock import Clock
 from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
-from bangeod.service import status_line
+from bangeod.service import other_daemons, status_line
 from bangeod.service.active_sources import Sources
 from bangeod.service.background_tasks import Background
 from bangeod.service.components import Components
@@ -109,7 +109,12 @@ class Daemon:
         self._watchdog = watchdog
         self._settings = SettingsInForce(settings)
         self._components = Components(
-            self._settings, clock, lock, flush_soon=self._flush_soon, make_sources=make_sources
+            self._settings,
+            clock,
+            lock,
+            flush_soon=self._flush_soon,
+            learned=self._share_soon,
+            make_sources=make_sources,
         )
         self._database = ServedDatabase(
             settings.database.name,
@@ -118,6 +123,7 @@ class Daemon:
             self._components.cache,
             on_change=self._tell_status,
         )
+        self._others = other_daemons.of(self._components, self._database.read_again, sleep)
         job_runs = JobRuns(self._components, self._database.ready)
         self._job_schedule = JobSchedule(self._components, job_runs, scheduler, self._tell_status)
         self._verifier = Verifier(self._components)
@@ -126,6 +132,7 @@ class Daemon:
             self._components,
             self._job_schedule,
             config,
+            daemons=lambda: self._others.state() if self._others else None,
             listens_to_fleet=lambda: self._fleet_notices is not None and self._fleet_notices.is_listening,
         )
         self._api = LocalApi(self._components, self._job_schedule, self._state_report, self._standing)
@@ -207,10 +214,17 @@ class Daemon:
         """Run the flush now, if it is planned; the cache calls this when it should not wait."""
         self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now())
 
+    def _share_soon(self) -> None:
+        """Have what was just found flushed soon, where other daemons would know it by that."""
+        if self._others is not None and self._others.are_to_know(failing=self._job_schedule.failing_since):
+            self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now() + other_daemons.SHARED_AFTER)
+
     async def _announce(self) -> None:
         self._notifier.ready(self._status())
         log.info("ready", cached=self._components.cache.entries, dirty=self._components.cache.dirty)
-        self._background.keep_running(self._database.keep_loaded)
+        for work in self._others.works if self._others else ():
+            self._background.keep_running(work)
+        self._background.keep_running(self._keep_loaded)
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
         self._background.keep_running(self._keep_wal_short)
@@ -245,6 +259,12 @@ class Daemon:
         self._notifier.status(self._status())
 
     # --- background tasks beside the jobs ---
+
+    async def _keep_loaded(self) -> None:
+        """Fill the cache whenever it is to be filled; what others write meanwhile is to be heard."""
+        if self._others is not None:
+            await self._others.tried()
+        await self._database.keep_loaded()
 
     async def _watch_clock(self) -> None:
         """Plan the jobs again when the wall clock steps: APScheduler waits for times of day."""
@@ -342,5 +362,7 @@ class Daemon:
             log.warning("jobs_cut_short", jobs=cancelled)
         await self._api.close()
         await flush_finally(self._components)
+        if self._others is not None:
+            await self._others.leave()
         await self._components.close()
         log.info("stopped")

@@ -1,10 +1,12 @@
 """SQLite's file and a PostgreSQL server, where the daemon has to tell them apart: store, lock, and the fleet."""
 
+import socket
 from typing import TYPE_CHECKING, Protocol
 
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.config.settings import DatabaseSettings, FleetSettings
+from bangeod.jobs.turns import JobTurns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.state_lock import StateLock
 from bangeod.store.port import Store
@@ -61,6 +63,16 @@ def fleet_of(settings: FleetSettings, clock: Clock) -> "Fleet | None":
     from bangeod.fleet.fleet import Fleet  # noqa: PLC0415 - most daemons have no use for it
 
     return Fleet(settings.url.conninfo(is_fleets=True), clock, host=settings.host, timeout=settings.timeout)
+
+
+def turns_of(settings: Settings, clock: Clock) -> JobTurns | None:
+    """Make what gives each job to one daemon at a time; None where the database is a file, which has one daemon."""
+    url, host = settings.database.url, settings.fleet.host or socket.gethostname()
+    if url is None:
+        return None
+    from bangeod.fleet.job_turns import ServerTurns  # noqa: PLC0415 - as above
+
+    return ServerTurns(url.conninfo(), clock, schema=settings.database.schema or None, host=host)
 
 
 def geo_tier_of(fleet: "Fleet | None", most_waiting: int) -> "GeoTier | None":

@@ -12,6 +12,7 @@ from bangeod.api.daemon_state import (
     BansState,
     CacheState,
     ConfigState,
+    DaemonsState,
     DatabaseState,
     Failure,
     FleetState,
@@ -43,12 +44,14 @@ class StateReport:
         job_schedule: JobSchedule,
         config: Path,
         *,
+        daemons: Callable[[], DaemonsState | None] = lambda: None,
         listens_to_fleet: Callable[[], bool] = lambda: False,
     ) -> None:
         self._listens_to_fleet = listens_to_fleet
         self._components = components
         self._job_schedule = job_schedule
         self._config = config
+        self._daemons = daemons
         self._started = Timestamp(components.clock.now())
 
     def standing(self, *, config_refused: bool, database: str | None, api: str | None) -> Standing:
@@ -88,6 +91,7 @@ class StateReport:
             cache=self._cache(standing),
             sources=self._sources(standing.now),
             database=await self._database(standing),
+            daemons=self._daemons(),
             api=api,
             fleet=self._fleet(),
             loop_lag=lag,

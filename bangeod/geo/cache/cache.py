@@ -51,6 +51,7 @@ class GeoCache:
 
     ``max_entries`` bounds memory's table (dirty entries stay even above it). ``flush_soon`` is called when a flush
     should not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    ``learned`` is called each time sources have told where an address is.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class GeoCache:
         max_entries: int = 5_000_000,
         max_dirty: int = 100_000,
         flush_soon: Callable[[], None] = lambda: None,
+        learned: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self.resolver = resolver
         self.naming = naming or Naming(store)
         self._clock = clock
         self._flush_soon = flush_soon
+        self._learned = learned
         self._memory = Memory(
             clock,
             max_entries=max_entries,
@@ -300,6 +303,8 @@ class GeoCache:
         """
         whole = self._memory.adopt(found, seen)
         self.resolver.backoff.forget(ip for ip, known in whole.items() if known.resolved)
+        if found:
+            self._learned()
         return whole
 
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
@@ -327,6 +332,24 @@ class GeoCache:
     def forget(self, keys: Iterable[str]) -> None:
         """Drop entries whose rows were deleted; entries that wait to be written stay."""
         self._memory.forget(keys)
+
+    async def follow(self, ips: Sequence[str]) -> list[str]:
+        """Read the rows of canonical addresses that others have changed or deleted, and have memory follow.
+
+        Returns those that wait to be written, or were learned meanwhile: of these memory may know more than the row, so
+        they are to be read again later. Raises StoreError.
+        """
+        dirty, find = self._memory.dirty, self._memory.table.find
+        settled = [ip for ip in ips if ip not in dirty]
+        before = find(settled)
+        rows = await self._store.find(settled)
+        learned: set[str] = set()
+        async for some in yielding(zip(settled, before, strict=True), LOCAL_BATCH):
+            same = [ip for (ip, entry), now in zip(some, find([ip for ip, _ in some]), strict=True) if entry == now]
+            learned.update(ip for ip, _ in some)
+            learned.difference_update(same)
+            self._memory.follow(same, rows)
+        return [ip for ip in ips if ip in learned or ip in dirty]
 
     async def verify(self, find: verification.Find) -> verification.Verified:
         """Compare every entry that has a country with what ``find``, the MMDBs, says; changed ones wait to be written.

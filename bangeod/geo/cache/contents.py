@@ -171,6 +171,22 @@ class Memory:
                 geo = merge(known, geo)
         self.table.put(ip, geo, row.last_seen or 0)
 
+    def follow(self, ips: Iterable[str], rows: Mapping[str, Row]) -> None:
+        """Take in the rows of these addresses as others have just written them; an address without a row has lost it.
+
+        What waits to be written stays as it is: no row is newer than that.
+        """
+        for ip in ips:
+            row = rows.get(ip)
+            if row is None:
+                self.forget([ip])
+            elif ip not in self.dirty:
+                self.take_row(ip, row)
+                self.changes.note(ip)
+                if row.geo.country_code is not None:
+                    self.negative.discard(ip)
+        self.bound()
+
     def expect(self, first: Page) -> None:
         """Prepare for the rows of a table whose first page this is, if there are many like these."""
         if first and first.share > 0:

@@ -175,6 +175,11 @@ class Resolver:
         """Say whether a source has changed since the local ones were last asked about all that is unresolved."""
         return self._asked_after != self.changes
 
+    @property
+    def may_know_more(self) -> bool:
+        """Say whether asking here may find what asking on another host, with the same files, has not found."""
+        return self.remote is not None or self.changed_since_asked
+
     def asked_locally(self, changes: int) -> None:
         """Note that all unresolved addresses were looked up in the local sources as of this count of ``changes``."""
         self._asked_after = changes

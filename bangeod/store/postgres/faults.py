@@ -75,10 +75,7 @@ _BY_STATE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
     "53300": (
         StoreUnreachableError,
         "the server has too many connections",
-        (
-            "end some, or raise max_connections (or the role's CONNECTION LIMIT); bangeod itself uses four, and one "
-            "more while a job runs"
-        ),
+        "end some, or raise max_connections (or the role's CONNECTION LIMIT); bangeod uses four, and one a running job",
     ),
     "57P01": (StoreUnreachableError, "the server has ended the connection: it stops or restarts", _RESTARTING),
     "57P02": (StoreUnreachableError, "the server has ended the connection: it restarts after a crash", _RESTARTING),

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.daemon_state import BansState, DatabaseState, FleetState, IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import (
+    BansState,
+    DaemonsState,
+    DatabaseState,
+    FleetState,
+    IpApiState,
+    JobState,
+    MmdbState,
+    State,
+)
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
 from tests.support.daemon.api_host import at, state
@@ -165,6 +174,34 @@ def test_what_is_banned_is_told_once_it_was_read() -> None:
     assert show(shown).line("fail2ban").text.endswith("  /f2b.sqlite3")
     shown.sources.bans = BansState(countries={"DE": 1_200, "CN": 30}, without_country=4, networks=1)
     assert show(shown).line("fail2ban").text.endswith("/f2b.sqlite3: 1,234 addresses and 1 network banned")
+
+
+def test_the_daemons_of_one_database_are_counted_where_that_is_known_and_said_to_be_heard() -> None:
+    shown = state()
+    shown.daemons = DaemonsState(count=3, listening=True)
+    line = show(shown).line("daemons")
+    assert (line.text.split("  ")[-1].strip(), line.colour) == (
+        "3 daemons within a minute, what others write is heard",
+        None,
+    )
+    shown.daemons = DaemonsState(count=1)
+    assert show(shown).line("daemons").text.endswith("  1 daemon within a minute")
+    shown.daemons = DaemonsState(listening=True, lag=12.34)
+    line = show(shown).line("daemons")
+    assert line.text.endswith("what others write is heard, 12.3 s behind")
+    assert line.colour == BUSY
+
+
+def test_what_is_not_heard_and_whose_clock_differs_is_shown() -> None:
+    shown = state()
+    shown.daemons = DaemonsState(count=1, listening=False, clocks={"web2": -61.5})
+    screen = show(shown)
+    assert screen.line("daemons").text.endswith("not heard, but read again from time to time")
+    assert screen.line("clock").text.endswith("web2: 62 s behind the server's")
+
+
+def test_a_database_that_is_a_file_has_no_other_daemons() -> None:
+    assert not any(line.text.startswith("daemons") for line in show(state()).lines)
 
 
 def test_a_fleet_is_told_with_what_it_answered_and_what_waits_for_it() -> None:
