@@ -21,11 +21,11 @@ DAY = 86_400
 class FleetWorld(World):
     """The world of the cache's tests, and a fleet in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_entries: int = 1_000) -> None:
         super().__init__()
         self.fleet = FleetTable()
         self.resolver = Resolver(self.clock, self.sources, fleet=self.fleet, named=self.naming.named)
-        self.cache = GeoCache(self.store, self.resolver, self.clock, naming=self.naming)
+        self.cache = GeoCache(self.store, self.resolver, self.clock, naming=self.naming, max_entries=max_entries)
 
     async def answer(self, ip: str = IP) -> tuple[Geo, Origin | None]:
         found = await self.cache.lookup(ip)
@@ -238,6 +238,17 @@ async def test_an_address_that_nobody_has_asked_about_here_is_kept_at_hand_and_g
     await world.cache.told_of([IP])
     assert (world.cache.entries, world.cache.dirty) == (0, 0)
     world.fleet.is_away = True
+    assert await world.answer() == (JAPAN, Origin.FLEET)
+
+
+async def test_an_address_that_has_left_memory_and_was_not_found_just_now_is_looked_up_again() -> None:
+    world = FleetWorld(max_entries=1)
+    for ip in (IP, OTHER, IP, OTHER):
+        await world.cache.lookup(ip)
+        await world.cache.flush_dirty()
+    assert world.cache.known(IP) is None
+    world.fleet.places = {IP: JAPAN}
+    await world.cache.told_of([IP])
     assert await world.answer() == (JAPAN, Origin.FLEET)
 
 
