@@ -25,6 +25,7 @@ MOST_KEPT: Final = 100_000  # addresses that others have told of, and nobody has
 TELLING: Final = 3  # questions in a row that took too long are worth telling: a single one may have had to connect
 MOST_ODD: Final = 10_000  # odd rows that are remembered as said
 SHARED_AFTER: Final = 0.5  # seconds; what is found by then goes with it: others are to know it within a second
+CONNECTING: Final = 1.0  # seconds for which a start waits for the server
 WATCH_EVERY: Final = 10.0  # seconds between two looks whether the server answers
 
 
@@ -206,24 +207,28 @@ class GeoTier:
         """Connect, and see from time to time whether the server answers; never returns."""
         while True:
             if not self._late:
-                await self._look()
+                await self._look(WATCH_EVERY)
             await self._sleep(WATCH_EVERY)
             now = self._clock.monotonic()
             if any(now - since >= WATCH_EVERY for since in self._late.values()):
                 self._fleet.hangs(WATCH_EVERY)
 
+    async def connect(self) -> None:
+        """Connect, so that the first lookup finds the server at hand; one that does not answer is not waited for."""
+        await self._look(CONNECTING)
+
     async def is_back(self) -> None:
         """Ask the server at once, which is known to be there, whatever the backoff says."""
         if not self._late:
             await self._fleet.retry()
-            await self._look()
+            await self._look(WATCH_EVERY)
 
-    async def _look(self) -> None:
+    async def _look(self, within: float) -> None:
         """See whether the server answers. A question that hangs is left to end by itself, as a lookup's is."""
         began = self._clock.monotonic()
         asking = self._begin((), {})
         try:
-            await asyncio.wait({asking}, timeout=WATCH_EVERY)
+            await asyncio.wait({asking}, timeout=within)
         finally:
             if not asking.done():
                 self._is_late(asking, {})

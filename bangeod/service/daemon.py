@@ -194,6 +194,8 @@ class Daemon:
         await self._components.sources.refresh()
         self._verifier.look()
         await self._open_database()
+        if self._components.geo_tier is not None:
+            await self._components.geo_tier.connect()
         self._clocks.observe(self._clock.now(), self._clock.monotonic())  # a step from here on moves the planned runs
         self._plan()
         await self._api.apply()

@@ -349,6 +349,18 @@ async def test_it_is_seen_whether_the_server_answers_without_a_lookup(watched: S
     assert await watched.tier.find([IP]) == {IP: GERMANY}
 
 
+async def test_a_start_waits_for_the_server_but_not_for_one_that_hangs(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.tier.connect()
+    assert (server.ran, server.fleet.is_connected) == ([(statements.MAY_FIND_PLACES, {})], True)
+    monkeypatch.setattr(geo_tier, "CONNECTING", 0.001)
+    server.gate.clear()
+    await server.tier.connect()
+    assert await server.tier.find([IP]) == {}
+    await server.tier.close()
+
+
 async def test_a_server_that_hangs_counts_as_away_after_a_while(watched: Server) -> None:
     watched.gate.clear()
     await until(lambda: watched.fleet.away_since is not None, then=lambda: watched.clock.advance(1))
