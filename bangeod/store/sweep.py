@@ -23,7 +23,7 @@ class Due(NamedTuple):
     key: object
     label: str
     micros: int
-    time: object  # as it is stored
+    version: object  # by which the adapter sees that it is still the same: its time as it is stored, say
 
 
 class DuePage(NamedTuple):
@@ -52,6 +52,9 @@ class HeldBack:
 
     def __contains__(self, key: object) -> bool:
         return key in self._turns
+
+    def __len__(self) -> int:
+        return len(self._turns)
 
     def add(self, key: object, refusal: Refusal) -> None:
         """Remember that a row was tried and stays. Above the limit, those tried longest ago are forgotten."""

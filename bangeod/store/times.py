@@ -29,7 +29,9 @@ JULIAN_1970: Final = 2_440_587.5  # the Julian day on which 1970 began, at midni
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of times that are in UTC, and don't say so
-_USUAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z?")
+_USUAL = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)(?:Z|\+00:00)?"
+)
 _DIGITS = re.compile(r"[0-9]{1,12}")
 _REAL = re.compile(r"([0-9]{9,12})\.([0-9]{1,17})")
 _DATE_AND_TIME = re.compile(
@@ -79,17 +81,17 @@ def _of_number(seconds: float) -> int | None:
 
 
 def _of_usual_text(text: str) -> int | None:
-    """Read a time in UTC without a fraction, in half the time."""
+    """Read a time in UTC, without its zone, in half the time or less."""
     try:
-        since = datetime.fromisoformat(text[:19]) - _NAIVE_EPOCH
+        since = datetime.fromisoformat(text) - _NAIVE_EPOCH
     except ValueError:  # a day or a time of day that does not exist
         return None
-    return (since.days * 86_400 + since.seconds) * MICROSECONDS
+    return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
 
 
 def _of_text(text: str) -> int | None:
-    if _USUAL.fullmatch(text):
-        return _of_usual_text(text)
+    if usual := _USUAL.fullmatch(text):
+        return _of_usual_text(usual[1])
     if _DIGITS.fullmatch(text):
         return _of_number(int(text))
     if real := _REAL.fullmatch(text):

@@ -118,6 +118,28 @@ async def test_a_time_is_written_in_the_columns_own_type_and_read_again(times: s
         assert [str(ip) for (ip,) in tables.rows("SELECT ip FROM geo_cache")] == ["9.9.9.9"]
 
 
+@pytest.mark.parametrize(
+    ("column", "written"),
+    [
+        ("text CHECK (last_seen ~ '^[0-9-]{10} [0-9:]{8}$')", "2026-11-22 00:00:00"),
+        ("text CHECK (last_seen LIKE '%+00:00')", "2026-11-22 00:00:00+00:00"),
+        ("text CHECK (CAST(last_seen AS bigint) > 0)", str(NOW)),  # an error with all that is no number
+        ("varchar(19)", "2026-11-22 00:00:00"),
+        ("varchar(10) CHECK (last_seen <> '')", str(NOW)),
+        ("text CHECK (last_seen IS NOT NULL) CHECK (length(last_seen) > 25)", "2026-11-22 00:00:00.000000"),
+        ("text", NOW_TEXT),
+    ],
+)
+async def test_the_first_time_of_a_column_of_text_is_written_as_its_constraints_allow(
+    column: str, written: str
+) -> None:
+    table = f"CREATE TABLE geo_cache (ip text PRIMARY KEY, country_code text, last_seen {column})"
+    with postgres_tables.made(table, SESSIONS) as tables:
+        async with opened(tables) as store:
+            assert await write_all(store, [entry("8.8.8.8", "DE")]) == [entry("8.8.8.8", "DE")]
+        assert tables.rows("SELECT last_seen FROM geo_cache") == [(written,)]
+
+
 async def test_above_the_cap_the_rows_seen_longest_ago_go_whatever_the_type() -> None:
     with postgres_tables.made(*typed("timestamptz", "inet")) as tables:
         async with opened(tables) as store:

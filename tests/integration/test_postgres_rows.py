@@ -1,14 +1,22 @@
 """What others do on the server while bangeod writes: rows that are locked, changed, refused or not permitted."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 
+from bangeod.clock import to_text
 from bangeod.errors import StoreLockedError, StoreReadOnlyError, StoreRefusedError
+from bangeod.store.postgres import queries, session
+from bangeod.store.postgres.session import Rows, Values
 from bangeod.store.postgres.store import PostgresStore
 from tests.contract.values import NOW, NOW_TEXT, entry, read_all, refused, total, write_all
 from tests.support.servers import postgres_tables
 from tests.support.servers.postgres_tables import GEO_CACHE, SESSIONS, Tables
+
+if TYPE_CHECKING:
+    from bangeod.store.postgres.driver import Connection
 
 OLD = "2000-01-01T00:00:00Z"
 
@@ -171,6 +179,101 @@ async def test_to_delete_sessions_one_need_not_be_permitted_to_update_them(table
             assert len((await total(store.delete_expired(NOW))).keys) == 1
         finally:
             await store.close()
+
+
+PARTITIONED = (
+    "CREATE TABLE sessions (id BIGINT PRIMARY KEY, expires_at TEXT) PARTITION BY HASH (id)",
+    "CREATE TABLE sessions_all PARTITION OF sessions FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+)
+
+
+@pytest.mark.parametrize("statements", [(SESSIONS,), PARTITIONED])
+async def test_a_session_that_is_renewed_while_its_lock_is_waited_for_stays(statements: Sequence[str]) -> None:
+    with postgres_tables.made(GEO_CACHE, *statements) as tables:
+        tables.web_app.execute("INSERT INTO sessions (id, expires_at) VALUES (1, %s)", (OLD,))
+        with tables.role("SELECT, DELETE ON sessions") as role:  # so no row can be locked beforehand
+            store = tables.store(user=role, busy_timeout=30.0)
+            try:
+                with tables.web_app.transaction():
+                    tables.web_app.execute("UPDATE sessions SET expires_at = %s", (to_text(NOW + 60),))
+                    deleting = asyncio.ensure_future(total(store.delete_expired(NOW)))
+                    await until_somebody_waits(tables)
+                assert (await deleting).keys == []
+            finally:
+                await store.close()
+        assert tables.rows("SELECT id FROM sessions") == [(1,)]
+
+
+async def until_somebody_waits(tables: Tables) -> None:
+    with tables.another() as other:
+        while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():  # noqa: ASYNC110 - the server does not tell
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def moved(tables: Tables, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have VACUUM FULL put each row where the one before was, just before bangeod first writes."""
+    tables.web_app.execute(
+        "INSERT INTO geo_cache (ip, last_seen) VALUES ('1.1.1.1', %(old)s), ('8.8.8.8', %(old)s), ('9.9.9.9', %(old)s)",
+        {"old": OLD},
+    )
+    tables.web_app.execute("DELETE FROM geo_cache WHERE ip = '1.1.1.1'")
+    execute = session._execute
+
+    async def after_vacuum(connection: "Connection", statement: str, values: Values | None = None) -> Rows:
+        if statement.startswith("WITH"):
+            monkeypatch.undo()
+            tables.web_app.execute("VACUUM FULL geo_cache")
+        return await execute(connection, statement, values)
+
+    monkeypatch.setattr(session, "_execute", after_vacuum)
+
+
+@pytest.mark.usefixtures("moved")
+async def test_a_row_that_was_moved_is_not_deleted_in_the_place_of_another(
+    tables: Tables, store: PostgresStore
+) -> None:
+    assert (await total(store.delete_stale(NOW, keep=lambda ip: ip == "9.9.9.9"))).keys == []
+    assert (await total(store.delete_stale(NOW, keep=lambda ip: ip == "9.9.9.9"))).keys == ["8.8.8.8"]
+    assert tables.rows("SELECT ip FROM geo_cache") == [("9.9.9.9",)]
+
+
+@pytest.mark.usefixtures("moved")
+async def test_a_row_that_was_moved_is_not_written_in_the_place_of_another(
+    tables: Tables, store: PostgresStore
+) -> None:
+    assert await write_all(store, [entry("8.8.8.8", "DE")]) == [entry("8.8.8.8", "DE")]
+    assert tables.rows("SELECT ip, country_code FROM geo_cache ORDER BY ip") == [("8.8.8.8", "DE"), ("9.9.9.9", None)]
+
+
+async def test_a_table_of_many_blocks_is_walked_once_and_only_what_is_due_and_not_kept_goes(
+    tables: Tables, store: PostgresStore
+) -> None:
+    tables.web_app.execute(
+        "INSERT INTO geo_cache (ip, org, last_seen) SELECT '8.' || i %% 10 || '.' || i / 10 %% 256 || '.' || i / 2560,"
+        " repeat('x', i %% 300), CASE WHEN i %% 3 = 0 THEN %s WHEN i %% 1000 = 1 THEN 'never' ELSE %s END"
+        " FROM generate_series(0, 9999) AS i",
+        (OLD, NOW_TEXT),
+    )
+    found = await total(store.delete_stale(NOW, keep=lambda ip: ip.startswith("8.3.")))
+    assert (len(found.keys), len({*found.keys}), found.unreadable) == (3_000, 3_000, 7)
+    assert tables.rows("SELECT count(*) FROM geo_cache WHERE last_seen = '2000-01-01T00:00:00Z'") == [(334,)]
+
+
+@pytest.mark.parametrize("policy", ["", "ALTER TABLE geo_cache ENABLE ROW LEVEL SECURITY"])
+async def test_a_page_of_a_walk_reads_its_own_blocks_alone(tables: Tables, policy: str) -> None:
+    with tables.role("ALL ON geo_cache") as role:
+        tables.web_app.execute(policy or "SELECT")
+        tables.web_app.execute(f"CREATE POLICY p ON geo_cache TO {role} USING (ip <> '9.9.9.9')")
+        store = tables.store(user=role)
+        try:
+            table = await store._table("geo_cache")
+            values = {"first": "(0,0)", "end": "(8,0)", "day": "2026-01-01"}
+            wanted = queries.DUE_TEXT.format(c=table.age.sql)
+            plan = await store._reader.run("EXPLAIN " + table.of_blocks(["t.ip"], wanted), values)
+        finally:
+            await store.close()
+    assert any("Tid Range Scan" in line for (line,) in plan)
 
 
 async def test_rows_that_a_policy_refuses_are_told_of_and_the_others_written(tables: Tables) -> None:

@@ -170,6 +170,7 @@ class Table:
     time: Column | None  # which gives the row's age
     is_partitioned: bool = False
     may_lock: bool = True  # whether rows may be locked: with permission to update them
+    has_places: bool = False  # whether rows can be found by the blocks that hold them
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -225,6 +226,10 @@ class Table:
         """Return the statement that reads a page: for each row its number, whether it is wanted, its key, and these."""
         named = ", ".join(f"{item} AS i{i}" for i, item in enumerate(items))
         return self.sql(queries.PAGE, items=named, wanted=wanted, after=self.after(first=first))
+
+    def of_blocks(self, items: Iterable[str], wanted: str) -> str:
+        """Return the statement that reads what some blocks hold: for each row its key, place, version, and these."""
+        return self.sql(queries.OF_BLOCKS, items=", ".join(items), wanted=wanted)
 
     def after(self, *, first: bool) -> str:
         return queries.ALL if first else self._compared(">", "k")
@@ -297,22 +302,31 @@ class Table:
             arrays=_arrays(names),
             names=", ".join(names),
             held=self.names["held_keys"] if self.is_partitioned else "t.ctid AS h",
-            same_row=self.names["same_key"] if self.is_partitioned else queries.ALL,
+            is_same=queries.SAME_VERSION,
             is_held=self.names["has_held_keys"] if self.is_partitioned else "t.ctid = i.h",
             sets=", ".join(f"{column.quoted} = {column.written(value)}" for column, value in changed),
             wait="" if wait else queries.SKIP_LOCKED,
         )
 
     def delete(self) -> str:
-        """Return the statement that deletes rows whose time is still what it was."""
-        names = (*self.key_names, "found")
-        return self.sql(
+        """Return the statement that deletes rows that are still as they were found.
+
+        A row is found where it was, and known by its version; else by its key, and known by its time.
+        """
+        return self._of_found(
             queries.DELETE,
-            arrays=_arrays(names),
-            names=", ".join(names),
-            time_as_found=self.age.same("i.found"),
-            lock=queries.LOCK_DUE if self.may_lock else "",
+            lock=queries.LOCK_DUE if self.may_lock else self.sql(queries.IN_ORDER),
+            seconds_so_far=queries.SECONDS_SO_FAR,
         )
+
+    def still_due(self) -> str:
+        """Return the statement that tells which rows are still as they were found."""
+        return self._of_found(queries.STILL_DUE)
+
+    def _of_found(self, statement: str, **more: str) -> str:
+        names = (*self.key_names, *(_VERSION if self.has_places else ("found",)))
+        is_same = queries.SAME_VERSION if self.has_places else self.age.same("i.found")
+        return self.sql(statement, arrays=_arrays(names), names=", ".join(names), is_same=is_same, **more)
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -373,6 +387,7 @@ class Relation:
     may_lock: bool
     columns: Mapping[str, Column]
     keys: Sequence[Sequence[str]]  # columns of each unique index without NULLs, the primary key first
+    has_places: bool = False
 
 
 def _checked(name: str, relation: Relation | None, schema: str | None, needed: Sequence[str]) -> Relation:
@@ -403,4 +418,5 @@ def _table(name: str, found: Relation, age: Column | None) -> Table:
         age,
         is_partitioned=found.kind == PARTITIONED,
         may_lock=found.may_lock,
+        has_places=found.has_places,
     )

@@ -5,17 +5,19 @@ import sys
 from typing import Final
 
 NAME: Final = "bangeod[postgres]"
+NOT_INSTALLED: Final = f"PostgreSQL needs the extra {NAME}, which is not installed"
 
 _PACKAGED: Final = "/usr/lib/bangeod"  # contrib/debian/build
 _INSTALLED: Final = "/opt/bangeod"  # contrib/install
 
 
 def missing() -> str:
-    """Say that it is not installed, and which command installs it, for the way in which this bangeod was installed."""
-    return f"PostgreSQL needs the extra {NAME}, which is not installed: {_command()}"
+    """Say that it is not installed, and which command installs it."""
+    return f"{NOT_INSTALLED}: {command()}"
 
 
-def _command() -> str:
+def command() -> str:
+    """Return what installs it, for the way in which this bangeod was installed."""
     if sys.prefix == _PACKAGED:
         return "contrib/debian/build --postgres, in a clone of bangeod, makes a package that has it"
     if sys.prefix == _INSTALLED:

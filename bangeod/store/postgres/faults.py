@@ -20,6 +20,7 @@ from bangeod.errors import (
     StoreReplacedError,
     StoreUnreachableError,
 )
+from bangeod.store.postgres import extra
 from bangeod.store.postgres.connection import Conninfo
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ _IN_A_FLEET: Final = {
     _MAKE_IT: "make it, or correct the database's name in [fleet] url",
     _MAKE_ANEW: "make it anew, and its tables by bangeod init --fleet URL",
 }
+
+_ASKED: Final = (
+    "put it into the credential postgres_password, which only the service has, or into a file that $PGPASSFILE names; "
+    "a command that does not go through the running daemon needs the file"
+)
 
 # By whole SQLSTATE first, then by its class, the first two characters.
 _BY_STATE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
@@ -109,9 +115,21 @@ _BY_CLASS: Final[dict[str, tuple[type[StoreError], str, str]]] = {
 _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]], ...]] = tuple(
     (re.compile(words), made)
     for words, made in (
-        ("password authentication failed|no password supplied|empty password", _BY_STATE["28P01"]),
+        ("password authentication failed|empty password", _BY_STATE["28P01"]),
+        (
+            "no password supplied",
+            (
+                StoreUnreachableError,
+                "the server asks for a password, and there is none",
+                _ASKED,
+            ),
+        ),
         ('database ".*" does not exist', _BY_STATE[NO_SUCH_DATABASE]),
         ("too many (connections|clients)|connection slots are reserved", _BY_STATE["53300"]),
+        (
+            "Hot standby mode is disabled",
+            (StoreReadOnlyError, "the server is a standby, and lets nobody in (hot_standby = off)", _PRIMARY),
+        ),
         (
             "starting up|in recovery mode|not accepting connections|shutting down",
             (StoreUnreachableError, "the server takes no connections yet: it starts, stops or recovers", _RESTARTING),
@@ -170,6 +188,7 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], tuple[type[StoreError], str, str]]
         ),
     )
 )
+_ONE_OF_SEVERAL: Final = re.compile("^- host: .*?, hostaddr: [^ ]*: ")  # psycopg's words before each host's failure
 _LOST: Final = (StoreUnreachableError, "the connection to the server is lost ({text})", _RESTARTING)
 _NOT_MADE: Final = (
     StoreUnreachableError,
@@ -193,9 +212,11 @@ def of_statement(conninfo: Conninfo, error: "psycopg.Error", *, lost: bool) -> S
 def of_connect(conninfo: Conninfo, error: Exception) -> StoreError:
     """Return the error for a connection that could not be made."""
     state = getattr(error, "sqlstate", None) or ""
-    text = _of_libpq(str(error))
-    by_words = next((made for words, made in _BY_WORDS if words.search(str(error))), None)
-    return _made(conninfo, _BY_STATE.get(state) or by_words or _NOT_MADE, text)
+    found = next(((match, made) for words, made in _BY_WORDS if (match := words.search(str(error)))), None)
+    if state not in _BY_STATE and found is not None:
+        match, made = found
+        return _made(conninfo, made, _of_libpq(_line_of(match)))
+    return _made(conninfo, _BY_STATE.get(state, _NOT_MADE), _of_libpq(str(error)))
 
 
 def lost(conninfo: Conninfo, error: Exception) -> StoreError:
@@ -210,11 +231,7 @@ def not_connected(conninfo: Conninfo) -> StoreError:
 
 def no_driver(conninfo: Conninfo) -> StoreError:
     """Return the error for a url where psycopg is not installed."""
-    return StoreError(
-        conninfo.shown,
-        "PostgreSQL needs psycopg, which is not installed",
-        'install it beside bangeod: pip install "bangeod[postgres]"',
-    )
+    return StoreError(conninfo.shown, extra.NOT_INSTALLED, extra.command())
 
 
 def another(conninfo: Conninfo) -> StoreReplacedError:
@@ -273,10 +290,16 @@ def reason(error: BaseException | None) -> str:
     return text[:LONGEST_REASON]
 
 
+def _line_of(match: re.Match[str]) -> str:
+    """Return the line in which something was found: of several hosts, each has a line or more."""
+    start = match.string.rfind("\n", 0, match.start()) + 1
+    return match.string[start:].partition("\n")[0]
+
+
 def _of_libpq(text: str) -> str:
     """Return libpq's words in one line, without those around them that say the same for each failure."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "unknown")
-    return line.removeprefix("connection failed: ").removeprefix("connection is bad: ")
+    return _ONE_OF_SEVERAL.sub("", line).removeprefix("connection failed: ").removeprefix("connection is bad: ")
 
 
 def _made(conninfo: Conninfo, made: tuple[type[StoreError], str, str], text: str) -> StoreError:

@@ -14,17 +14,15 @@ from typing import Any, Final, NamedTuple
 from bangeod.addresses import read_address
 from bangeod.errors import StoreRefusedError
 from bangeod.model import DirtyEntry
-from bangeod.store import row_values, time_forms, times
-from bangeod.store.postgres import faults, queries
+from bangeod.store import row_values, times
+from bangeod.store.postgres import faults, queries, text_times
 from bangeod.store.postgres.columns import GEO_COLUMNS, Table, form_of
 from bangeod.store.postgres.odd_keys import OddKeys
 from bangeod.store.postgres.session import Session
-from bangeod.store.postgres.slicing import Slicer
+from bangeod.store.postgres.slicing import slice_size
 from bangeod.store.time_forms import TimeForms
 
 TRIES: Final = 3  # with what is locked passed over
-LAST_BLOCKS: Final = 32  # of a table, in which the newest times are looked for
-MOST_TIMES: Final = 10_000  # rows of these
 TIMES: Final = frozenset(TimeForms._fields)
 NOT_FILLED: Final = "a column can't be filled"
 SPARED: Final = "a trigger or a policy of the database's keeps rows of geo_cache as they are, without an error"
@@ -73,12 +71,12 @@ class GeoWriter:
         self._session = session
         self._table = table
         self._keys = keys
-        self._slicer = Slicer(longest)
+        self._size = slice_size(longest)
         self._forms: TimeForms | None = None
 
     @property
     def size(self) -> int:
-        return self._slicer.size
+        return self._size.size
 
     async def write(self, entries: Sequence[DirtyEntry], *, wait: bool = False) -> Outcome:
         """Write a slice: each entry under every key that its address has in the table, else under the address itself.
@@ -155,20 +153,12 @@ class GeoWriter:
             table = self._table
             found = {name: table.written[name] for name in TimeForms._fields if name in table.written}
             self._forms = TimeForms(
-                **{name: form_of(column) or await self._newest_form(column.sql) for name, column in found.items()}
+                **{
+                    name: form_of(column) or await text_times.form_of(self._session, table, column)
+                    for name, column in found.items()
+                }
             )
         return self._forms
-
-    async def _newest_form(self, column: str) -> time_forms.TimeForm:
-        """Return the form of the newest time of a text column, among the rows that are last in the table."""
-        table = self._table
-        where, values = queries.ALL, dict[str, object](limit=MOST_TIMES)
-        if not table.is_partitioned:
-            ((first,),) = await self._session.run(queries.LAST_BLOCKS, {"table": table.oid, "blocks": LAST_BLOCKS})
-            where, values["first"] = queries.FROM_BLOCK, f"({first},0)"
-        statement = table.sql(queries.LATEST_TIMES, c=column, where=where)
-        found = await self._session.run(statement, values)
-        return time_forms.choose("", time_forms.newest(value for (value,) in found))
 
     async def _carry_out(self, changes: Sequence[Change], *, wait: bool) -> Outcome:
         outcome = Outcome()
@@ -192,7 +182,7 @@ class GeoWriter:
             for half in _halves(changes, error, outcome):
                 await self._insert(half, outcome)
             return
-        self._slicer.measured(len(changes), took)
+        self._size.measured(len(changes), took)
         made = {read_address(key)[1] for (key,) in rows}
         outcome.missed |= {change.entry.ip for change in changes} - made
 
@@ -208,7 +198,7 @@ class GeoWriter:
             for half in _halves(changes, error, outcome):
                 await self._update(columns, half, outcome, wait=wait)
             return
-        self._slicer.measured(len(changes), took)
+        self._size.measured(len(changes), took)
         ((locked, changed),) = found
         tried, done = set(locked or ()), set(changed or ())
         for number, change in enumerate(changes, 1):

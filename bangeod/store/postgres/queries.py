@@ -45,10 +45,15 @@ ROLLBACK = "ROLLBACK"
 
 # --- looking at the tables --------------------------------------------------------------------------------------------
 
+# A table that others inherit from counts as a partitioned one: what is read of it is read of them as well. Rows are
+# found by the blocks that hold them from PostgreSQL 14 on, and in tables of its own kind.
 RELATION = (
-    "SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), CAST(c.relkind AS text),"
-    " has_any_column_privilege(c.oid, 'UPDATE')"
-    " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    "SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname),"
+    " CASE WHEN c.relkind = 'r' AND c.relhassubclass THEN 'p' ELSE CAST(c.relkind AS text) END,"
+    " has_any_column_privilege(c.oid, 'UPDATE'),"
+    " coalesce(c.relkind = 'r' AND NOT c.relhassubclass AND am.amname = 'heap', false)"
+    " AND CAST(current_setting('server_version_num') AS int) >= 140000"
+    " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_am AS am ON am.oid = c.relam"
     " WHERE c.relname = %(name)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
     " AND n.nspname = ANY (current_schemas(false))"
     " ORDER BY array_position(current_schemas(false), n.nspname) LIMIT 1"
@@ -102,6 +107,13 @@ PAGE = (
 ALL = "true"
 # Values that are no upper-case code: row_values.py reads them, and finds a country in some of them.
 ODD_COUNTRY = "coalesce({code} <> ALL (CAST(%(codes)s AS text[])), true)"
+# The same of the rows that some blocks hold, in whatever order: each block is read once, and only once. Where a row is,
+# and which version of it, ctid and xmin say together.
+BLOCKS = "SELECT pg_relation_size(CAST(%(table)s AS oid)) / CAST(current_setting('block_size') AS bigint)"
+OF_BLOCKS = (
+    "SELECT {key_texts}, CAST(t.ctid AS text), CAST(t.xmin AS text), {items} FROM {table} AS t"
+    " WHERE t.ctid >= CAST(%(first)s AS tid) AND t.ctid < CAST(%(end)s AS tid) AND {wanted}"
+)
 DUE = "coalesce({micros} < CAST(%(before)s AS bigint), true)"
 # Of a text that is a time beyond doubt, in UTC, on no day that not every month has: whether it is of a later day.
 # Everything else times.py reads.
@@ -154,17 +166,24 @@ LAST_BLOCKS = (
 )
 LATEST_TIMES = "SELECT DISTINCT {c} FROM (SELECT {c} FROM {table} AS t WHERE {where} LIMIT %(limit)s) AS t"
 FROM_BLOCK = "t.ctid >= CAST(%(first)s AS tid)"
+# What the constraints on one column alone say of a value, by the server's own expression for them.
+CHECKS = (
+    "SELECT pg_get_expr(c.conbin, c.conrelid) FROM pg_constraint AS c JOIN pg_attribute AS a ON a.attrelid = c.conrelid"
+    " WHERE c.conrelid = %(table)s AND c.contype = 'c' AND a.attname = %(column)s AND c.conkey = ARRAY[a.attnum]"
+)
+PASSES = "SELECT {checks} FROM (SELECT {value} AS {c}) AS t"
 
 # --- writing: decided from rows read before (row_values.py), and written only to those still as they were -------------
 
-# Which version of a row it is, ctid and xmin say together. What another transaction has locked is passed over, or
-# waited for. The rows are locked in the order of their keys, so that no two that do so wait for each other. The result
-# is one row: the numbers of those that were locked, and of those that were changed.
+# Which version of a row it is, ctid and xmin say together; only VACUUM FULL and CLUSTER move it, so its key is looked
+# at, too. What another transaction has locked is passed over, or waited for. The rows are locked in the order of their
+# keys, so that no two that do so wait for each other. The result is one row: the numbers of those that were locked, and
+# of those that were changed.
+SAME_VERSION = "t.ctid = CAST(i.place AS tid) AND t.xmin = CAST(i.version AS xid)"
 UPDATE = (
     "WITH input AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n)),"
-    " held AS MATERIALIZED (SELECT {held}, i.* FROM input AS i JOIN {table} AS t ON {same_row}"
-    " AND t.ctid = CAST(i.place AS tid) AND t.xmin = CAST(i.version AS xid)"
-    " ORDER BY {key} FOR NO KEY UPDATE OF t {wait}),"
+    " held AS MATERIALIZED (SELECT {held}, i.* FROM input AS i JOIN {table} AS t ON {same_key}"
+    " AND {is_same} ORDER BY {key} FOR NO KEY UPDATE OF t {wait}),"
     " changed AS (UPDATE {table} AS t SET {sets} FROM held AS i WHERE {is_held} RETURNING i.n)"
     " SELECT (SELECT array_agg(n) FROM held), (SELECT array_agg(n) FROM changed)"
 )
@@ -174,18 +193,26 @@ INSERT = (
     " ORDER BY CAST(i.ip AS {ip_type}) ON CONFLICT DO NOTHING RETURNING {ip_text}"
 )
 
-# --- deleting: the keys are found first, and deleted where the row's time is still what it was ------------------------
+# --- deleting: the rows are found first, and deleted where they are still what they were ------------------------------
 
-# A deletion that a crash of the server undoes is done again: its commit need not wait for the disk, with rows locked.
+# As with an UPDATE: a row is the same by where it is and which version, or by its key and time. What another
+# transaction has locked is passed over, so that nothing is waited for, in whatever order. What can't be locked is
+# looked at again by the DELETE itself, which waits for who has it. A deletion that a crash of the server undoes is done
+# again: its commit need not wait for the disk, with rows locked.
 DELETE = (
     "WITH input AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n)),"
-    " due AS MATERIALIZED (SELECT {held_keys}, i.n FROM input AS i JOIN {table} AS t ON {same_key}"
-    " AND {time_as_found} ORDER BY {key} {lock}),"
-    " gone AS (DELETE FROM {table} AS t USING due AS i WHERE {has_held_keys} RETURNING i.n)"
-    " SELECT (SELECT array_agg(n) FROM due), (SELECT array_agg(n) FROM gone),"
-    " (SELECT set_config('synchronous_commit', 'off', true))"
+    " due AS MATERIALIZED (SELECT i.* FROM input AS i JOIN {table} AS t ON {same_key} AND {is_same} {lock}),"
+    " gone AS (DELETE FROM {table} AS t USING due AS i WHERE {same_key} AND {is_same} RETURNING i.n)"
+    " SELECT (SELECT array_agg(n) FROM due), (SELECT array_agg(n) FROM gone), {seconds_so_far},"
+    " set_config('synchronous_commit', 'off', true)"
 )
+STILL_DUE = (  # where no row could be locked: those that nobody has changed meanwhile
+    "SELECT i.n FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n) JOIN {table} AS t ON {same_key} AND {is_same}"
+)
+# The server's own measure knows nothing of the way to it, nor of what else this process does meanwhile.
+SECONDS_SO_FAR = "CAST(extract(epoch FROM clock_timestamp() - statement_timestamp()) AS double precision)"
 LOCK_DUE = "FOR UPDATE OF t SKIP LOCKED"  # for which one must be permitted to update
+IN_ORDER = "ORDER BY {key}"  # else the DELETE waits for locks, and takes its own in the order of the keys
 
 # --- notices: which addresses have changed, to whoever listens on the channel -----------------------------------------
 

@@ -6,7 +6,7 @@ NULL, a policy that hides it from DELETE). A row that somebody has locked or cha
 nor refused: the next run finds it again, if it is still due.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from bangeod.errors import StoreRefusedError
@@ -14,7 +14,7 @@ from bangeod.store.port import Deleted, Refusal
 from bangeod.store.postgres import faults
 from bangeod.store.postgres.columns import Kind, Table
 from bangeod.store.postgres.session import Session
-from bangeod.store.postgres.slicing import Slicer
+from bangeod.store.postgres.slicing import slice_size
 from bangeod.store.sweep import Due, HeldBack
 
 IGNORED: Final = "a trigger or a policy of the database's keeps it, without an error"
@@ -37,28 +37,34 @@ class Removal:
     ) -> None:
         self._session = session
         self._table = table
-        self._slicer = Slicer(longest)
+        self._size = slice_size(longest)
         self._statement = table.delete()
         self.held_back = held_back
         self._stays = stays
 
     @property
     def size(self) -> int:
-        return self._slicer.size
+        return self._size.size
 
     async def delete(self, chunk: Sequence[Due]) -> tuple[Deleted, int]:
         """Commit one slice from the start of ``chunk``; return what was deleted, and how many rows are done with."""
         while True:
             try:
-                found, took = await self._session.timed(self._statement, self._values(chunk))
+                found = await self._session.run(self._statement, self._values(chunk))
             except StoreRefusedError as error:
                 if len(chunk) == 1:
                     return self._refused(chunk[0], faults.reason(error.__cause__)), 1
-                self._slicer.refused(len(chunk))
-                chunk = chunk[: self._slicer.size]
+                self._size.refused(len(chunk))
+                chunk = chunk[: self._size.size]
             else:
-                self._slicer.measured(len(chunk), took)
-                return self._settled(chunk, found), len(chunk)
+                ((tried, deleted, took, _),) = found
+                self._size.measured(len(chunk), took)
+                gone = {*(deleted or ())}
+                kept = {*(tried or ())} - gone
+                if kept and not self._table.may_lock:  # others may have changed it before it was waited for
+                    still = await self._session.run(self._table.still_due(), self._values(chunk))
+                    kept &= {number for (number,) in still}
+                return self._settled(chunk, gone, kept), len(chunk)
 
     def leave(self, rows: Sequence[Due]) -> Deleted:
         """Count rows that were held back in an earlier run and are not tried in this one."""
@@ -69,20 +75,18 @@ class Removal:
     def _values(self, chunk: Sequence[Due]) -> dict[str, object]:
         keys: list[Any] = [due.key for due in chunk]
         arrays = {name: [key[i] for key in keys] for i, name in enumerate(self._table.key_names)}
-        return {**arrays, "found": [due.time for due in chunk]}
+        if not self._table.has_places:
+            return {**arrays, "found": [due.version for due in chunk]}
+        versions: list[Any] = [due.version for due in chunk]
+        return {**arrays, "place": [place for place, _ in versions], "version": [version for _, version in versions]}
 
-    def _settled(self, chunk: Sequence[Due], found: Sequence[tuple[Any, ...]]) -> Deleted:
-        keys: list[str] = []
-        refused: list[Refusal] = []
-        ((tried, deleted, _),) = found
-        gone = set(deleted or ())
-        for number in sorted(tried or ()):
-            due = chunk[number - 1]
-            if number in gone:
-                self.held_back.discard(due.key)
-                keys.append(due.label)
-            else:
-                refused.append(self._note(due, IGNORED))
+    def _settled(self, chunk: Sequence[Due], gone: Collection[int], kept: Collection[int]) -> Deleted:
+        """Tell of the rows with these numbers, from 1 on."""
+        keys = [chunk[number - 1].label for number in sorted(gone)]
+        if self.held_back:
+            for number in gone:
+                self.held_back.discard(chunk[number - 1].key)
+        refused = [self._note(chunk[number - 1], IGNORED) for number in sorted(kept)]
         return Deleted(keys, refused=len(refused), refusal=refused[0] if refused else None)
 
     def _refused(self, due: Due, problem: str) -> Deleted:

@@ -12,7 +12,7 @@ from bangeod.errors import StoreError, StoreUnreachableError
 from bangeod.model import DirtyEntry, Row
 from bangeod.store import row_values
 from bangeod.store.port import Census, Deleted, Page, Sizes, endless
-from bangeod.store.postgres import columns, faults, queries, walking
+from bangeod.store.postgres import columns, due_rows, faults, queries, walking
 from bangeod.store.postgres.announcing import Announcer
 from bangeod.store.postgres.columns import Column, Relation, Table, UnfitTableError
 from bangeod.store.postgres.connection import Conninfo
@@ -94,11 +94,19 @@ class PostgresStore:
         self, name: str, fit: Callable[[Relation | None, str | None], Table]
     ) -> Table | UnfitTableError:
         relation = None
-        for oid, qualified, kind, may_lock in await self._reader.run(queries.RELATION, {"name": name}, again=True):
+        for oid, qualified, kind, may_lock, has_places in await self._reader.run(
+            queries.RELATION, {"name": name}, again=True
+        ):
             found = await self._reader.run(queries.COLUMNS, {"table": oid}, again=True)
             keys = await self._reader.run(queries.UNIQUE_KEYS, {"table": oid}, again=True)
             relation = Relation(
-                oid, qualified, kind, may_lock, {row[0]: Column.of(*row) for row in found}, [names for (names,) in keys]
+                oid,
+                qualified,
+                kind,
+                may_lock,
+                {row[0]: Column.of(*row) for row in found},
+                [names for (names,) in keys],
+                has_places,
             )
         try:
             return fit(relation, self._schema)
@@ -231,7 +239,7 @@ class PostgresStore:
         table = self._aged(await self._to_write("geo_cache"))
         limit = before * MICROSECONDS
         removal = self._removal(table)
-        due = walking.due(self._reader, table, limit)
+        due = due_rows.pages(self._reader, table, limit)
         slices = sweep(due, removal, goes=lambda row: not keep(row.label), clock=self._clock)
         async with aclosing(slices):
             async for deleted in slices:
@@ -253,7 +261,7 @@ class PostgresStore:
             above: Callable[[Due], bool] = functools.partial(
                 is_above, choice=choice, limit=limit, keep=keep, stays=stays
             )
-            due = walking.due(self._reader, table, upto)
+            due = due_rows.pages(self._reader, table, upto)
             slices = sweep(due, self._removal(table, stays), goes=above, clock=self._clock)
             async with aclosing(slices):
                 async for deleted in slices:
@@ -265,7 +273,7 @@ class PostgresStore:
     async def count_stale(self, before: int, *, keep: Callable[[str], bool], max_rows: int = 0) -> Census:
         table = self._aged(await self._table("geo_cache"))
         limit = before * MICROSECONDS
-        due = walking.due(self._reader, table, limit)
+        due = due_rows.pages(self._reader, table, limit)
         found = await census(due, goes=lambda row: not keep(row.label))
         if not max_rows:
             return found
@@ -279,7 +287,7 @@ class PostgresStore:
         time_left: Callable[[], float] = endless,  # noqa: ARG002 - as above
     ) -> AsyncGenerator[Deleted, None]:
         table = await self._to_write("sessions")
-        due = walking.due(self._reader, table, now * MICROSECONDS + 1)
+        due = due_rows.pages(self._reader, table, now * MICROSECONDS + 1)
         slices = sweep(due, self._removal(table), goes=always, clock=self._clock)
         async with aclosing(slices):
             async for deleted in slices:
@@ -287,7 +295,7 @@ class PostgresStore:
 
     async def count_expired(self, now: int) -> Census:
         table = await self._table("sessions")
-        return await census(walking.due(self._reader, table, now * MICROSECONDS + 1), goes=always)
+        return await census(due_rows.pages(self._reader, table, now * MICROSECONDS + 1), goes=always)
 
     async def tidy(
         self,

@@ -9,24 +9,20 @@ from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 
 from bangeod import countries
-from bangeod.clock import to_text
 from bangeod.model import Row
 from bangeod.store import row_values
 from bangeod.store.port import MOST_NAMES, Page
 from bangeod.store.postgres import faults, queries
-from bangeod.store.postgres.columns import Kind, Table
+from bangeod.store.postgres.columns import Table
 from bangeod.store.postgres.session import Session, Values
-from bangeod.store.sweep import Aged, Due, DuePage
-from bangeod.store.times import MICROSECONDS
+from bangeod.store.sweep import Aged
 
 FEW: Final = 1_000  # rows of a page that are all read: some milliseconds of the event loop's
 MANY: Final = 2_000  # rows of a page of which the server chooses some
 COUNTED_AT_ONCE: Final = 20_000  # rows of a page that the server counts
 COUNTED: Final = 1_000_000  # rows that are counted at most, where there is no estimate
-LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 REPLACED: Final = "\N{REPLACEMENT CHARACTER}"  # in a key that is not UTF-8, which then can't be compared with
 ALMOST_ALL: Final = 0.999  # the share of a table that has been read, as long as there may be more
-LONGEST_EXAMPLE: Final = 80  # characters
 
 _NONE: Final[Mapping[str, object]] = {}
 _CODES: Final = {"codes": list(countries.codes())}
@@ -112,37 +108,6 @@ async def _estimate(session: Session, table: Table) -> int:
     if rows <= 0:
         ((rows,),) = await session.run(table.sql(queries.COUNT_UP_TO), {"limit": COUNTED}, again=True)
     return int(rows)
-
-
-async def due(session: Session, table: Table, before: int) -> AsyncGenerator[DuePage, None]:
-    """Yield the rows whose time is earlier than ``before`` (microseconds), and how many have none that can be read."""
-    time = table.age
-    if time.kind is Kind.TEXT:
-        wanted, values = queries.DUE_TEXT.format(c=time.sql), dict[str, object](day=_day(before))
-    else:
-        wanted, values = queries.DUE.format(micros=time.micros), dict[str, object](before=before)
-    is_text = time.kind is Kind.TEXT
-    labels = [] if table.is_labelled_by_key else [table.label]
-    items = [*labels, time.text, *([] if is_text else [time.micros])]
-    width, read = len(table.key), table.micros(time.name)
-    async with aclosing(parts(session, table, items, wanted=wanted, values=values, size=MANY)) as found:
-        async for part in found:
-            rows: list[Due] = []
-            unreadable, example = 0, None
-            for row in part.rows:
-                raw = row[-1 if is_text else -2]
-                micros = read(row[-1])
-                if micros is None:
-                    unreadable += 1
-                    example = example or repr(raw)[:LONGEST_EXAMPLE]
-                elif micros < before:
-                    rows.append(Due(row[:width], row[width if labels else 0], micros, raw))
-            yield DuePage(rows, unreadable, example)
-
-
-def _day(micros: int) -> str:
-    """Return the day of a moment, in the years that a text can name: no later day is before the moment."""
-    return to_text(min(max(micros // MICROSECONDS, 0), LAST_SECOND))[:10]
 
 
 async def aged(session: Session, table: Table) -> AsyncGenerator[Sequence[Aged], None]:

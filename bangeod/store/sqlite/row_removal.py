@@ -128,7 +128,7 @@ class Removal:
         A single statement runs without Python's lock. Otherwise the write lock would be held while the event loop has
         Python's lock.
         """
-        keys, times = _json(due.key for due in chunk), {due.time for due in chunk}
+        keys, times = _json(due.key for due in chunk), {due.version for due in chunk}
         if any(type(time) is float for time in times):  # in JSON it may lose its last digits
             statement, parameters = self._delete_all_due, {"keys": keys, "before": self._before}
         else:

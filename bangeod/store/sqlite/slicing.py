@@ -2,8 +2,8 @@
 
 The web app must hardly ever meet the lock, and never for long. So a slice is sized by the time that earlier slices
 took, and the lock stays free for longer than it was held. How much to do at a time, and when to checkpoint, is pure
-policy (Slicer, CheckpointPlan): measured times are passed in. WriteGate and SliceWriter follow it; the checkpoint
-itself is in checkpoint.py.
+policy (slice_size.py, CheckpointPlan): measured times are passed in. WriteGate and SliceWriter follow it; the
+checkpoint itself is in checkpoint.py.
 
 The web app waits with SQLite's standard busy handler, which does not queue: it looks again after 1, 3, 8, 18, 33 ...
 ms. So a slice that ends within 8 ms costs it 8 ms at most, one that takes 9 may cost 18; and a pause must be long
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bangeod.errors import StoreError, StoreLockedError, StoreReplacedError
 from bangeod.store.port import endless
+from bangeod.store.slice_size import FIRST, SliceSize
 from bangeod.store.sqlite.connection import SharedFile
 from bangeod.store.sqlite.giving_way import LOOK_EVERY, GivingWay
 from bangeod.store.sqlite.readers import WalView
@@ -37,15 +38,11 @@ T = TypeVar("T")
 BUSY_DELAYS = (1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100)
 OVERSLEPT = 1.1  # times; no sleep ends on time
 
-SMALLEST = 1
 # A row may touch pages of its own, and each becomes a frame of the WAL. SQLite checkpoints by itself at 1,000 frames,
 # and delays the commit that reaches them, usually the web app's. This many and WAL_FRAMES stay below.
 LARGEST = 350
-FIRST = 50
-GROWTH = 2.0  # a slice is at most this much larger than the last one
 AIM = 0.28  # of the longest time allowed: with the default of 3 ms the web app's first look, after 1 ms, succeeds
 LONGEST_SHARE = 0.5  # of it, after which row-by-row work stops: its first slice was sized for whole slices
-SMOOTHING = 0.5  # the weight of the newest measurement
 PAUSE_RATIO = 1.2  # how much longer the lock is free than it was held
 
 WAL_FRAMES = 600  # the length of the WAL at which a checkpoint is worth its two fsyncs
@@ -58,30 +55,6 @@ LOOK_AGAIN = 0.002  # seconds until a WAL that could not be emptied is looked at
 MARKED_WAL = 16 * 1024 * 1024  # bytes that it grows to beside a read mark (read_mark.py)
 MARKED_FOR = 5.0  # seconds of that: others can't move anything meanwhile
 MOST_WAL = 32 * 1024 * 1024  # bytes that the WAL may grow to while a reader that never ends holds it back
-
-
-class Slicer:
-    """Chooses the number of rows of each slice so that it hardly ever holds the lock for more than ``longest``."""
-
-    def __init__(self, longest: float, first: int = FIRST) -> None:
-        self._target = longest * AIM
-        self._per_row: float | None = None  # seconds
-        self._size = first
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def measured(self, rows: int, held: float) -> None:
-        """Take into account that ``rows`` rows held the lock for ``held`` seconds."""
-        if rows <= 0:
-            return
-        newest = max(held, 1e-6) / rows
-        known = self._per_row
-        self._per_row = newest if known is None else known + SMOOTHING * (newest - known)
-        # One slice that took far too long matters more than the average: the size follows the slower of the two.
-        wanted = self._target / max(self._per_row, newest)
-        self._size = int(max(SMALLEST, min(wanted, self._size * GROWTH, LARGEST)))
 
 
 def pause_after(held: float) -> float:
@@ -327,23 +300,23 @@ class SliceWriter:
     ) -> None:
         self._gate = gate
         self._time_left = time_left
-        self._slicer = Slicer(max_lock_time, first)
+        self._size = SliceSize(max_lock_time * AIM, largest=LARGEST, first=first)
         self.longest = max_lock_time * LONGEST_SHARE  # seconds after which row-by-row work stops
 
     @property
     def size(self) -> int:
-        return self._slicer.size
+        return self._size.size
 
     async def write(self, work: "Callable[[Connection], T]", *, rows: int) -> T:
         """Commit one slice of ``rows`` rows."""
         await self._gate.give_way(self._time_left)
         result, held = await self._gate.write(work, rows=lambda _result: rows)
-        self._slicer.measured(rows, held)
+        self._size.measured(rows, held)
         return result
 
     async def write_some(self, work: "Callable[[Connection], Sequence[T]]", *, apart: bool) -> Sequence[T]:
         """Commit one slice of as many rows as ``work`` gets through; it returns one result for each."""
         await self._gate.give_way(self._time_left)
         result, held = await self._gate.write(work, rows=len, apart=apart)
-        self._slicer.measured(len(result), held)
+        self._size.measured(len(result), held)
         return result

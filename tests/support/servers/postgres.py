@@ -67,6 +67,50 @@ class PostgresServer:
         if made.returncode:
             raise NotToBeHadError(f"initdb: {made.stderr.strip() or made.stdout.strip()}")
 
+    def follow(self, primary: "PostgresServer", *, synchronous: bool = False, **settings: str) -> None:
+        """Become a standby of another server, from a copy of that one, and start.
+
+        What this server's own cluster held is gone. When this returns it streams; with ``synchronous``, what the
+        primary commits from now on waits for it, for as long as the primary is one.
+        """
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._data, ignore_errors=True)
+        source = f"{primary.keywords()} application_name={self.home.name}"
+        arguments = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--wal-method=stream"]
+        command = self.as_user(self._programs / "pg_basebackup", "-D", self._data, "-d", source, *arguments)
+        copied = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=PATIENCE, check=False)
+        assert copied.returncode == 0, copied.stderr
+        self.start(**settings)
+        primary._wait_for(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND application_name = %s)",
+            self.home.name,
+        )
+        primary._set_synchronous(f'"{self.home.name}"' if synchronous else "")
+        if synchronous:
+            primary._wait_for(
+                "SELECT EXISTS (SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND application_name = %s)",
+                self.home.name,
+            )
+
+    def promote(self) -> None:
+        """Make a primary of a standby; it waits for no standby of its own."""
+        self._set_synchronous("", "SELECT pg_promote(true)")
+
+    def _set_synchronous(self, names: str, *before: str) -> None:
+        """Let commits wait for the standbys of these names, or for none."""
+        with self.connect() as admin:
+            for statement in before:
+                admin.execute(statement)
+            admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+            admin.execute("SELECT pg_reload_conf()")
+
+    def _wait_for(self, condition: str, *values: object) -> None:
+        ends = time.monotonic() + PATIENCE
+        with self.connect() as admin:
+            while admin.execute(condition, values).fetchone() != (True,):
+                assert time.monotonic() < ends, self._log.read_text()
+                time.sleep(0.02)
+
     def start(self, **settings: str) -> None:
         """Start it, and wait until it lets somebody in."""
         options = {**SETTINGS, "unix_socket_directories": str(self.home), **settings}
@@ -141,15 +185,20 @@ class PostgresServer:
 @contextlib.contextmanager
 def running(**settings: str) -> Iterator[PostgresServer]:
     """Run a server of its own. Raises NotToBeHadError where there can be none."""
-    if not driver.available():
-        raise NotToBeHadError('psycopg is not installed: pip install "bangeod[postgres]"')
-    server = PostgresServer(_programs())
+    server = PostgresServer(programs())
     try:
         server.make()
         server.start(**settings)
         yield server
     finally:
         server.end()
+
+
+def programs() -> Path:
+    """Return the folder of the server's programs. Raises NotToBeHadError where there can be no server."""
+    if not driver.available():
+        raise NotToBeHadError('psycopg is not installed: pip install "bangeod[postgres]"')
+    return _programs()
 
 
 def shared() -> PostgresServer:
@@ -167,8 +216,15 @@ def end_shared() -> None:
 
 def shared_or_skip() -> PostgresServer:
     """Return the server of this session of tests; where there can be none, skip the test, or fail it if required."""
-    try:
+    with skipping():
         return shared()
+
+
+@contextlib.contextmanager
+def skipping() -> Iterator[None]:
+    """Skip the test where within there can be no server, or fail it if it is required."""
+    try:
+        yield
     except NotToBeHadError as error:
         if os.environ.get(REQUIRED):
             pytest.fail(f"${REQUIRED} is set, but there is no server: {error}")

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from bangeod.store.postgres import extra
+from bangeod.store.postgres import extra, faults
+from bangeod.store.postgres.connection import Conninfo
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,10 @@ def test_the_command_is_the_one_of_the_way_in_which_bangeod_was_installed(
 ) -> None:
     monkeypatch.setattr(sys, "prefix", prefix)
     assert command in extra.missing()
+
+
+def test_a_store_that_finds_it_missing_says_the_same_as_the_config() -> None:
+    told = str(faults.no_driver(Conninfo("host=db.example", "postgresql://db.example/bangui")))
+    assert extra.NOT_INSTALLED in told
+    assert extra.command() in told
+    assert extra.missing() == f"{extra.NOT_INSTALLED}: {extra.command()}"

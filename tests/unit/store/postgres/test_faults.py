@@ -98,7 +98,7 @@ def test_a_connection_that_is_lost_without_a_word_is_told_so() -> None:
             'no server answers: connection to server at "::1", port 5 failed: Connection refused',
         ),
         ('FATAL:  password authentication failed for user "b"', StoreUnreachableError, "refuses the password"),
-        ("fe_sendauth: no password supplied", StoreUnreachableError, "refuses the password"),
+        ("fe_sendauth: no password supplied", StoreUnreachableError, "asks for a password, and there is none"),
         ('FATAL:  database "bangui" does not exist', StoreMissingError, "there is no such database"),
         ('FATAL:  role "bangeod" does not exist', StoreUnreachableError, "does not let bangeod in"),
         ("FATAL:  sorry, too many clients already", StoreUnreachableError, "too many connections"),
@@ -119,6 +119,11 @@ def test_a_connection_that_is_lost_without_a_word_is_told_so() -> None:
         ("server does not support SSL, but SSL was required", StoreUnreachableError, "TLS can't be used"),
         ('root certificate file "/root/.postgresql/root.crt" does not exist', StoreUnreachableError, "TLS"),
         ("session is read-only", StoreReadOnlyError, "none of the servers takes writes"),
+        (
+            "FATAL:  the database system is not accepting connections\nDETAIL:  Hot standby mode is disabled.",
+            StoreReadOnlyError,
+            "the server is a standby, and lets nobody in",
+        ),
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", StoreUnreachableError, "Passwort-Authentifizierung"),
         ("connection timeout expired", StoreUnreachableError, "no server answers"),
         ("connection is bad: no error details available", StoreUnreachableError, "can be begun"),
@@ -131,6 +136,17 @@ def test_what_is_said_while_connecting_has_a_kind_and_the_words(
     assert type(error) is kind
     assert problem in error.problem
     assert error.advice
+
+
+def test_of_several_hosts_the_one_that_the_error_is_about_is_named() -> None:
+    tried = (
+        "connection is bad: socket a failed: No such file or directory\n\tIs the server running locally?\n"
+        "Multiple connection attempts failed. All failures were:\n"
+        "- host: 'b', port: None, hostaddr: None: connection failed: socket b failed: session is read-only\n"
+        "- host: 'a', port: None, hostaddr: None: connection is bad: socket a failed: No such file or directory"
+    )
+    error = faults.of_connect(CONNINFO, PsycopgError(tried))
+    assert error.problem == "none of the servers takes writes: socket b failed: session is read-only"
 
 
 def test_no_text_has_the_password_in_it() -> None:

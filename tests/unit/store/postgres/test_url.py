@@ -221,6 +221,7 @@ def test_no_error_shows_what_may_be_a_password(before: list[str], after: list[st
 @pytest.mark.skipif(not driver.available(), reason="psycopg is not installed")
 @given(pieces=st.lists(PIECES, max_size=9))
 @example(pieces=["web", ":", "%2F", "@", "a.example", ",", "[::1]", ":", "5432", "/", "bangui", "?", "port", "="])
+@example(pieces=[",", "postgresql://"])
 @example(pieces=["/", "bangui", "?", "host", "=", "%2F", "&", "sslmode", "=", "verify-full"])
 def test_libpq_reads_the_same_in_a_url_and_is_handed_it_whole(pieces: list[str]) -> None:
     text = "postgresql://" + "".join(pieces)
@@ -230,6 +231,9 @@ def test_libpq_reads_the_same_in_a_url_and_is_handed_it_whole(pieces: list[str])
     by_libpq = driver.keywords(text)
     assert by_libpq.pop("password", None) == read.password
     handed = driver.keywords(read.keywords)
+    for each in (by_libpq, handed):
+        if not str(each.get("port", 0)).strip(","):  # several hosts, none with a port: as if there were no such word
+            del each["port"]
     assert handed.items() >= by_libpq.items()
     assert handed.keys() - by_libpq.keys() <= {"host", "sslmode", "target_session_attrs"}
 

@@ -1,97 +1,22 @@
-"""The slicing policy: sizes, pauses and checkpoints from measured times."""
+"""The slicing policy: pauses and checkpoints from measured times."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.store.sqlite.slicing import (
-    AIM,
-    FIRST,
-    GROWTH,
-    LARGEST,
     LEAST_FRAMES_A_ROW,
     LONG_WAL,
     LONGEST_WAIT,
     SHORTEST_WAIT,
-    SMALLEST,
     WAL_FRAMES,
     CheckpointPlan,
-    Slicer,
     pause_after,
 )
 
-LONGEST = 0.01  # seconds
 BUSY_HANDLER = (0, 1, 3, 8, 18, 33, 53, 78, 103, 128, 178, 228, 328, 428, 528)  # ms; when SQLite's looks again
 
 holds = st.floats(0, 60, allow_nan=False)
-row_costs = st.floats(1e-7, 1.0)
-
-
-def settled(per_row: float, slices: int = 50) -> Slicer:
-    """Return a slicer that has seen slices in which each row took as long."""
-    slicer = Slicer(LONGEST)
-    for _ in range(slices):
-        slicer.measured(slicer.size, slicer.size * per_row)
-    return slicer
-
-
-# --- the size of a slice ---
-
-
-def test_the_first_slice_is_small_since_nothing_is_known() -> None:
-    assert Slicer(LONGEST).size == FIRST
-
-
-@pytest.mark.parametrize(
-    ("per_row", "size"),
-    [
-        (1e-6, LARGEST),  # more rows would do by the time, but each may be a frame of the log
-        (20e-6, 140),
-        (100e-6, 28),
-        (1e-3, 2),
-        (5e-3, 1),
-        (1.0, SMALLEST),
-    ],
-)
-def test_the_size_settles_where_a_slice_takes_less_than_the_longest_time(per_row: float, size: int) -> None:
-    assert settled(per_row).size == pytest.approx(size, abs=1)
-
-
-@given(per_row=row_costs)
-def test_a_settled_slice_stays_within_the_time_where_a_single_row_does(per_row: float) -> None:
-    held = settled(per_row).size * per_row
-    assert held <= max(LONGEST * AIM * 1.001, per_row)
-
-
-@given(measured=st.lists(st.tuples(st.integers(-1, 2 * LARGEST), holds)))
-def test_the_size_stays_in_bounds_and_at_most_doubles(measured: list[tuple[int, float]]) -> None:
-    slicer = Slicer(LONGEST)
-    for rows, held in measured:
-        before = slicer.size
-        slicer.measured(rows, held)
-        assert SMALLEST <= slicer.size <= LARGEST
-        assert slicer.size <= before * GROWTH
-
-
-def test_a_slice_that_took_too_long_makes_the_next_one_small_at_once() -> None:
-    slicer = settled(20e-6)
-    slicer.measured(slicer.size, 0.1)
-    assert slicer.size == int(140 * LONGEST * AIM / 0.1)
-
-
-def test_after_one_slow_slice_the_size_comes_back() -> None:
-    slicer = settled(20e-6)
-    slicer.measured(slicer.size, 0.1)
-    for _ in range(12):
-        slicer.measured(slicer.size, slicer.size * 20e-6)
-    assert slicer.size > 120
-
-
-def test_a_slice_without_rows_teaches_nothing() -> None:
-    slicer = settled(20e-6)
-    before = slicer.size
-    slicer.measured(0, 1.0)
-    assert slicer.size == before
 
 
 # --- the pause after it ---
