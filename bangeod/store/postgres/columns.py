@@ -177,6 +177,7 @@ class Table:
         """Return what the braces of the statements stand for, and is the same in all of them."""
         return {
             "table": self.qualified,
+            "seconds_so_far": queries.SECONDS_SO_FAR,
             "key": ", ".join(column.sql for column in self.key),
             "key_texts": ", ".join(f"{column.text} AS k{i}" for i, column in enumerate(self.key)),
             "same_key": " AND ".join(f"{each.sql} = CAST(i.k{i} AS {each.type})" for i, each in enumerate(self.key)),
@@ -316,7 +317,6 @@ class Table:
         return self._of_found(
             queries.DELETE,
             lock=queries.LOCK_DUE if self.may_lock else self.sql(queries.IN_ORDER),
-            seconds_so_far=queries.SECONDS_SO_FAR,
         )
 
     def still_due(self) -> str:

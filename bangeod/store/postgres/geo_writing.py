@@ -177,13 +177,14 @@ class GeoWriter:
         table = self._table
         values = {name: _texts(changes, name) for name in table.written}
         try:
-            rows, took = await self._session.timed(table.insert(), values)
+            rows = await self._session.run(table.insert(), values)
         except StoreRefusedError as error:
             for half in _halves(changes, error, outcome):
                 await self._insert(half, outcome)
             return
-        self._size.measured(len(changes), took)
-        made = {read_address(key)[1] for (key,) in rows}
+        if rows:
+            self._size.measured(len(changes), rows[-1][1])
+        made = {read_address(key)[1] for key, _ in rows}
         outcome.missed |= {change.entry.ip for change in changes} - made
 
     async def _update(self, columns: Sequence[str], changes: Sequence[Change], outcome: Outcome, *, wait: bool) -> None:
@@ -193,13 +194,13 @@ class GeoWriter:
         values |= {"place": [row.place for row in rows], "version": [row.version for row in rows]}
         values |= {name: _texts(changes, name) for name in columns}
         try:
-            found, took = await self._session.timed(table.update(columns, wait=wait), values)
+            found = await self._session.run(table.update(columns, wait=wait), values)
         except StoreRefusedError as error:
             for half in _halves(changes, error, outcome):
                 await self._update(columns, half, outcome, wait=wait)
             return
+        ((locked, changed, took),) = found
         self._size.measured(len(changes), took)
-        ((locked, changed),) = found
         tried, done = set(locked or ()), set(changed or ())
         for number, change in enumerate(changes, 1):
             if number not in tried:

@@ -179,18 +179,20 @@ PASSES = "SELECT {checks} FROM (SELECT {value} AS {c}) AS t"
 # at, too. What another transaction has locked is passed over, or waited for. The rows are locked in the order of their
 # keys, so that no two that do so wait for each other. The result is one row: the numbers of those that were locked, and
 # of those that were changed.
+# The server's own measure knows nothing of the way to it, nor of what else this process does meanwhile.
+SECONDS_SO_FAR = "CAST(extract(epoch FROM clock_timestamp() - statement_timestamp()) AS double precision)"
 SAME_VERSION = "t.ctid = CAST(i.place AS tid) AND t.xmin = CAST(i.version AS xid)"
 UPDATE = (
     "WITH input AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n)),"
     " held AS MATERIALIZED (SELECT {held}, i.* FROM input AS i JOIN {table} AS t ON {same_key}"
     " AND {is_same} ORDER BY {key} FOR NO KEY UPDATE OF t {wait}),"
     " changed AS (UPDATE {table} AS t SET {sets} FROM held AS i WHERE {is_held} RETURNING i.n)"
-    " SELECT (SELECT array_agg(n) FROM held), (SELECT array_agg(n) FROM changed)"
+    " SELECT (SELECT array_agg(n) FROM held), (SELECT array_agg(n) FROM changed), {seconds_so_far}"
 )
 SKIP_LOCKED = "SKIP LOCKED"
 INSERT = (
     "INSERT INTO {table} AS t ({columns}) SELECT {values} FROM unnest({arrays}) AS i ({names})"
-    " ORDER BY CAST(i.ip AS {ip_type}) ON CONFLICT DO NOTHING RETURNING {ip_text}"
+    " ORDER BY CAST(i.ip AS {ip_type}) ON CONFLICT DO NOTHING RETURNING {ip_text}, {seconds_so_far}"
 )
 
 # --- deleting: the rows are found first, and deleted where they are still what they were ------------------------------
@@ -209,8 +211,6 @@ DELETE = (
 STILL_DUE = (  # where no row could be locked: those that nobody has changed meanwhile
     "SELECT i.n FROM unnest({arrays}) WITH ORDINALITY AS i ({names}, n) JOIN {table} AS t ON {same_key} AND {is_same}"
 )
-# The server's own measure knows nothing of the way to it, nor of what else this process does meanwhile.
-SECONDS_SO_FAR = "CAST(extract(epoch FROM clock_timestamp() - statement_timestamp()) AS double precision)"
 LOCK_DUE = "FOR UPDATE OF t SKIP LOCKED"  # for which one must be permitted to update
 IN_ORDER = "ORDER BY {key}"  # else the DELETE waits for locks, and takes its own in the order of the keys
 

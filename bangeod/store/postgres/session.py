@@ -5,7 +5,6 @@ each statement brings its settings with it.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -43,7 +42,6 @@ class Session:
     def __init__(self, conninfo: Conninfo, clock: "Clock", *, schema: str | None, lock_timeout: float) -> None:
         self.conninfo = conninfo
         self.lock_timeout = lock_timeout
-        self.round_trip = 0.0  # seconds that a statement takes that does nothing; what is measured has that in it
         self._clock = clock
         self._schema = schema
         self._connection: Connection | None = None
@@ -121,14 +119,6 @@ class Session:
             connection = await self._connected()
             return await self._run(connection, statement, values, lock)
 
-    async def timed(self, statement: str, values: Values) -> tuple[Rows, float]:
-        """Run one statement as ``run`` does; return its rows, and for how many seconds the server worked on it."""
-        async with self._turn:
-            connection = await self._connected()
-            began = time.perf_counter()
-            rows = await self._run(connection, statement, values)
-        return rows, max(0.0, time.perf_counter() - began - self.round_trip)
-
     async def _run(
         self, connection: "Connection", statement: str, values: Values | None, lock: str | None = None
     ) -> Rows:
@@ -187,9 +177,7 @@ class Session:
 
     async def _greet(self, connection: "Connection") -> Identity:
         """Find out which database it is and whether it is behind a pooler, and set the session up."""
-        began = time.perf_counter()
         ((database, in_recovery, backend),) = await _execute(connection, queries.DATABASE)
-        self.round_trip = time.perf_counter() - began
         if in_recovery:
             raise faults.standby(self.conninfo)
         self.has_any_bytes = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
