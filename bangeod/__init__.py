@@ -26,8 +26,8 @@ what blocks for a while, as small files, the opening of MMDBs and fail2ban's dat
 (asyncio.to_thread). Looking up in an MMDB is quick and done on the loop.
 
 A lookup (api/handlers.py → geo/cache/cache.py): memory's entries first. For what is neither there nor in the negative
-cache, the database and the local sources are asked at once, then ip-api.com (resolver.py); who asked is answered in
-time (api/pending_lookups.py). What a row has goes to memory, what a source knows to the dirty set as well
+cache, the database and the local sources are asked at once, then the fleet, then ip-api.com (resolver.py); who asked is
+answered in time (api/pending_lookups.py). What a row has goes to memory, what a source knows to the dirty set as well
 (contents.py); what nobody knows gets a row without a country, to be tried again.
 
 A request to ip-api.com (geo/sources/ip_api/client.py): limit.py says whether its time has come. In a fleet, the host's
@@ -54,12 +54,23 @@ StoreFullError (store/sqlite/faults.py), with which the job fails (jobs/runner.p
 for the next flush, up to twice ``max_dirty``; beyond that new addresses are answered, but not kept
 (geo/cache/contents.py).
 
+A fleet (fleet/fleet.py: who this host is in it): what this host's own sources found waits (fleet/outbox.py) for the
+flush, which writes it to the server's table and sends a notice (fleet/sharing.py); what others found is asked within a
+deadline (fleet/geo_tier.py), each row read with suspicion (fleet/geo_rows.py). Notices of others have it read again
+(service/fleet_notices.py). Nothing waits for the server: without it, all goes on as in no fleet.
+
 The start: READY follows once the MMDBs are looked at, the opening of the database was tried and the socket is open. The
 rows are read into memory after that, in the background (service/served_database.py → geo/cache/loading.py →
 store/sqlite/whole_table.py); what is not there yet is answered from its row.
 
 How the daemon stands (api/daemon_state.py, filled by service/state_report.py) is described once: the line of systemctl
 status (service/status_line.py), the screen (cli/status_screen.py), /v1/status, metrics and health are views of it.
+
+Several daemons on one server's database (service/other_daemons.py): after each slice that is committed, its addresses
+are sent to the others (store/postgres/announcing.py), which hear of them (listening.py), read these rows and have
+memory follow (service/following.py → geo/cache/cache.py); after a lost connection they read the whole table. A job is
+run by the one that gets its turn (jobs/turns.py, fleet/job_turns.py), and who is there is seen by heartbeats
+(fleet/heartbeat.py).
 
 Another database at the path, by a backup restored, say: before each job, and before each write,
 store/sqlite/connection.py looks which file is there, and copied_over.py whether another was copied over it. Then memory
@@ -84,6 +95,8 @@ The words:
     checkpoint       the move of the WAL (SQLite's write-ahead log) into the database, while and after much is written,
                      and before the web app's commits have made it so long that one of them would have to
     read mark        bangeod's own, while it writes much: nobody has anything to checkpoint, and the WAL may grow
+    turn             the right to run a job for all daemons of a database: an advisory lock of the server's
+    notice           addresses whose rows another daemon has changed, sent by NOTIFY
     giving way       keeping quiet while a backup copies: with each commit of another process it begins anew
     unwritten file   ``unwritten.json``: what could not be flushed at the stop; the next start takes it up. The log
                      calls it leftover: ``leftover_kept``, ``leftover_taken_up``

@@ -107,6 +107,29 @@ class JobRunningError(BangeodError):
         return {"job_id": self.job_id}
 
 
+class JobElsewhereError(JobRunningError):
+    """A job was requested that another daemon of the same database is running."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        BangeodError.__init__(
+            self,
+            f"{job_id} is running now on another daemon of this database, for all of them: wait until it has ended",
+        )
+
+
+class JobDoneElsewhereError(BangeodError):
+    """A run of a job is not needed: another daemon of the same database has done it, begun ``ago`` seconds ago."""
+
+    def __init__(self, job_id: str, ago: float) -> None:
+        self.job_id = job_id
+        self.ago = ago
+        super().__init__(f"{job_id} was done {ago:.0f} s ago, for all daemons of this database")
+
+    def fields(self) -> dict[str, object]:
+        return {"job_id": self.job_id, "ago": self.ago}
+
+
 class StoppingError(BangeodError):
     """The daemon is stopping and takes no more work."""
 

@@ -47,6 +47,7 @@ class Origin(StrEnum):
     MEMORY = "memory"
     DATABASE = "database"
     MMDB = "mmdb"
+    FLEET = "fleet"
     EMBEDDED = "embedded"
     IP_API = "ip-api"
 

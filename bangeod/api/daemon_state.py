@@ -136,6 +136,31 @@ class DatabaseState(msgspec.Struct, kw_only=True):
     free: int | None = None  # bytes in pages that hold nothing
 
 
+class DaemonsState(msgspec.Struct, kw_only=True):
+    """The other daemons on the same server, and what this one hears of them."""
+
+    count: int | None = None  # of those seen within a minute, this one included; null where nobody tells
+    listening: bool | None = None  # whether it hears what others write to the database; null where that is a file
+    lag: float | None = None  # how long what it has heard waits until memory follows; null as above
+    clocks: dict[str, float] = {}  # by host, by how many seconds its clock is ahead of the server's, if by too much
+
+
+class FleetState(msgspec.Struct, kw_only=True):
+    """The fleet that this host is in."""
+
+    url: str  # without secrets
+    host: str  # what the others call this host
+    connected: bool
+    away_since: Timestamp | None = None  # null while it answers
+    problem: str | None = None  # why it is away
+    listening: bool = False  # whether the others are heard
+    answered: int = 0  # addresses that it has answered, since the start
+    shared: int = 0  # rows that this host has written there, since the start
+    waiting: int = 0  # addresses that wait to be written there
+    dropped: int = 0  # addresses that had to make room for others, since the start
+    last_share: Timestamp | None = None  # when nothing was left to be written
+
+
 class ConfigState(msgspec.Struct, kw_only=True):
     """The config."""
 
@@ -167,6 +192,8 @@ class State(msgspec.Struct, kw_only=True):
     cache: CacheState
     sources: SourcesState
     database: DatabaseState
+    daemons: DaemonsState | None = None  # null where there is no server by which they know each other
     api: ApiState
+    fleet: FleetState | None = None  # null where this host is in none
     loop_lag: float = 0.0  # the longest of the last minute
     log_entries_dropped: int = 0

@@ -11,7 +11,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bangeod.api.daemon_state import BansState, CacheState, JobState, MmdbState, State, Timestamp
+from bangeod.api.daemon_state import (
+    BansState,
+    CacheState,
+    DaemonsState,
+    FleetState,
+    JobState,
+    MmdbState,
+    State,
+    Timestamp,
+)
 
 NO_COUNTRY: Final = "none"  # in place of a code; a label with an empty value would be no label
 Read = Callable[[JobState], float | None]
@@ -73,6 +82,8 @@ class _Snapshot(Collector):
         yield _counter("mmdb_reloads", "MMDBs taken into use.", state.sources.mmdb_reloads)
         yield _gauge("embedded_in_force", "Whether the embedded default answers.", state.sources.embedded)
         yield from _bans(state.sources.bans)
+        if state.fleet is not None:
+            yield from _fleet(state.fleet)
         yield from _rest(state)
         yield from _process(state)
 
@@ -127,6 +138,19 @@ def _bans(bans: BansState | None) -> Iterator[Metric]:
     yield _gauge("banned_networks", "Networks that fail2ban bans.", None if bans is None else bans.networks)
 
 
+def _fleet(fleet: FleetState) -> Iterator[Metric]:
+    yield _gauge("fleet_up", "Whether the fleet's server answers.", fleet.connected)
+    yield _gauge("fleet_listening", "Whether other hosts are heard.", fleet.listening)
+    away_since = _epoch(fleet.away_since) or 0
+    yield _gauge("fleet_away_since_timestamp_seconds", "Since when it does not answer; 0: it does.", away_since)
+    yield _counter("fleet_answered", "Addresses that the fleet has answered.", fleet.answered)
+    yield _counter("fleet_shared", "Rows that this host has written for others.", fleet.shared)
+    yield _gauge("fleet_waiting", "Addresses that wait to be written for others.", fleet.waiting)
+    yield _counter("fleet_dropped", "Addresses that were not written: too many waited.", fleet.dropped)
+    last_share = _epoch(fleet.last_share)
+    yield _gauge("fleet_last_share_timestamp_seconds", "When nothing was left to be written.", last_share)
+
+
 def _rest(state: State) -> Iterator[Metric]:
     ip_api, database, api = state.sources.ip_api, state.database, state.api
     yield _counter("ip_api_requests", "Requests to ip-api.", ip_api.requests)
@@ -139,6 +163,7 @@ def _rest(state: State) -> Iterator[Metric]:
     yield _gauge("database_bytes", "Size of the database.", database.size)
     yield _gauge("database_wal_bytes", "Size of its write-ahead log.", database.wal)
     yield _gauge("database_free_bytes", "What its free pages hold.", database.free)
+    yield from _daemons(state.daemons)
     yield _gauge("event_loop_lag_seconds", "The longest of the last minute.", state.loop_lag)
     yield _counter("log_entries_dropped", "Log entries that the journal did not take.", state.log_entries_dropped)
     yield _counter("api_requests", "Requests to the API.", api.requests)
@@ -149,6 +174,13 @@ def _rest(state: State) -> Iterator[Metric]:
         lookups.add_metric([source], count)
     yield lookups
     yield _counter("api_turned_away", "Connections that were closed or refused for others.", api.turned_away)
+
+
+def _daemons(daemons: DaemonsState | None) -> Iterator[Metric]:
+    count, heard, lag = (None, None, None) if daemons is None else (daemons.count, daemons.listening, daemons.lag)
+    yield _gauge("daemons", "Daemons on this database of a server, seen within a minute.", count)
+    yield _gauge("daemons_heard", "Whether what others write there is heard at once.", heard)
+    yield _gauge("daemons_lag_seconds", "How long what was heard waits until memory follows.", lag)
 
 
 def _process(state: State) -> Iterator[Metric]:

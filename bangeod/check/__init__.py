@@ -1,9 +1,9 @@
 """``bangeod check``: finds everything that may be wrong with a daemon's surroundings at once, and changes nothing.
 
 Each part has a module: ``paths`` with ``permissions`` (who may what), ``database`` (SQLite's) and ``server``
-(PostgreSQL's), ``geodata``, ``unit`` (with ``unit_files`` and ``systemctl``), ``sandbox``, ``credentials`` and
-``process`` (lock, socket, state file). Each says what it finds as a ``finding``; ``identity`` is the user for whom it
-is judged.
+(PostgreSQL's), ``fleet``, ``geodata``, ``unit`` (with ``unit_files`` and ``systemctl``), ``sandbox``, ``credentials``
+and ``process`` (lock, socket, state file). Each says what it finds as a ``finding``; ``identity`` is the user for whom
+it is judged.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from bangeod.check import credentials, database, geodata, memory, paths, process, sandbox, server, unit
+from bangeod.check import credentials, database, fleet, geodata, memory, paths, process, sandbox, server, unit
 from bangeod.check.finding import Finding, Level, fault, ok
 from bangeod.check.identity import Identity, LookFailedError, current, group_name, run_as
 from bangeod.check.paths import Survey
@@ -52,6 +52,7 @@ def _look(settings: Settings, survey: Survey, who: Identity, now: float) -> Iter
     yield from _guarded("permissions", lambda: paths.examine(survey, settings, who))
     yield from _of_file(survey.database, settings, closed, now)
     yield from _guarded("database", lambda: server.examine(settings, now))
+    yield from _guarded("fleet", lambda: fleet.examine(settings))
     yield from _at_most_one(state.finding)
     yield from _guarded("socket", lambda: _at_most_one(process.api_socket(settings)))
     yield from _guarded("mmdb", lambda: geodata.mmdbs(settings, who, closed, now))

@@ -111,9 +111,9 @@ def _database_places(database: Path) -> Iterator[Need]:
 
 
 def _holds_key(settings: Settings) -> bool:
-    url = settings.database.url
+    urls = [url for url in (settings.database.url, settings.fleet.url) if url is not None]
     keys = {"BANGEOD_IP_API_KEY": settings.geo.ip_api.key, "BANGEOD_LICENSE_KEY": settings.geo.update.license_key}
-    keys |= {"PGPASSFILE": Secret("" if url is None else url.password or "")}
+    keys |= {"PGPASSFILE": Secret("".join(url.password or "" for url in urls))}
     return any(key and not {variable, "CREDENTIALS_DIRECTORY"} & os.environ.keys() for variable, key in keys.items())
 
 

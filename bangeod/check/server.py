@@ -1,7 +1,7 @@
 """Checks of a database on a PostgreSQL server: who answers, what the role may do, and whether the tables are there."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,6 +12,7 @@ from bangeod.check.finding import Finding, fault, ok, warning
 from bangeod.clock import SECONDS_A_DAY
 from bangeod.config import Settings
 from bangeod.config.database import CREDENTIAL, password_in
+from bangeod.config.fleet import CREDENTIALS
 from bangeod.errors import StoreError
 
 if TYPE_CHECKING:
@@ -46,26 +47,33 @@ def examine(settings: Settings, now: float) -> Iterator[Finding]:
 
 
 def with_services_password(settings: Settings) -> Settings:
-    """Return the settings with the password that systemd gives the service, if it does. Only root may ask."""
-    url = settings.database.url
-    text = None if url is None else credentials.load(CREDENTIAL)
-    password = None if text is None else password_in(text)
-    if url is None or password is None:
-        return settings
+    """Return the settings with the passwords that systemd gives the service, if it does. Only root may ask."""
     replace = msgspec.structs.replace
-    return replace(settings, database=replace(settings.database, url=url.with_password(password)))
+    if settings.database.url is not None:
+        database = replace(settings.database, url=_with_password(settings.database.url, (CREDENTIAL,)))
+        settings = replace(settings, database=database)
+    if settings.fleet.url is not None:
+        settings = replace(settings, fleet=replace(settings.fleet, url=_with_password(settings.fleet.url, CREDENTIALS)))
+    return settings
 
 
-def way(url: "Url") -> Iterator[Finding]:
+def _with_password(url: "Url", names: Iterable[str]) -> "Url":
+    """Return the url with the first of these credentials that there is."""
+    text = next((found for name in names if (found := credentials.load(name)) is not None), None)
+    password = None if text is None else password_in(text)
+    return url if password is None else url.with_password(password)
+
+
+def way(url: "Url", subject: str = DATABASE, key: str = "[database] url") -> Iterator[Finding]:
     """Check whether the server has to prove who it is; over a Unix socket nobody is in between."""
     if url.is_verified:
         return
     reads = "reads all of it" if url.sslmode in ("disable", "allow", "prefer") else "can pretend to be the server"
     yield warning(
-        DATABASE,
+        subject,
         url.shown(),
         f"sslmode={url.sslmode}: whoever is on the way to the server {reads}",
-        "take sslmode out of [database] url, so that it is verify-full; sslrootcert=FILE names the authority",
+        f"take sslmode out of {key}, so that it is verify-full; sslrootcert=FILE names the authority",
     )
 
 
@@ -108,7 +116,8 @@ def _server(where: str, look: "Look") -> Iterator[Finding]:
             DATABASE,
             where,
             "a pooler (PgBouncer or the like) is in between: as it may give each transaction another session, bangeod "
-            "sets each one up anew, which takes longer",
+            "sets each one up anew, which takes longer, does not hear at once what other daemons write, and can't keep "
+            "two of them from running a job at a time",
             "let [database] url lead to the server itself, where that can be",
         )
     if look.is_superuser:
@@ -124,13 +133,13 @@ def _missing(where: str, look: "Look", name: str, consequence: str) -> Finding:
     schema = others[0].schema
     if not others[0].may_enter:
         problem = f"role {look.role} may not use schema {schema}, which has table {name}: {consequence}"
-        return fault(SCHEMA, where, problem, f"GRANT USAGE ON SCHEMA {_in_sql(schema)} TO {_in_sql(look.role)}")
+        return fault(SCHEMA, where, problem, f"GRANT USAGE ON SCHEMA {in_sql(schema)} TO {in_sql(look.role)}")
     problem = f"table {name} is in schema {schema}, where it is not looked for: {consequence}"
     return fault(SCHEMA, where, problem, f'[database] schema = "{schema}"')
 
 
 def _table(where: str, look: "Look", table: "TableSeen") -> Iterator[Finding]:
-    name, role = f"{_in_sql(table.schema)}.{table.name}", _in_sql(look.role)
+    name, role = f"{in_sql(table.schema)}.{table.name}", in_sql(look.role)
     if table.lacking:
         # Without a lock, a deletion waits for rows that the web app has in use.
         is_minor = table.name == "sessions" and table.lacking == ["UPDATE"]
@@ -149,6 +158,6 @@ def _table(where: str, look: "Look", table: "TableSeen") -> Iterator[Finding]:
         yield warning(SCHEMA, where, problem, advice)
 
 
-def _in_sql(name: str) -> str:
+def in_sql(name: str) -> str:
     """Write a name for a statement: in quotes, where it would be read as another without them."""
     return name if _PLAIN.fullmatch(name) else f'"{name.replace(chr(34), chr(34) * 2)}"'

@@ -148,7 +148,8 @@ def _invisible(unit: Unit, settings: Settings) -> Iterator[Finding]:
     files = files if settings.database.path is None else [settings.database.path, *files]
     files += [settings.fail2ban.database] if settings.fail2ban.database else []
     files += [settings.api.socket] if settings.api.enabled else []
-    files += [] if settings.database.url is None else map(Path, settings.database.url.sockets)
+    for url in (settings.database.url, settings.fleet.url):
+        files += [] if url is None else map(Path, url.sockets)
     for path in dict.fromkeys(passed for file in files for passed in _passed(file)):
         if not unit.sees(path):
             is_home = _lies_in(path, _HOMES)
@@ -177,10 +178,10 @@ def _offline(unit: Unit, settings: Settings) -> Iterator[Finding]:
     if settings.geo.ip_api.enabled and not unit.has_network:
         problem = f"ip-api is enabled, and {NAME} gives the service no network"
         yield fault(SUBJECT, settings.geo.ip_api.url, problem, _giving_network("ip-api.conf"))
-    url = settings.database.url
-    if url is not None and url.is_tcp and not unit.has_network:
-        problem = f"the database's server is reached over TCP, and {NAME} gives the service no network"
-        yield fault(SUBJECT, url.shown(), problem, _giving_network("postgres.conf"))
+    for what, url in (("database", settings.database.url), ("fleet", settings.fleet.url)):
+        if url is not None and url.is_tcp and not unit.has_network:
+            problem = f"the {what}'s server is reached over TCP, and {NAME} gives the service no network"
+            yield fault(SUBJECT, url.shown(), problem, _giving_network("postgres.conf"))
 
 
 def _giving_network(drop_in: str) -> str:

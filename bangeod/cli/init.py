@@ -1,10 +1,11 @@
-"""``bangeod init``: makes a config and an empty database in a new directory, or the tables on a PostgreSQL server."""
+"""``bangeod init``: makes a config and an empty database in a new directory, or tables on a PostgreSQL server."""
 
 import contextlib
 import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -27,32 +28,49 @@ _TEMPLATE = """\
 [state]
 # What bangeod remembers between two starts.
 {state}"""
+_FLEET = """
+[fleet]
+# Through this database hosts tell each other what they find out; the others call this one by its name.
+{url}{host}"""
 
 
 @click.command()
 @click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--database", metavar="URL", help="Make the tables in this database of a PostgreSQL server.")
 @click.option("--schema", metavar="NAME", help="With --database: make them in this schema.")
-def init(directory: Path | None, database: str | None, schema: str | None) -> None:
+@click.option("--fleet", metavar="URL", help="Make the tables of a fleet in this database of a PostgreSQL server.")
+@click.option(
+    "--role", "roles", metavar="NAME", multiple=True, help="With --fleet: let this role use them; repeatable."
+)
+def init(
+    directory: Path | None, database: str | None, schema: str | None, fleet: str | None, roles: Sequence[str]
+) -> None:
     """Make DIRECTORY with a config and an empty database in it, or the tables on a server.
 
     This is the way to try bangeod, or to use it without BanGUI. Nothing that is there already is
     overwritten, and tables that are there are left as they are.
     """
-    if database is not None and directory is None:
+    is_clear = (directory is not None or fleet is not None) if database is None else directory is None and fleet is None
+    if not is_clear or (schema is not None and database is None) or (roles and fleet is None):
+        raise click.UsageError(
+            "either DIRECTORY, or --database URL and perhaps --schema NAME, or --fleet URL and perhaps --role NAME, "
+            "or DIRECTORY with --fleet URL, for a host of that fleet"
+        )
+    if database is not None or fleet is not None:
         from bangeod.cli import init_server  # noqa: PLC0415 - to make a directory needs nothing of it
 
+    if database is not None:
         click.echo(init_server.make_tables(database, schema))
-    elif directory is not None and database is None and schema is None:
-        _make_home(directory)
-    else:
-        raise click.UsageError("either DIRECTORY, or --database URL and perhaps --schema NAME")
+    if fleet is not None:
+        click.echo(init_server.make_fleet(fleet, roles))
+    if directory is not None:
+        _make_home(directory, fleet)
 
 
-def _make_home(directory: Path) -> None:
+def _make_home(directory: Path, fleet: str | None) -> None:
     home = Path(os.path.abspath(directory))  # noqa: PTH100  resolve() would follow symbolic links
     config = home / "bangeod.toml"
-    content = _config_text(home)
+    content = _config_text(home, fleet)
     _refuse_to_overwrite(config, home / "bangui.db")
     try:
         with contextlib.ExitStack() as undo:
@@ -75,15 +93,17 @@ def _make_home(directory: Path) -> None:
     click.echo(f"    {_own_command()} run --config {shlex.quote(str(config))}")
 
 
-def _config_text(home: Path) -> bytes:
-    def line(key: str, path: Path) -> str:
-        return tomli_w.dumps({key: str(path)})
+def _config_text(home: Path, fleet: str | None) -> bytes:
+    def line(key: str, value: object) -> str:
+        return tomli_w.dumps({key: str(value)})
 
     text = _TEMPLATE.format(
         database=line("path", home / "bangui.db"),
         socket=line("socket", home / "bangeod.sock"),
         state=line("directory", home / "state"),
     )
+    if fleet is not None:
+        text += _FLEET.format(url=line("url", fleet), host=line("host", "-".join(home.name.split())))
     try:
         return text.encode()
     except UnicodeEncodeError:

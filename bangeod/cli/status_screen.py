@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from bangeod.api.daemon_state import IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import FleetState, IpApiState, JobState, MmdbState, State
 from bangeod.api.state_words import CONFIG_REFUSED, ago, failing
 from bangeod.cli.tables import count_of, table
 from bangeod.clock import to_text
@@ -12,6 +12,7 @@ from bangeod.jobs.job import Outcome
 
 NOTHING = "-"
 BAD, BUSY, GOOD = "red", "yellow", "green"
+BEHIND: Final = 1.0  # seconds; what follows sooner is as good as at once
 
 _LEFT_OUT: Final = {"retention_days", "page_size", "free_pages", "pages_given_back"}  # not work of the run
 
@@ -32,7 +33,8 @@ def lines(state: State) -> Iterator[Line]:
     yield Line("")
     yield from _jobs(state.jobs, now)
     yield Line("")
-    facts = [*_cache(state), *_sources(state, now), *_database(state), *_api(state)]
+    facts = [*_cache(state), *_sources(state, now), *_database(state), *_daemons(state), *_fleet(state.fleet, now)]
+    facts += _api(state)
     yield from _aligned(facts)
 
 
@@ -151,6 +153,38 @@ def _database(state: State) -> Iterator[Fact]:
         sizes += f", {_size(database.wal)} of log, {_size(database.free)} free"
     problem = f": {database.problem}" if database.problem else ""
     yield "database", f"{database.path}: {sizes}{problem}", BAD if database.problem else None
+
+
+def _daemons(state: State) -> Iterator[Fact]:
+    daemons = state.daemons
+    if daemons is None:
+        return
+    count = [] if daemons.count is None else [f"{count_of(daemons.count, 'daemon')} within a minute"]
+    lag = daemons.lag or 0.0
+    behind = f", {lag:.1f} s behind" if lag >= BEHIND else ""
+    heard = {
+        None: [],
+        True: [f"what others write is heard{behind}"],
+        False: ["what others write is not heard, but read again from time to time"],
+    }[daemons.listening]
+    yield "daemons", ", ".join(count + heard) or "unknown", BUSY if behind or daemons.listening is False else None
+    for host, seconds in sorted(daemons.clocks.items()):
+        yield "clock", f"{host}: {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the server's", BAD
+
+
+def _fleet(fleet: FleetState | None, now: float) -> Iterator[Fact]:
+    if fleet is None:
+        return
+    shared = f"{fleet.answered:,} answered, {fleet.shared:,} shared, {fleet.waiting:,} to share"
+    last = "" if fleet.last_share is None else f", last {ago(now - fleet.last_share)} ago"
+    dropped = f"; {fleet.dropped:,} were not shared, too many waited" if fleet.dropped else ""
+    text = f"{fleet.url} as {fleet.host}: {shared}{last}{dropped}"
+    if fleet.away_since is not None:
+        yield "fleet", f"{text}; away for {ago(now - fleet.away_since)}: {fleet.problem}", BAD
+    elif not fleet.connected:
+        yield "fleet", f"{text}; not connected yet", BUSY
+    else:
+        yield "fleet", text if fleet.listening else f"{text}; other hosts are not heard", None
 
 
 def _api(state: State) -> Iterator[Fact]:

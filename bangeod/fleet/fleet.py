@@ -33,6 +33,7 @@ class Fleet:
         self.clock = clock
         self.reader = Session(conninfo, clock, schema=None, lock_timeout=LOCK_TIMEOUT)
         self.writer = Session(conninfo, clock, schema=None, lock_timeout=LOCK_TIMEOUT)
+        self.has_answered = False  # since the start
         self.away_since: float | None = None  # seconds since the epoch; None while nothing is wrong
         self._problems: dict[Session, str] = {}  # of the last statement on each connection
         self._trouble = Trouble("fleet_lost", "fleet_back")
@@ -41,6 +42,11 @@ class Fleet:
     def problem(self) -> str | None:
         """What is wrong with the server, or with what this host may do there; None while nothing is."""
         return next(iter(self._problems.values()), None)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it has answered, and nothing is known to be wrong."""
+        return self.has_answered and not self._problems
 
     def limit(self, *, timeout: float) -> None:
         """Change for how long a lookup waits, in seconds."""
@@ -63,6 +69,11 @@ class Fleet:
         self._answered(session)
         return rows
 
+    async def retry(self) -> None:
+        """Let the next statement connect at once where the last one could not: the server is known to be there."""
+        for session in list(self._problems):
+            await session.close()
+
     def hangs(self, seconds: float) -> None:
         """Note that the server has kept a question waiting for so long."""
         problem = f"the server has not answered for {seconds:g} s"
@@ -75,6 +86,7 @@ class Fleet:
         self._trouble.tell(error.problem, **error.log_fields())
 
     def _answered(self, session: Session) -> None:
+        self.has_answered = True
         self._problems.pop(session, None)
         if self.away_since is not None and not self._problems:
             self._trouble.is_over(seconds=max(0, round(self.clock.now() - self.away_since)))

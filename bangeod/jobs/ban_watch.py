@@ -54,6 +54,11 @@ class BanWatch:
         self._unreadable = Trouble("fail2ban_unreadable", "fail2ban_recovered")
         self.counts: BanCounts | None = None  # of the last reading; None where there is nothing to read
 
+    @property
+    def is_read(self) -> bool:
+        """Whether there is a database of fail2ban's to be read."""
+        return self._source() is not None
+
     async def look(self, run: Run) -> Reading:
         """Return one reading of fail2ban's database; an empty one if there is no source, or if it can't be read.
 

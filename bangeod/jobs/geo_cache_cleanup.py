@@ -34,6 +34,7 @@ DECLARATION: Final = Declaration(
         kept=tools.kept,
     ),
     counts=Counts(deleted=("deleted",), unreadable=("unreadable", "invalid")),
+    for_all=True,
     scheduled_with=("retention_days",),
 )
 
@@ -96,7 +97,10 @@ class GeoCacheCleanup:
         guard.warn(self._kept, run, complete=finished)
         tidied = await self._tidy(run) if finished else {}
         kept = {"unreadable": tally.unreadable, **tally.refused(), **guard.figures()}
-        figures = self._figures(deleted=tally.deleted, **kept, **tidied)
+        shared = await self._cache.delete_shared(before, run.time_left)
+        figures = self._figures(
+            deleted=tally.deleted, **kept, **tidied, **({"deleted_of_fleet": shared} if shared else {})
+        )
         return Result(figures, finished and not doubted)
 
     async def _foretell(self, reading: Reading, before: int, tally: DeletionFigures) -> Result:

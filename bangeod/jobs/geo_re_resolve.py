@@ -25,6 +25,9 @@ DECLARATION: Final = Declaration(
     "tries addresses without a country again",
     make=lambda tools, _settings: GeoReResolve(tools.store, tools.cache, tools.bans, kept=tools.kept),
     counts=Counts(written=("resolved",), unreadable=("invalid",)),
+    for_all=True,
+    # This host's bans; what only the sources of this daemon know yet; and a quota that each may use.
+    is_own=lambda tools: tools.bans.is_read or tools.cache.resolver.may_know_more,
     waits_without_record=True,  # best done after an interval, even if no earlier run is known
 )
 
@@ -99,6 +102,7 @@ class GeoReResolve:
         if self._cache.dirty:  # writes that banned addresses were seen, and what memory knew
             await self._cache.flush_dirty(run.time_left)
         if not recalled and not due:
+            self._cache.resolver.asked_locally(changes)
             reason = "none_due" if candidates.seen else "no_unresolved_ips"
             log.debug("geo_re_resolve_skip", reason=reason)
             return Result({"skipped": reason, "unresolved": len(candidates.seen), "invalid": candidates.invalid})
@@ -174,6 +178,7 @@ class GeoReResolve:
             left += await self._locally(candidates, due[start : start + LOCAL_BATCH], run, progress)
         if resolver.remote is not None:
             due = [ip async for ips in yielding(left) for ip in resolver.due(ips)]
+            await run.before_network()
             progress.left_for_ip_api = await self._remotely(candidates, due, run, progress)
         return True
 

@@ -1,6 +1,6 @@
 """The parts of a job: an id, a declaration, a body, and a report of each run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -38,6 +38,10 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
 
 
+async def _alone() -> None:
+    """Do nothing: no other daemon waits for this one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a job body knows of its run."""
@@ -45,6 +49,8 @@ class Run:
     clock: Clock
     deadline: float  # monotonic; the body ends by itself before it
     dry: bool = False  # change nothing, report what would be done
+    # To be awaited before anything is asked over the network: from then on other daemons may run the job beside this.
+    before_network: Callable[[], Awaitable[None]] = _alone
 
     def time_left(self) -> float:
         """Return the seconds until the body has to end; 0 or less if no time is left."""
@@ -127,4 +133,6 @@ class Declaration(NamedTuple):
     counts: Counts = Counts()
     keeps_record: bool = True  # of its last success: a run that was missed while the daemon was down is made up for
     waits_without_record: bool = False  # without a record it runs an interval after the start, not shortly after it
+    for_all: bool = False  # of the daemons on one database: it runs on one of them at a time, which does it for all
+    is_own: Callable[[Tools], bool] = lambda _tools: False  # whether it has work here that is done on no other daemon
     scheduled_with: tuple[str, ...] = ()  # keys of its table that its log line `…_scheduled` has, after the interval

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from bangeod.clock import Clock
-from bangeod.errors import BangeodError
+from bangeod.errors import BangeodError, JobDoneElsewhereError, JobElsewhereError
 from bangeod.jobs.job import Job, JobId, Outcome, Report, Result, Run
 from bangeod.trouble import Trouble
 
@@ -41,7 +41,10 @@ class Runner:
         self._unfinished: dict[JobId, Mapping[str, object] | None] = {}  # figures of a last run that did not finish
 
     async def run(self, job: Job, timeout: float, *, dry: bool = False) -> Report:  # noqa: ASYNC109 - part of the report
-        """Run the job once; raises nothing but a cancellation from outside."""
+        """Run the job once; raises nothing but a cancellation from outside.
+
+        Except where it is left to another daemon: JobElsewhereError and JobDoneElsewhereError.
+        """
         correlation_id = str(uuid.uuid4())
         started_at, began = self._clock.now(), self._clock.monotonic()
         with structlog.contextvars.bound_contextvars(job_id=str(job.id), correlation_id=correlation_id):
@@ -75,6 +78,8 @@ class Runner:
             problem = f"timed out after {timeout:g} s"
             self._failing[job.id].tell(problem, event="job_timed_out", exc_info=error, timeout_seconds=timeout)
             return _Attempt(Outcome.TIMED_OUT, problem=problem)
+        except (JobElsewhereError, JobDoneElsewhereError):
+            raise
         except Exception as error:  # noqa: BLE001 - after any error the next run starts clean
             return self._failed(job.id, error)
         if result.finished:

@@ -17,6 +17,7 @@ DECLARATION: Final = Declaration(
     "deletes expired login sessions",
     make=lambda tools, _settings: SessionCleanup(tools.store, kept=tools.kept),
     counts=Counts(deleted=("deleted_count",), unreadable=("unreadable",)),
+    for_all=True,
 )
 
 

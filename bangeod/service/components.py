@@ -6,11 +6,12 @@ from functools import partial
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.geo.cache.cache import GeoCache
+from bangeod.geo.cache.contents import MOST_DIRTY
 from bangeod.geo.cache.naming import Naming
 from bangeod.geo.cache.resolver import Resolver
 from bangeod.jobs.ban_watch import BanWatch
 from bangeod.service.active_sources import MakeTurns, NewSources, Sources
-from bangeod.service.database import Lock, fleet_of, store_of, turns_of
+from bangeod.service.database import Lock, fleet_of, geo_tier_of, ip_api_turns_of, store_of, turns_of
 from bangeod.service.settings_in_force import SettingsInForce
 from bangeod.service.state.history import STATE_FILE, History
 from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
@@ -19,8 +20,8 @@ from bangeod.service.unwritten_entries import UNWRITTEN_FILE, UnwrittenEntries
 class Components:
     """Store, sources, cache and what belongs to them; making them reads nothing. Used on one event loop.
 
-    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``flush_soon`` is passed to the
-    cache; ``make_sources`` lets tests provide their own sources.
+    With ``look_only`` the files of the state directory stay as they are, even bad ones. ``flush_soon`` and ``learned``
+    are passed to the cache; ``make_sources`` lets tests provide their own sources.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Components:
         *,
         look_only: bool = False,
         flush_soon: Callable[[], None] = lambda: None,
+        learned: Callable[[], None] = lambda: None,
         make_sources: Callable[[SettingsInForce, Clock, History, MakeTurns], Sources] = Sources,
     ) -> None:
         first = settings.current
@@ -38,11 +40,19 @@ class Components:
         self.clock = clock
         self.lock = lock
         self.store = store_of(first.database, clock)
+        self.turns = turns_of(first, clock)
         self.fleet = fleet_of(first.fleet, clock)
+        self.geo_tier = geo_tier_of(self.fleet, MOST_DIRTY * first.cache.max_dirty)
         self.history = History(first.state.directory / STATE_FILE)
         self.naming = Naming(self.store, self.history)
-        self.sources = make_sources(settings, clock, self.history, partial(turns_of, self.fleet))
-        self.resolver = Resolver(clock, self.sources, may_ask_remote=lambda: lock.held, named=self.naming.named)
+        self.sources = make_sources(settings, clock, self.history, partial(ip_api_turns_of, self.fleet))
+        self.resolver = Resolver(
+            clock,
+            self.sources,
+            fleet=self.geo_tier,
+            may_ask_remote=lambda: lock.held,
+            named=self.naming.named,
+        )
         self.cache = GeoCache(
             self.store,
             self.resolver,
@@ -51,6 +61,7 @@ class Components:
             max_entries=first.cache.max_entries,
             max_dirty=first.cache.max_dirty,
             flush_soon=flush_soon,
+            learned=learned,
         )
         self.bans = BanWatch(self.sources.bans)
         self.unwritten = UnwrittenEntries(first.state.directory / UNWRITTEN_FILE, self.cache, look_only=look_only)
@@ -72,14 +83,20 @@ class Components:
         self.cache.limit(max_entries=cache.max_entries, max_dirty=cache.max_dirty)
         if self.fleet is not None:
             self.fleet.limit(timeout=self.settings.fleet.timeout)
+        if self.geo_tier is not None:
+            self.geo_tier.outbox.limit(MOST_DIRTY * cache.max_dirty)
 
     async def refresh_sources(self) -> bool:
         """Update the sources; return whether one is new, so that unresolved addresses may be asked about again."""
         new = await self.sources.refresh()
         if new:
-            self.cache.clear_neg_cache()
-            self.resolver.sources_changed(new_remote=NewSources.REMOTE in new)
+            self.ask_again(new_remote=NewSources.REMOTE in new)
         return bool(new)
+
+    def ask_again(self, *, new_remote: bool = False) -> None:
+        """Let unresolved addresses be asked about again: a source is new, or can be asked again."""
+        self.cache.clear_neg_cache()
+        self.resolver.sources_changed(new_remote=new_remote)
 
     async def close(self) -> None:
         """Close files and connections."""
@@ -87,6 +104,8 @@ class Components:
             await self.sources.close()
         finally:
             try:
+                if self.geo_tier is not None:
+                    await self.geo_tier.close()
                 if self.fleet is not None:
                     await self.fleet.close()
             finally:

@@ -17,7 +17,7 @@ from bangeod.clock import Clock
 from bangeod.config import Settings, load
 from bangeod.errors import ConfigError, StoreError
 from bangeod.jobs.job import JobId
-from bangeod.service import status_line
+from bangeod.service import other_daemons, status_line
 from bangeod.service.active_sources import MakeTurns, Sources
 from bangeod.service.background_tasks import Background
 from bangeod.service.components import Components
@@ -41,6 +41,8 @@ from bangeod.service.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from bangeod.service.fleet_notices import FleetNotices
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +110,12 @@ class Daemon:
         self._watchdog = watchdog
         self._settings = SettingsInForce(settings)
         self._components = Components(
-            self._settings, clock, lock, flush_soon=self._flush_soon, make_sources=make_sources
+            self._settings,
+            clock,
+            lock,
+            flush_soon=self._flush_soon,
+            learned=self._share_soon,
+            make_sources=make_sources,
         )
         self._database = ServedDatabase(
             settings.database.name,
@@ -117,10 +124,18 @@ class Daemon:
             self._components.cache,
             on_change=self._tell_status,
         )
+        self._others = other_daemons.of(self._components, self._database.read_again, sleep)
         job_runs = JobRuns(self._components, self._database.ready)
         self._job_schedule = JobSchedule(self._components, job_runs, scheduler, self._tell_status)
         self._verifier = Verifier(self._components)
-        self._state_report = StateReport(self._components, self._job_schedule, config)
+        self._fleet_notices = self._make_fleet_notices()
+        self._state_report = StateReport(
+            self._components,
+            self._job_schedule,
+            config,
+            daemons=lambda: self._others.state() if self._others else None,
+            listens_to_fleet=lambda: self._fleet_notices is not None and self._fleet_notices.is_listening,
+        )
         self._api = LocalApi(self._components, self._job_schedule, self._state_report, self._standing)
         self._background = Background(clock, sleep=sleep)
         self._clocks = timing.ClockWatch()
@@ -130,6 +145,14 @@ class Daemon:
         self._announced = False  # whether systemd was told that the daemon is ready
         self._owes_reload = False  # a reload was requested before that
         self._stopping = False
+
+    def _make_fleet_notices(self) -> "FleetNotices | None":
+        fleet, tier = self._components.fleet, self._components.geo_tier
+        if fleet is None or tier is None:
+            return None
+        from bangeod.service.fleet_notices import FleetNotices  # noqa: PLC0415 - most daemons have no use for it
+
+        return FleetNotices(fleet, tier, self._components.cache, self._ask_again)
 
     # --- the main thread ---
 
@@ -192,10 +215,17 @@ class Daemon:
         """Run the flush now, if it is planned; the cache calls this when it should not wait."""
         self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now())
 
+    def _share_soon(self) -> None:
+        """Have what was just found flushed soon, where other daemons would know it by that."""
+        if self._others is not None and self._others.are_to_know(failing=self._job_schedule.failing_since):
+            self._scheduler.bring_forward(JobId.GEO_CACHE_FLUSH, self._clock.now() + other_daemons.SHARED_AFTER)
+
     async def _announce(self) -> None:
         self._notifier.ready(self._status())
         log.info("ready", cached=self._components.cache.entries, dirty=self._components.cache.dirty)
-        self._background.keep_running(self._database.keep_loaded)
+        for work in self._others.works if self._others else ():
+            self._background.keep_running(work)
+        self._background.keep_running(self._keep_loaded)
         self._background.keep_running(self._watch_clock)
         self._background.keep_running(self._watch_sources)
         if self._components.fleet is not None:
@@ -204,6 +234,12 @@ class Daemon:
         self._background.keep_running(self._keep_wal_empty)
         self._background.keep_running(self._verifier.run)
         self._background.keep_running(self._api.measure_lag)
+        if self._components.geo_tier is not None:
+            self._background.keep_running(self._components.geo_tier.watch)
+            self._background.keep_running(self._components.geo_tier.keep_sharing)
+        if self._fleet_notices is not None:
+            self._background.keep_running(self._fleet_notices.listen)
+            self._background.keep_running(self._fleet_notices.follow)
         self._announced = True
         if self._owes_reload:
             self._request_reload()
@@ -226,6 +262,12 @@ class Daemon:
         self._notifier.status(self._status())
 
     # --- background tasks beside the jobs ---
+
+    async def _keep_loaded(self) -> None:
+        """Fill the cache whenever it is to be filled; what others write meanwhile is to be heard."""
+        if self._others is not None:
+            await self._others.tried()
+        await self._database.keep_loaded()
 
     async def _watch_clock(self) -> None:
         """Plan the jobs again when the wall clock steps: APScheduler waits for times of day."""
@@ -268,6 +310,11 @@ class Daemon:
         self._verifier.look()
         if new:
             self._job_schedule.bring_forward(JobId.GEO_RE_RESOLVE)
+
+    def _ask_again(self) -> None:
+        """Have everything asked about again that has no country: the fleet may know more than when it was away."""
+        self._components.ask_again()
+        self._job_schedule.bring_forward(JobId.GEO_RE_RESOLVE)
 
     # --- reload and stop ---
 
@@ -324,5 +371,7 @@ class Daemon:
             log.warning("jobs_cut_short", jobs=cancelled)
         await self._api.close()
         await flush_finally(self._components)
+        if self._others is not None:
+            await self._others.leave()
         await self._components.close()
         log.info("stopped")

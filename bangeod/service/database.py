@@ -1,11 +1,13 @@
 """SQLite's file and a PostgreSQL server, where the daemon has to tell them apart: store, lock, and the fleet."""
 
+import socket
 from typing import TYPE_CHECKING, Protocol
 
 from bangeod.clock import Clock
 from bangeod.config import Settings
 from bangeod.config.settings import DatabaseSettings, FleetSettings
 from bangeod.geo.sources.ip_api.turns import Alone, Turns
+from bangeod.jobs.turns import JobTurns
 from bangeod.service.lock import DatabaseLock
 from bangeod.service.state_lock import StateLock
 from bangeod.store.port import Store
@@ -13,6 +15,7 @@ from bangeod.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from bangeod.fleet.fleet import Fleet
+    from bangeod.fleet.geo_tier import GeoTier
 
 
 class Lock(Protocol):
@@ -63,7 +66,26 @@ def fleet_of(settings: FleetSettings, clock: Clock) -> "Fleet | None":
     return Fleet(settings.url.conninfo(is_fleets=True), clock, host=settings.host, timeout=settings.timeout)
 
 
-def turns_of(fleet: "Fleet | None", egress: str) -> Turns:
+def turns_of(settings: Settings, clock: Clock) -> JobTurns | None:
+    """Make what gives each job to one daemon at a time; None where the database is a file, which has one daemon."""
+    url, host = settings.database.url, settings.fleet.host or socket.gethostname()
+    if url is None:
+        return None
+    from bangeod.fleet.job_turns import ServerTurns  # noqa: PLC0415 - as above
+
+    return ServerTurns(url.conninfo(), clock, schema=settings.database.schema or None, host=host)
+
+
+def geo_tier_of(fleet: "Fleet | None", most_waiting: int) -> "GeoTier | None":
+    """Make the fleet's part in lookups, if there is a fleet; ``most_waiting`` bounds what waits to be told to it."""
+    if fleet is None:
+        return None
+    from bangeod.fleet.geo_tier import GeoTier  # noqa: PLC0415 - as above
+
+    return GeoTier(fleet, most_waiting=most_waiting)
+
+
+def ip_api_turns_of(fleet: "Fleet | None", egress: str) -> Turns:
     """Make this host's turns to ask ip-api: those of its fleet, from the public address that ``egress`` names."""
     if fleet is None:
         return Alone()

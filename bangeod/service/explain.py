@@ -6,7 +6,7 @@ The use of the address is not noted, no row or cache entry is made, and ip-api i
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
-from typing import Final
+from typing import Final, NamedTuple
 
 from bangeod import addresses
 from bangeod.addresses import AddressKind
@@ -14,7 +14,7 @@ from bangeod.api.messages import Explanation, MmdbRecord, Place, Said, place_of
 from bangeod.clock import to_text
 from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import DATABASE_SECONDS, LOCALLY_KNOWN
-from bangeod.geo.cache.resolver import Found
+from bangeod.geo.cache.resolver import Found, Resolver, with_fleet
 from bangeod.geo.sources.mmdb.file import MmdbSource
 from bangeod.geo.sources.mmdb.plain_records import plain
 from bangeod.geo.sources.mmdb.slot import FileState
@@ -26,15 +26,26 @@ _LONGEST_PROBLEM: Final = 300  # characters
 _ROWS: Final = {Origin.MEMORY, Origin.DATABASE}
 
 
+class Told(NamedTuple):
+    """What had to be waited for."""
+
+    row: Row | None
+    problem: str | None  # why the database could not be asked
+    by_fleet: Geo | None
+
+
 async def explain(components: Components, ips: Sequence[str]) -> list[Explanation]:
     """Explain each address, in the order asked."""
     read = [addresses.read_address(ip) for ip in ips]
     routable = list(dict.fromkeys(ip for kind, ip in read if kind is AddressKind.GLOBAL))
     rows, problem = await _rows(components, routable)
+    fleet = components.geo_tier
+    theirs = {} if fleet is None or not routable else await fleet.find(routable)
     explained = []
     for asked, (kind, ip) in zip(ips, read, strict=True):
         if kind is AddressKind.GLOBAL:
-            explained.append(_explain(components, asked, ip, rows.get(ip), problem))
+            told = Told(rows.get(ip), problem, theirs.get(ip))
+            explained.append(_explain(components, asked, ip, told))
         else:
             explained.append(
                 Explanation(
@@ -59,15 +70,16 @@ async def _rows(components: Components, ips: Sequence[str]) -> tuple[Mapping[str
         return {}, f"the database did not answer within {DATABASE_SECONDS:g} s"
 
 
-def _explain(components: Components, asked: str, ip: str, row: Row | None, problem: str | None) -> Explanation:
+def _explain(components: Components, asked: str, ip: str, told: Told) -> Explanation:
     held = components.cache.known(ip)
-    found = components.naming.aside(lambda: components.resolver.ask_local([ip])).get(ip)
-    geo, origin = _answer(held, row, found)
+    found = components.naming.aside(lambda: _found(components.resolver, ip, told.by_fleet))
+    geo, origin = _answer(held, told.row, found)
     carried = addresses.carried_ipv4(ip) if ":" in ip else None
     said = [
         _memory(held),
-        _database(row, problem),
+        _database(told.row, told.problem),
         *_files(components, ip, carried),
+        *_fleet(components, told.by_fleet),
         _embedded(components, ip, carried),
     ]
     said.append(_ip_api(components, carried, answered=geo.country_code is not None))
@@ -80,6 +92,12 @@ def _explain(components: Components, asked: str, ip: str, row: Row | None, probl
         origin=origin,
         decided_by=dict(_decided(geo, origin, said)),
     )
+
+
+def _found(resolver: Resolver, ip: str, theirs: Geo | None) -> Found | None:
+    """Return what the local sources and the fleet come to."""
+    of_fleet = {} if theirs is None else resolver.from_fleet({ip: theirs})
+    return with_fleet(resolver.ask_local([ip]), of_fleet).get(ip)
 
 
 def _answer(held: Geo | None, row: Row | None, found: Found | None) -> tuple[Geo, Origin | None]:
@@ -162,6 +180,14 @@ def _file(state: FileState, source: MmdbSource | None, ip: str, carried: str | N
     elif said.says is None:
         said.note = "its record holds nothing that bangeod takes"
     return said
+
+
+def _fleet(components: Components, theirs: Geo | None) -> Iterator[Said]:
+    if components.fleet is None:
+        return
+    problem = components.fleet.problem
+    note = f"away: {problem}" if problem else None if theirs else "no host has told of it, or not in time"
+    yield Said(source=Origin.FLEET, says=place_of(theirs), note=note)
 
 
 def _embedded(components: Components, ip: str, carried: str | None) -> Said:

@@ -28,6 +28,8 @@ async def flush_finally(components: Components) -> None:
     except TimeoutError:
         log.error("final_flush_failed", problem=f"not done within {FINAL_FLUSH:g} s")  # noqa: TRY400 - no bug
     finally:
+        if components.geo_tier is not None:  # what could not be written here need not be kept from others
+            await components.geo_tier.flush(lambda: FINAL_FLUSH)
         log.info("final_flush", flushed=waiting - cache.dirty, left=cache.dirty)
         await asyncio.to_thread(components.unwritten.keep)
         await components.history.save_all()

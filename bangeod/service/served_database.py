@@ -72,6 +72,11 @@ class ServedDatabase:
             if not self._cache.loaded and self._loading is None:
                 self._wanted.set()
 
+    def read_again(self) -> None:
+        """Have the whole table read once more, into what memory has: some of its rows may have changed unheard."""
+        if self._served:  # else it is read for the first time once it can be
+            self._wanted.set()
+
     async def keep_loaded(self) -> None:
         """Fill the cache whenever it is to be filled; never returns."""
         while True:

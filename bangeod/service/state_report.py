@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,10 @@ from bangeod.api.daemon_state import (
     BansState,
     CacheState,
     ConfigState,
+    DaemonsState,
     DatabaseState,
     Failure,
+    FleetState,
     IpApiState,
     JobState,
     MmdbState,
@@ -36,10 +38,20 @@ DATABASE_SECONDS: Final = 1.0  # for the database to report its content; after t
 class StateReport:
     """Gathers the state of the daemon. Used on the event loop only."""
 
-    def __init__(self, components: Components, job_schedule: JobSchedule, config: Path) -> None:
+    def __init__(
+        self,
+        components: Components,
+        job_schedule: JobSchedule,
+        config: Path,
+        *,
+        daemons: Callable[[], DaemonsState | None] = lambda: None,
+        listens_to_fleet: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._listens_to_fleet = listens_to_fleet
         self._components = components
         self._job_schedule = job_schedule
         self._config = config
+        self._daemons = daemons
         self._started = Timestamp(components.clock.now())
 
     def standing(self, *, config_refused: bool, database: str | None, api: str | None) -> Standing:
@@ -79,7 +91,9 @@ class StateReport:
             cache=self._cache(standing),
             sources=self._sources(standing.now),
             database=await self._database(standing),
+            daemons=self._daemons(),
             api=api,
+            fleet=self._fleet(),
             loop_lag=lag,
             log_entries_dropped=setup.lost(),
         )
@@ -165,6 +179,24 @@ class StateReport:
             paused_until=until,
             reason=usage.reason,
             refused=usage.refused,
+        )
+
+    def _fleet(self) -> FleetState | None:
+        fleet, tier = self._components.fleet, self._components.geo_tier
+        if fleet is None or tier is None:
+            return None
+        return FleetState(
+            url=fleet.conninfo.shown,
+            host=fleet.host,
+            connected=fleet.is_connected,
+            away_since=_time(fleet.away_since),
+            problem=fleet.problem,
+            listening=self._listens_to_fleet(),
+            answered=tier.answered,
+            shared=tier.sharing.shared,
+            waiting=len(tier.outbox),
+            dropped=tier.outbox.dropped,
+            last_share=_time(tier.sharing.last_success),
         )
 
     async def _database(self, standing: Standing) -> DatabaseState:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from bangeod.clock import SECONDS_A_DAY, SystemClock, to_text
 from bangeod.model import DirtyEntry
 from bangeod.store.postgres.store import PostgresStore
-from tests.benchmarks import fleet_quota, samples
+from tests.benchmarks import fleet_quota, postgres_daemons, samples
 from tests.benchmarks.report import Section, medians, milliseconds, times, verdict
 from tests.benchmarks.scale import Scale
 from tests.support.servers import postgres, postgres_fleet
@@ -73,6 +73,8 @@ def run(scale: Scale, directory: Path) -> Iterator[Section]:
         yield _cleanup(place, scale)
         yield _flush(place, scale)
         yield _find(place, scale)
+        web_app.execute("TRUNCATE geo_cache")
+        yield postgres_daemons.section(server, scale)
         with postgres_fleet.on(server, fleet_quota.HOSTS) as tables:
             yield fleet_quota.quota(tables, scale, directory)
 

@@ -173,12 +173,22 @@ class World:
         self.sources = SourcesInHand([self.local])
         self.resolver = Resolver(self.clock, self.sources, named=self.naming.named)
         self.full = 0  # how often a flush was asked for
+        self.learned = 0  # how often the cache said that it has learned something
         self.cache = GeoCache(
-            self.store, self.resolver, self.clock, naming=self.naming, flush_soon=self._flush_soon, **limits
+            self.store,
+            self.resolver,
+            self.clock,
+            naming=self.naming,
+            flush_soon=self._flush_soon,
+            learned=self._learned,
+            **limits,
         )
 
     def _flush_soon(self) -> None:
         self.full += 1
+
+    def _learned(self) -> None:
+        self.learned += 1
 
     def with_remote(self, places: Mapping[str, Geo | None]) -> RemoteTable:
         """Put a remote source in force."""

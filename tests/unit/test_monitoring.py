@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bangeod.api.daemon_state import ApiState, BansState, IpApiState, MmdbState
+from bangeod.api.daemon_state import ApiState, BansState, DaemonsState, IpApiState, MmdbState
 from bangeod.api.metrics import render
 from tests.support import promtool
 from tests.support.daemon.api_host import at, state
@@ -43,6 +43,7 @@ def exposition() -> str:
     all_of_it.sources.mmdb = [mmdb]
     all_of_it.sources.ip_api = IpApiState(enabled=True, remaining=15, paused_until=at("2026-11-22T00:10:30Z"))
     all_of_it.sources.bans = BansState(countries={"DE": 3, "CN": 5}, without_country=2, networks=1)
+    all_of_it.daemons = DaemonsState(count=3, listening=True, lag=0.0)
     return render(all_of_it).decode()
 
 

@@ -5,6 +5,7 @@ All of it belongs to one event loop; between two awaits nothing else runs, so it
 
 import asyncio
 import math
+from collections import ChainMap
 from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, cast
@@ -20,7 +21,7 @@ from bangeod.geo.cache.contents import Memory
 from bangeod.geo.cache.dirty import flush
 from bangeod.geo.cache.loading import load
 from bangeod.geo.cache.naming import Naming, Renamed, own_name, renamed
-from bangeod.geo.cache.resolver import Found, Resolver, without_country
+from bangeod.geo.cache.resolver import Found, Resolver, with_fleet, without_country
 from bangeod.geo.cache.tally import Counted
 from bangeod.model import UNKNOWN, Answer, DirtyEntry, Geo, Origin, Row, Status
 from bangeod.store.port import Store
@@ -51,6 +52,7 @@ class GeoCache:
 
     ``max_entries`` bounds memory's table (dirty entries stay even above it). ``flush_soon`` is called when a flush
     should not wait: once when ``max_dirty`` entries are in the dirty set, and after answers that cost quota.
+    ``learned`` is called each time sources have told where an address is.
     """
 
     def __init__(
@@ -63,13 +65,21 @@ class GeoCache:
         max_entries: int = 5_000_000,
         max_dirty: int = 100_000,
         flush_soon: Callable[[], None] = lambda: None,
+        learned: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self.resolver = resolver
         self.naming = naming or Naming(store)
         self._clock = clock
         self._flush_soon = flush_soon
-        self._memory = Memory(clock, max_entries=max_entries, max_dirty=max_dirty, flush_soon=flush_soon)
+        self._learned = learned
+        self._memory = Memory(
+            clock,
+            max_entries=max_entries,
+            max_dirty=max_dirty,
+            flush_soon=flush_soon,
+            on_seen=None if resolver.fleet is None else resolver.fleet.seen,
+        )
         self._flushing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self.loaded = False
@@ -89,7 +99,7 @@ class GeoCache:
         """Return where each address is, in the order asked.
 
         If an address is neither in memory nor in the negative cache, the database and the local sources are asked
-        together, then the remote source.
+        together, then the fleet, then the remote source.
         """
         return await self._lookup(ips, _look)
 
@@ -146,16 +156,26 @@ class GeoCache:
                 await asyncio.sleep(0)
                 local.append(self.resolver.ask_local(batch))
         found = await self._take_rows(reading.result())
+        theirs = await self._of_fleet(without_country(ips, found), local)
         for number, batch in enumerate(batches):
             if number:
                 await asyncio.sleep(0)
             # If the files have changed, their old answers must not overwrite what was verified since.
             said = local[number] if self.resolver.changes == changes else self.resolver.ask_local(batch)
-            found |= self.adopt({ip: known for ip, known in said.items() if ip not in found})
+            said = {ip: known for ip, known in said.items() if ip not in found}
+            self._share(said)
+            found |= self.adopt(with_fleet(said, {ip: theirs.pop(ip) for ip in batch if ip in theirs}))
+        found |= self.adopt(theirs)  # of addresses that the local sources need not be asked about
         missing = without_country(ips, found)
         if missing:
             found |= await self._from_afar(missing, without_country(due, found))
         return found
+
+    async def _of_fleet(self, ips: Sequence[str], local: Iterable[dict[str, Found]]) -> dict[str, Found]:
+        """Ask the fleet about addresses whose rows have no country; ``local`` has what the local sources said."""
+        if self.resolver.fleet is None or not ips:
+            return {}
+        return await self.resolver.ask_fleet(ips, ChainMap(*local))
 
     async def _rows_of(self, ips: Sequence[str]) -> Mapping[str, Row]:
         """Ask the database; if it can't answer now, the sources are asked all the same."""
@@ -209,10 +229,18 @@ class GeoCache:
     # --- asking the sources ---
 
     async def ask_local(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found]:
-        """Ask the local sources, whatever the backoff says, and adopt what they know; ``seen`` as in adopt."""
+        """Ask the local sources, whatever the backoff says, then the fleet, and adopt what they know.
+
+        ``seen`` as in adopt.
+        """
         found: dict[str, Found] = {}
         async for batch in yielding(ips, LOCAL_BATCH):
-            found |= self.adopt(self.resolver.ask_local(batch), seen)
+            said, changes = self.resolver.ask_local(batch), self.resolver.changes
+            theirs = await self.resolver.ask_fleet(batch, said)
+            if self.resolver.changes != changes:
+                said = self.resolver.ask_local(batch)
+            self._share(said, seen)
+            found |= self.adopt(with_fleet(said, theirs), seen)
         return found
 
     async def ask_remote(self, ips: Sequence[str], seen: Mapping[str, int] = _NOW) -> dict[str, Found] | None:
@@ -228,7 +256,47 @@ class GeoCache:
             answers = await self.resolver.ask_remote(wanted)
             if answers is None:
                 return None
+            self._share(answers, seen)
             return known | self.adopt(self._memory.completed(answers, held_first=True), seen)
+
+    # --- what other hosts learn, and what is learned from them ---
+
+    def _share(self, said: Mapping[str, Found], seen: Mapping[str, int] = _NOW) -> None:
+        """Let the fleet have the countries that sources of this host's gave; ``seen`` as in adopt."""
+        fleet = self.resolver.fleet
+        if fleet is not None and said:
+            now = int(self._clock.now())
+            for ip, known in said.items():
+                if known.resolved:
+                    fleet.found(ip, known.geo, known.origin, last_seen=seen.get(ip) or now, resolved_at=now)
+
+    def _share_moved(self, ip: str, said: Geo) -> None:
+        """Let the fleet have what an MMDB that has changed says; that is no use of the address."""
+        self._share({ip: Found(said, Origin.MMDB)}, {ip: self._memory.table.last_seen(ip)})
+
+    async def told_of(self, ips: Iterable[str]) -> None:
+        """Read from the fleet what another host has written of these addresses, canonical and routable.
+
+        Those that memory has without a country are resolved by it. What memory does not hold, the fleet keeps at hand
+        for a lookup, so that the table does not grow by addresses that nobody has asked about here.
+        """
+        fleet = self.resolver.fleet
+        if fleet is None:
+            return
+        async for some in yielding(ips, LOCAL_BATCH):
+            table = self._memory.table
+            entries = dict(zip(some, table.find(some), strict=True))
+            wanted = [ip for ip, entry in entries.items() if entry is None or not table.place(entry[1]).country_code]
+            places = await fleet.read_again(wanted) if wanted else {}
+            seen = {ip: entry[0] for ip in places if (entry := entries[ip]) is not None}
+            known = self.recall(seen)  # what was found meanwhile
+            self._memory.negative.discard_all(places)
+            self.adopt(self.resolver.from_fleet({ip: places[ip] for ip in seen if ip not in known}), seen)
+
+    async def delete_shared(self, before: int, time_left: Callable[[], float]) -> int:
+        """Delete what this host has shared and not seen since ``before`` (epoch seconds); return how much that was."""
+        fleet = self.resolver.fleet
+        return 0 if fleet is None else await fleet.delete_stale(before, time_left)
 
     # --- what is learned ---
 
@@ -243,6 +311,8 @@ class GeoCache:
         """
         whole = self._memory.adopt(found, seen)
         self.resolver.backoff.forget(ip for ip, known in whole.items() if known.resolved)
+        if found:
+            self._learned()
         return whole
 
     def add_rows(self, ips: Iterable[str], *, rowless: Container[str] = ()) -> None:
@@ -271,9 +341,30 @@ class GeoCache:
         """Drop entries whose rows were deleted; entries that wait to be written stay."""
         self._memory.forget(keys)
 
+    async def follow(self, ips: Sequence[str]) -> list[str]:
+        """Read the rows of canonical addresses that others have changed or deleted, and have memory follow.
+
+        Returns those that wait to be written, or were learned meanwhile: of these memory may know more than the row, so
+        they are to be read again later. Raises StoreError.
+        """
+        dirty, find = self._memory.dirty, self._memory.table.find
+        settled = [ip for ip in ips if ip not in dirty]
+        before = find(settled)
+        rows = await self._store.find(settled)
+        learned: set[str] = set()
+        async for some in yielding(zip(settled, before, strict=True), LOCAL_BATCH):
+            same = [ip for (ip, entry), now in zip(some, find([ip for ip, _ in some]), strict=True) if entry == now]
+            learned.update(ip for ip, _ in some)
+            learned.difference_update(same)
+            self._memory.follow(same, rows)
+        return [ip for ip in ips if ip in learned or ip in dirty]
+
     async def verify(self, find: verification.Find) -> verification.Verified:
-        """Compare every entry that has a country with what ``find`` says now; changed entries wait to be written."""
-        return await verification.verify(self._memory, self.naming.naming(find))
+        """Compare every entry that has a country with what ``find``, the MMDBs, says; changed ones wait to be written.
+
+        What is in another country now the fleet is told, too.
+        """
+        return await verification.verify(self._memory, self.naming.naming(find), moved=self._share_moved)
 
     # --- the database ---
 
@@ -300,10 +391,21 @@ class GeoCache:
         """Write the dirty set, or as much as the time allows; return how many entries were written.
 
         An entry leaves the dirty set once its transaction has committed, unless it has changed since. Raises
-        StoreError; entries not written stay.
+        StoreError; entries not written stay. What the fleet is to have is written too, whatever becomes of the rest.
         """
-        async with self._flushing:
-            return await _flush_named(self._memory, self.naming, self._store, self._clock.monotonic(), time_left)
+        try:
+            async with self._flushing:
+                now = self._clock.monotonic()
+                written = await _flush_named(self._memory, self.naming, self._store, now, time_left)
+        except StoreError:
+            await self._flush_to_fleet(time_left)
+            raise
+        await self._flush_to_fleet(time_left)
+        return written
+
+    async def _flush_to_fleet(self, time_left: Callable[[], float]) -> None:
+        if self.resolver.fleet is not None:
+            await self.resolver.fleet.flush(time_left)
 
     def dirty_entries(self) -> list[DirtyEntry]:
         return self._memory.dirty.entries()

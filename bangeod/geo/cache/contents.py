@@ -28,11 +28,21 @@ class Memory:
     """Entries, bounded by ``max_entries`` (dirty entries stay even above it).
 
     ``flush_soon`` is called once when ``max_dirty`` entries are in the dirty set. At ``MOST_DIRTY`` times as many, new
-    addresses are not kept: they can be found again when they are next asked for.
+    addresses are not kept: they can be found again when they are next asked for. ``on_seen`` is told of an address that
+    is in use again, with the time, in seconds since the epoch.
     """
 
-    def __init__(self, clock: Clock, *, max_entries: int, max_dirty: int, flush_soon: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        max_entries: int,
+        max_dirty: int,
+        flush_soon: Callable[[], None],
+        on_seen: Callable[[str, int], None] | None = None,
+    ) -> None:
         self._clock = clock
+        self._on_seen = on_seen
         self.max_entries = max_entries
         self.max_dirty = max_dirty
         self._flush_soon = flush_soon
@@ -161,6 +171,22 @@ class Memory:
                 geo = merge(known, geo)
         self.table.put(ip, geo, row.last_seen or 0)
 
+    def follow(self, ips: Iterable[str], rows: Mapping[str, Row]) -> None:
+        """Take in the rows of these addresses as others have just written them; an address without a row has lost it.
+
+        What waits to be written stays as it is: no row is newer than that.
+        """
+        for ip in ips:
+            row = rows.get(ip)
+            if row is None:
+                self.forget([ip])
+            elif ip not in self.dirty:
+                self.take_row(ip, row)
+                self.changes.note(ip)
+                if row.geo.country_code is not None:
+                    self.negative.discard(ip)
+        self.bound()
+
     def expect(self, first: Page) -> None:
         """Prepare for the rows of a table whose first page this is, if there are many like these."""
         if first and first.share > 0:
@@ -217,6 +243,8 @@ class Memory:
         entry = replace(waiting, geo=geo, last_seen=now) if waiting else DirtyEntry(ip, geo, now, resolved_at=now)
         self.table.see(ip, now)
         self._wait(entry)
+        if self._on_seen is not None:
+            self._on_seen(ip, now)
 
     def _learn(self, entry: DirtyEntry) -> None:
         self.table.put(entry.ip, entry.geo, entry.last_seen)

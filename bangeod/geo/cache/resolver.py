@@ -1,4 +1,4 @@
-"""The resolver: asks the local sources in order, then the remote one, each address as rarely as the backoff demands.
+"""The resolver: asks the local sources in order, the fleet, then the remote one, as rarely as the backoff demands.
 
 Answers are merged field by field: one source may know the AS of an address, and another its country.
 """
@@ -13,13 +13,14 @@ import structlog
 from bangeod.clock import Clock
 from bangeod.errors import SourceError, SourcePausedError
 from bangeod.geo.cache.backoff import Backoff
-from bangeod.geo.sources import RemoteSource, SourcesInUse
-from bangeod.model import Geo, Origin, merge
+from bangeod.geo.sources import FleetSource, RemoteSource, SourcesInUse
+from bangeod.model import UNKNOWN, Geo, Origin, merge
 from bangeod.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
 CHOSEN_FROM: Final = 1_000  # addresses that are asked for claims at a time, where the first two batches were not enough
+_NOTHING: "Final[Mapping[str, Found]]" = {}
 
 
 class Choice(NamedTuple):
@@ -45,6 +46,23 @@ def without_country(ips: Iterable[str], found: Mapping[str, Found]) -> list[str]
     return [ip for ip in ips if ip not in found or not found[ip].resolved]
 
 
+def is_surer(known: Found | None) -> bool:
+    """Say whether what the local sources said counts before what other hosts found: the embedded country does not."""
+    return known is not None and known.resolved and known.origin is not Origin.EMBEDDED
+
+
+def with_fleet(local: Mapping[str, Found], theirs: Mapping[str, Found]) -> dict[str, Found]:
+    """Return what the local sources said, and where they know no country of their own, what other hosts found."""
+    found = dict(local)
+    for ip, known in theirs.items():
+        said = local.get(ip)
+        if is_surer(said):
+            continue
+        own = UNKNOWN if said is None else said.geo._replace(country_code=None, country_name=None)
+        found[ip] = Found(merge(own, known.geo), known.origin)
+    return found
+
+
 class Resolver:
     """Asks the sources in use; keeps the backoff of addresses that none of them knows."""
 
@@ -53,11 +71,13 @@ class Resolver:
         clock: Clock,
         sources: SourcesInUse,
         *,
+        fleet: FleetSource | None = None,
         may_ask_remote: Callable[[], bool] = lambda: True,
         named: Callable[[Geo], Geo] = lambda geo: geo,
     ) -> None:
         self._clock = clock
         self._sources = sources
+        self.fleet = fleet
         self._may_ask_remote = may_ask_remote
         self._named = named  # countries have one name, whichever source answers
         self.backoff = Backoff()
@@ -101,6 +121,17 @@ class Resolver:
             whole = found.get(ip)
             found[ip] = known if whole is None else Found(merge(known.geo, whole.geo), whole.origin)
         return found
+
+    async def ask_fleet(self, ips: Sequence[str], local: Mapping[str, Found] = _NOTHING) -> dict[str, Found]:
+        """Ask the fleet about those that the local sources gave no country of their own, whatever their backoff."""
+        wanted = [] if self.fleet is None else [ip for ip in ips if not is_surer(local.get(ip))]
+        if self.fleet is None or not wanted:
+            return {}
+        return self.from_fleet(await self.fleet.find(wanted))
+
+    def from_fleet(self, places: Mapping[str, Geo]) -> dict[str, Found]:
+        """Return what other hosts found as an answer, each country under its one name."""
+        return {ip: Found(self._named(geo), Origin.FLEET) for ip, geo in places.items()}
 
     def remote_wait(self) -> float:
         """Return the seconds until the remote source may be asked; infinite where none may be used."""
@@ -168,6 +199,11 @@ class Resolver:
     def changed_since_asked(self) -> bool:
         """Say whether a source has changed since the local ones were last asked about all that is unresolved."""
         return self._asked_after != self.changes
+
+    @property
+    def may_know_more(self) -> bool:
+        """Say whether asking here may find what asking on another host, with the same files, has not found."""
+        return self.remote is not None or self.changed_since_asked
 
     def asked_locally(self, changes: int) -> None:
         """Note that all unresolved addresses were looked up in the local sources as of this count of ``changes``."""

@@ -18,6 +18,7 @@ REST: Final = 1.0  # times the length of a step, for which the event loop is lef
 WAIT_FOR_FLUSH: Final = 1.0  # seconds until a dirty set that is full is looked at again
 
 Find = Callable[[str], Geo | None]
+Moved = Callable[[str, Geo], None]
 
 
 class Verified(NamedTuple):
@@ -50,11 +51,13 @@ async def verify(
     memory: Memory,
     find: Find,
     *,
+    moved: Moved = lambda _ip, _said: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     timer: Callable[[], float] = time.perf_counter,
 ) -> Verified:
     """Compare every entry with what ``find`` says; changed entries wait to be written. Never stops the loop for long.
 
+    ``moved`` is told of addresses that are in another country, with what was said of them.
     Pauses while the dirty set is full. Entries added or removed during the walk need not be looked at.
     """
     checked = changed = 0
@@ -62,7 +65,7 @@ async def verify(
     for addresses in memory.table.addresses():
         for start in range(0, len(addresses), AT_ONCE):
             part = addresses[start : start + AT_ONCE]
-            changed += _verify(memory, find, part)
+            changed += _verify(memory, find, moved, part)
             checked += len(part)
             spent = timer() - began
             if spent >= LONGEST_STEP:
@@ -74,7 +77,7 @@ async def verify(
     return Verified(checked, changed)
 
 
-def _verify(memory: Memory, find: Find, addresses: list[str]) -> int:
+def _verify(memory: Memory, find: Find, moved: Moved, addresses: list[str]) -> int:
     changed = 0
     get = memory.table.get
     for ip in addresses:
@@ -88,4 +91,6 @@ def _verify(memory: Memory, find: Find, addresses: list[str]) -> int:
         if geo is not None:
             memory.correct(ip, geo)
             changed += 1
+            if geo.country_code != held.country_code:
+                moved(ip, said)
     return changed

@@ -47,6 +47,31 @@ class RemoteSource(Protocol):
         """
 
 
+class FleetSource(Protocol):
+    """What other hosts have found, and who tells them what this host's own sources found. Nothing of it raises."""
+
+    async def find(self, ips: Sequence[str]) -> Mapping[str, Geo]:
+        """Return where canonical, routable addresses are, of those whose country is known within its deadline."""
+
+    async def read_again(self, ips: Sequence[str]) -> Mapping[str, Geo]:
+        """Return the same of addresses that another host has just written, whatever the deadline; keeps it for find."""
+
+    def found(self, ip: str, geo: Geo, origin: Origin, *, last_seen: int, resolved_at: int) -> None:
+        """Note what a source of this host's said; what is none of evidence for others is left out.
+
+        Times are in seconds since the epoch.
+        """
+
+    def seen(self, ip: str, last_seen: int) -> None:
+        """Note that an address is in use, at most once a day."""
+
+    async def flush(self, time_left: Callable[[], float]) -> None:
+        """Write what was noted, or as much as the time allows, in seconds; the rest waits."""
+
+    async def delete_stale(self, before: int, time_left: Callable[[], float]) -> int:
+        """Delete what this host wrote and has not seen since ``before`` (epoch seconds); return how much that was."""
+
+
 class SourcesInUse(Protocol):
     """The sources that are in use now; they may change during any await."""
 

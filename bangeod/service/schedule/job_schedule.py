@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import structlog
 
 from bangeod.config import JobSettings, Settings
-from bangeod.errors import StoppingError
+from bangeod.errors import JobDoneElsewhereError, JobElsewhereError, StoppingError
 from bangeod.jobs import registry
 from bangeod.jobs.job import JobId, Report
 from bangeod.service.components import Components
@@ -66,12 +66,19 @@ class JobSchedule:
 
     def _body(self, job_id: JobId) -> Callable[[], Awaitable[None]]:
         async def body() -> None:
-            self._note(await self._job_runs.run(job_id))
+            try:
+                report = await self._job_runs.run(job_id)
+            except JobElsewhereError:
+                self._left(job_id)
+            except JobDoneElsewhereError as done:
+                self._done_elsewhere(job_id, done.ago)
+            else:
+                self._note(report)
 
         return body
 
     async def run_by_hand(self, job_id: JobId, *, dry: bool) -> Report:
-        """Run a job now and return its report. Raises JobRunningError, StoppingError.
+        """Run a job now and return its report. Raises JobRunningError, also of another daemon's run; StoppingError.
 
         The run goes on even if the caller no longer waits.
         """
@@ -79,10 +86,16 @@ class JobSchedule:
         await asyncio.wait({task})
         if task.cancelled():
             raise StoppingError
-        return task.result()
+        report = task.result()
+        if isinstance(report, JobElsewhereError):
+            raise report
+        return report
 
-    async def _by_hand(self, job_id: JobId, *, dry: bool) -> Report:
-        report = await self._job_runs.run(job_id, dry=dry, by_hand=True)
+    async def _by_hand(self, job_id: JobId, *, dry: bool) -> Report | JobElsewhereError:
+        try:
+            report = await self._job_runs.run(job_id, dry=dry, by_hand=True)
+        except JobElsewhereError as error:  # returned, as perhaps nobody waits any more who could catch it
+            return error
         if not dry:
             self._note(report)
         return report
@@ -95,6 +108,26 @@ class JobSchedule:
     def next_runs(self) -> Mapping[str, float]:
         """Return the time of each job's next run, in seconds since the epoch."""
         return self._scheduler.planned()
+
+    def _left(self, job_id: JobId) -> None:
+        """Look again soon whether another daemon, which is running the job, has done it, or has died of it."""
+        log.debug("job_elsewhere", job_id=str(job_id))
+        planned = self._scheduler.next_run(job_id)
+        if planned is not None:
+            interval = _settings_of(self._components.settings, job_id).interval
+            again = timing.look_again(self._components.clock.now(), interval=interval, planned=planned)
+            self._scheduler.bring_forward(job_id, again)
+
+    def _done_elsewhere(self, job_id: JobId, ago: float) -> None:
+        """Count what another daemon has done as done, here as well, and plan the next run by it."""
+        log.debug("job_done_elsewhere", job_id=str(job_id), ago=round(ago, 1))
+        now, history = self._components.clock.now(), self._components.history
+        if now - ago > (history.last_success(job_id) or 0.0):
+            history.succeeded(job_id, now - ago, may_wait=True)
+        self.failing_since.pop(job_id, None)
+        interval = _settings_of(self._components.settings, job_id).interval
+        self._scheduler.bring_forward(job_id, timing.after_success(now, ago, interval=interval))
+        self._on_report()
 
     def _note(self, report: Report) -> None:
         """Remember a report; a job that failed or did not finish is tried again soon."""

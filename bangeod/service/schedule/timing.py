@@ -4,6 +4,7 @@ SOON = 5.0  # seconds from the start to the first run that is made up for: READY
 SPREAD = 1.0  # seconds between the made-up runs of several jobs, so that they don't start all at once
 RETRY = 300.0  # seconds after which a failed run is tried again at the latest
 STEP = 2.0  # seconds; a smaller difference between the two clocks comes from slewing by NTP, or from a busy machine
+LOOK_AGAIN = 30.0  # seconds after which it is seen at the latest whether another daemon has got on with a job
 ON_TIME = 0.1  # a run that starts within this share of its interval is on time
 
 
@@ -44,6 +45,25 @@ def next_run(planned: float, now: float, *, interval: float) -> float:
 def retry_run(now: float, *, interval: float, planned: float) -> float:
     """Return when to run again after a run that failed or did not finish; never later than ``planned``."""
     return min(planned, now + min(interval, RETRY))
+
+
+def is_done_by(ago: float, *, interval: float) -> bool:
+    """Return whether a success ``ago`` seconds ago, on whichever daemon, does for a run that is due now.
+
+    One that is an interval old, or is about to be, does not: else a daemon that begins a little early would leave a run
+    to others that come to the same.
+    """
+    return 0 <= ago < interval * (1 - ON_TIME)
+
+
+def after_success(now: float, ago: float, *, interval: float) -> float:
+    """Return when to run next after a success ``ago`` seconds ago, on whichever daemon."""
+    return now - ago + interval
+
+
+def look_again(now: float, *, interval: float, planned: float) -> float:
+    """Return when to look again after a job that another daemon was running; never later than ``planned``."""
+    return min(planned, now + min(interval, LOOK_AGAIN))
 
 
 def after_step(planned: float, step: float) -> float:

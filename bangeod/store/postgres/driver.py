@@ -3,14 +3,23 @@
 It comes with ``bangeod[postgres]``; without that, nothing else of bangeod misses it.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+class Notice(NamedTuple):
+    """A message that a session has sent by NOTIFY."""
+
+    sender: int  # the process id of its backend
+    channel: str
+    payload: str
 
 
 @cache
@@ -66,3 +75,33 @@ def is_idle(connection: "Connection") -> bool:
     from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
 
     return not connection.closed and connection.info.transaction_status == TransactionStatus.IDLE
+
+
+async def notices(connection: "Connection", within: float) -> Sequence[Notice]:
+    """Return the notices that have come, else those that come within so many seconds; raises ``error()``.
+
+    psycopg's own waiting would wake the process ten times a second.
+    """
+    return await _come(connection) or (await _readable(connection, within) and await _come(connection)) or ()
+
+
+async def _come(connection: "Connection") -> Sequence[Notice]:
+    try:
+        return [Notice(each.pid, each.channel, each.payload) async for each in connection.notifies(timeout=0)]
+    except UnicodeError:  # of a database that stores any bytes: not bangeod's, which sends addresses
+        return ()
+
+
+async def _readable(connection: "Connection", within: float) -> bool:
+    """Say whether the server says something within so many seconds."""
+    loop, descriptor = asyncio.get_running_loop(), connection.fileno()
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        async with asyncio.timeout(within):
+            await readable.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+    return True

@@ -75,7 +75,7 @@ _BY_STATE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
     "53300": (
         StoreUnreachableError,
         "the server has too many connections",
-        "end some, or raise max_connections (or the role's CONNECTION LIMIT); bangeod itself uses two",
+        "end some, or raise max_connections (or the role's CONNECTION LIMIT); bangeod uses four, and one a running job",
     ),
     "57P01": (StoreUnreachableError, "the server has ended the connection: it stops or restarts", _RESTARTING),
     "57P02": (StoreUnreachableError, "the server has ended the connection: it restarts after a crash", _RESTARTING),
@@ -196,6 +196,16 @@ def of_connect(conninfo: Conninfo, error: Exception) -> StoreError:
     text = _of_libpq(str(error))
     by_words = next((made for words, made in _BY_WORDS if words.search(str(error))), None)
     return _made(conninfo, _BY_STATE.get(state) or by_words or _NOT_MADE, text)
+
+
+def lost(conninfo: Conninfo, error: Exception) -> StoreError:
+    """Return the error for a connection that turns out to be lost while nothing was asked."""
+    return _made(conninfo, _BY_STATE.get(getattr(error, "sqlstate", None) or "") or _LOST, reason(error))
+
+
+def not_connected(conninfo: Conninfo) -> StoreError:
+    """Return the error for what needs the connection that there is not any more."""
+    return _made(conninfo, _LOST, "closed")
 
 
 def no_driver(conninfo: Conninfo) -> StoreError:

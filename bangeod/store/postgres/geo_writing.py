@@ -7,7 +7,7 @@ locked or changed: those are read and planned again, and what is locked then is 
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +25,7 @@ from bangeod.store.time_forms import TimeForms
 TRIES: Final = 3  # with what is locked passed over
 LAST_BLOCKS: Final = 32  # of a table, in which the newest times are looked for
 MOST_TIMES: Final = 10_000  # rows of these
+TIMES: Final = frozenset(TimeForms._fields)
 NOT_FILLED: Final = "a column can't be filled"
 SPARED: Final = "a trigger or a policy of the database's keeps rows of geo_cache as they are, without an error"
 
@@ -58,6 +59,7 @@ class Outcome:
 
     refused: dict[str, str] = field(default_factory=dict)  # why
     missed: set[str] = field(default_factory=set)  # another transaction has the row, or has changed it since
+    news: list[str] = field(default_factory=list)  # of these a row says something new, and not a time alone
 
     @property
     def unwritten(self) -> set[str]:
@@ -85,6 +87,7 @@ class GeoWriter:
         """
         left = {entry.ip: entry for entry in entries}
         refused: dict[str, str] = {}
+        news: list[str] = []
         changes: Sequence[Change] = ()
         for _ in range(TRIES):
             changes = await self._plan(list(left.values()))
@@ -92,15 +95,16 @@ class GeoWriter:
                 refused |= {change.entry.ip: NOT_FILLED for change in changes if change.row is None}
                 changes = [change for change in changes if change.row is not None]
             if not changes:
-                return Outcome(refused)
+                return Outcome(refused, news=news)
             outcome = await self._carry_out(changes, wait=wait)
+            news += _news(changes, outcome.unwritten)
             refused |= outcome.refused
             left = {ip: entry for ip, entry in left.items() if ip in outcome.missed and ip not in outcome.refused}
             if not left:
-                return Outcome(refused)
+                return Outcome(refused, news=news)
         # Nothing was in the way of a new row, and still there is none.
         refused |= {change.entry.ip: SPARED for change in changes if change.row is None and change.entry.ip in left}
-        return Outcome(refused, left.keys() - refused.keys())
+        return Outcome(refused, left.keys() - refused.keys(), news)
 
     async def _plan(self, entries: Sequence[DirtyEntry]) -> list[Change]:
         """Read the rows of these addresses and plan their changes."""
@@ -212,6 +216,17 @@ class GeoWriter:
                 outcome.missed.add(change.entry.ip)
             elif number not in done:
                 outcome.refused[change.entry.ip] = SPARED
+
+
+def _news(changes: Iterable[Change], unwritten: Collection[str]) -> list[str]:
+    """Return the addresses that have a country now, by a change that was made to more than the times of a row."""
+    return [
+        change.entry.ip
+        for change in changes
+        if (change.row is None or not TIMES.issuperset(change.values))
+        and change.entry.geo.country_code is not None
+        and change.entry.ip not in unwritten
+    ]
 
 
 def _halves(changes: Sequence[Change], error: StoreRefusedError, outcome: Outcome) -> Iterable[Sequence[Change]]:

@@ -187,6 +187,15 @@ DELETE = (
 )
 LOCK_DUE = "FOR UPDATE OF t SKIP LOCKED"  # for which one must be permitted to update
 
+# --- notices: which addresses have changed, to whoever listens on the channel -----------------------------------------
+
+LISTEN = "LISTEN {channel}"
+# A notice that a crash of the server takes along is one that others catch up on: it need not wait for the disk.
+NOTIFY = (
+    "SELECT pg_notify(CAST(%(channel)s AS text), payload), set_config('synchronous_commit', 'off', true)"
+    " FROM unnest(CAST(%(payloads)s AS text[])) AS payload"
+)
+
 # --- housekeeping -----------------------------------------------------------------------------------------------------
 
 SIZE = "SELECT pg_database_size(current_database())"

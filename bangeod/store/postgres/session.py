@@ -54,6 +54,19 @@ class Session:
         self._failure: StoreError | None = None  # of the last try to connect
         self._turn = asyncio.Lock()
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler was in between when it last connected: what belongs to a session does not last there."""
+        return self._is_pooled
+
+    @property
+    def backend(self) -> int | None:
+        """The process id of the server's end of the connection, as others are told it; None where there is none."""
+        connection = self._connection
+        if connection is None or connection.closed or self._is_pooled:
+            return None
+        return connection.info.backend_pid
+
     async def identity(self) -> Identity:
         """Return which database answers; connects where there is no connection, and sees whether there still is one."""
         await self.run(queries.NOTHING, again=True)
@@ -92,6 +105,21 @@ class Session:
         async with self._turn:
             connection = await self._connected()
             return await self._run(connection, statement, values, lock)
+
+    async def notices(self, within: float) -> Sequence[driver.Notice]:
+        """Return the notices that have come, else those that come within so many seconds; makes no connection.
+
+        What was listened to ends with a connection; so does this, by StoreUnreachableError. Closing waits for it.
+        """
+        async with self._turn:
+            connection = self._connection
+            if connection is None:
+                raise faults.not_connected(self.conninfo)
+            try:
+                return await driver.notices(connection, within)
+            except (driver.error(), OSError) as error:
+                await self._drop()
+                raise faults.lost(self.conninfo, error) from error
 
     async def timed(self, statement: str, values: Values) -> tuple[Rows, float]:
         """Run one statement as ``run`` does; return its rows, and for how many seconds the server worked on it."""

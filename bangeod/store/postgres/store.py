@@ -4,15 +4,16 @@ import asyncio
 import functools
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from bangeod.addresses import read_address
-from bangeod.errors import StoreError
+from bangeod.errors import StoreError, StoreUnreachableError
 from bangeod.model import DirtyEntry, Row
 from bangeod.store import row_values
 from bangeod.store.port import Census, Deleted, Page, Sizes, endless
 from bangeod.store.postgres import columns, faults, queries, walking
+from bangeod.store.postgres.announcing import Announcer
 from bangeod.store.postgres.columns import Column, Relation, Table, UnfitTableError
 from bangeod.store.postgres.connection import Conninfo
 from bangeod.store.postgres.geo_writing import SPARED, GeoWriter
@@ -52,6 +53,7 @@ class PostgresStore:
         self._max_lock_time = max_lock_time
         self._reader = Session(conninfo, clock, schema=schema, lock_timeout=busy_timeout)
         self._writer = Session(conninfo, clock, schema=schema, lock_timeout=busy_timeout)
+        self._announcer = Announcer(self._writer, clock)
         self._known: tuple[Identity, int | None] | None = None  # the database in use, and the oid of its geo_cache
         self._is_new = False  # found, and not reported by ``prepare`` yet
         self._tables: dict[str, Table | UnfitTableError] = {}
@@ -103,6 +105,10 @@ class PostgresStore:
         except UnfitTableError as unfit:
             return unfit
 
+    def is_own(self, backend: int) -> bool:
+        """Say whether a notice from this process of the server's is of what this store has written."""
+        return backend == self._writer.backend
+
     async def close(self) -> None:
         """End both connections. ``prepare`` makes them again."""
         self._known = None
@@ -150,6 +156,24 @@ class PostgresStore:
         *,
         time_left: Callable[[], float] = endless,  # noqa: ARG002 - the server's backups need no quiet
     ) -> AsyncGenerator[Sequence[DirtyEntry], None]:
+        async with aclosing(self._write(entries)) as slices, self._announced():
+            async for done in slices:
+                yield done
+                await self._announcer.send_if_due()
+
+    @asynccontextmanager
+    async def _announced(self) -> AsyncGenerator[None, None]:
+        """Send at the end what is to be announced, also where what is left is refused; not where nothing can be."""
+        try:
+            yield
+        except (asyncio.CancelledError, StoreUnreachableError):
+            raise
+        except BaseException:
+            await self._announcer.send()
+            raise
+        await self._announcer.send()
+
+    async def _write(self, entries: Sequence[DirtyEntry]) -> AsyncGenerator[Sequence[DirtyEntry], None]:
         if not entries:
             return
         table = await self._to_write("geo_cache")
@@ -162,12 +186,16 @@ class PostgresStore:
             chunk = entries[start : start + writer.size]
             start += len(chunk)
             outcome = await writer.write(chunk)
+            self._announcer.add(outcome.news)
             refused |= outcome.refused
             waiting += [entry for entry in chunk if entry.ip in outcome.missed]
             without = outcome.unwritten
             yield [entry for entry in chunk if entry.ip not in without] if without else chunk
+        if waiting:
+            await self._announcer.send()
         for entry in waiting:
             outcome = await writer.write([entry], wait=True)  # raises where its row stays locked
+            self._announcer.add(outcome.news)
             refused |= outcome.refused
             if outcome.missed:
                 raise faults.in_use(self._conninfo, 1)
@@ -190,6 +218,15 @@ class PostgresStore:
         keep: Callable[[str], bool],
         max_rows: int = 0,
         time_left: Callable[[], float] = endless,  # noqa: ARG002 - as above
+    ) -> AsyncGenerator[Deleted, None]:
+        async with aclosing(self._delete_stale(before, keep, max_rows)) as slices, self._announced():
+            async for deleted in slices:
+                self._announcer.add_keys(deleted.keys)
+                yield deleted
+                await self._announcer.send_if_due()
+
+    async def _delete_stale(
+        self, before: int, keep: Callable[[str], bool], max_rows: int
     ) -> AsyncGenerator[Deleted, None]:
         table = self._aged(await self._to_write("geo_cache"))
         limit = before * MICROSECONDS

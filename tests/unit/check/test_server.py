@@ -4,7 +4,7 @@ import pytest
 
 from bangeod.check import credentials, server
 from bangeod.check.finding import Finding, Level
-from bangeod.config.settings import DatabaseSettings, Settings
+from bangeod.config.settings import DatabaseSettings, FleetSettings, Settings
 from bangeod.errors import SchemaError
 from bangeod.store.port import Census
 from bangeod.store.postgres.inspection import PRIVILEGES, Counted, Look, TableSeen
@@ -144,3 +144,12 @@ def test_the_services_password_is_the_credentials_for_a_url_alone(monkeypatch: p
     assert server.with_services_password(Settings()) == Settings()
     monkeypatch.setattr(credentials, "load", {"postgres_password": "\n"}.get)
     assert server.with_services_password(settings) == settings
+
+
+def test_the_fleets_password_is_that_of_its_own_credential_else_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = parse("postgresql://web1@/fleet")
+    settings = Settings(fleet=FleetSettings(url=url))
+    monkeypatch.setattr(credentials, "load", {"postgres_password": "s3kr3t\n"}.get)
+    assert server.with_services_password(settings).fleet.url == url.with_password("s3kr3t")
+    monkeypatch.setattr(credentials, "load", {"postgres_password": "s3kr3t\n", "fleet_password": "0wn\n"}.get)
+    assert server.with_services_password(settings).fleet.url == url.with_password("0wn")

@@ -15,6 +15,7 @@ from bangeod.config.settings import (
     ApiSettings,
     DatabaseSettings,
     Fail2banSettings,
+    FleetSettings,
     GeoSettings,
     IpApiSettings,
     Settings,
@@ -196,6 +197,14 @@ def test_a_server_over_tcp_without_a_network_is_a_fault(monkeypatch: pytest.Monk
         "/etc/systemd/system/bangeod.service.d/postgres.conf && systemctl daemon-reload"
     )
     assert only(unit.judge(read(**IP_API_DROP_IN), server("postgresql://db.example/bangui"))).level is Level.OK
+
+
+def test_a_fleet_over_tcp_without_a_network_is_a_fault() -> None:
+    settings = Settings(fleet=FleetSettings(url=parse("postgresql://db.example/fleet")))
+    finding = only(unit.judge(read(), settings))
+    assert (finding.level, finding.where) == (Level.FAULT, "postgresql://db.example/fleet")
+    assert "the fleet's server is reached over TCP" in finding.problem
+    assert only(unit.judge(read(**IP_API_DROP_IN), settings)).level is Level.OK
 
 
 def test_a_server_by_its_socket_needs_no_network_and_no_place_to_write() -> None:

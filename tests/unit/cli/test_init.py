@@ -156,7 +156,17 @@ def test_init_on_a_server_without_the_extra_names_the_command_that_installs_it(m
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["demo", "--database", "postgresql:///b"], ["demo", "--schema", "web"], ["--schema", "web"]],
+    [
+        [],
+        ["demo", "--database", "postgresql:///b"],
+        ["demo", "--schema", "web"],
+        ["--schema", "web"],
+        ["demo", "--database", "postgresql:///b", "--fleet", "postgresql:///b"],
+        ["demo", "--role", "web1"],
+        ["--database", "postgresql:///b", "--fleet", "postgresql:///b"],
+        ["--fleet", "postgresql:///b", "--schema", "web"],
+        ["--database", "postgresql:///b", "--role", "web1"],
+    ],
 )
 def test_init_makes_either_a_directory_or_tables(tmp_path: Path, arguments: list[str]) -> None:
     with contextlib.chdir(tmp_path):

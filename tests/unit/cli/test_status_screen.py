@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from bangeod.api.daemon_state import BansState, DatabaseState, IpApiState, JobState, MmdbState, State
+from bangeod.api.daemon_state import (
+    BansState,
+    DaemonsState,
+    DatabaseState,
+    FleetState,
+    IpApiState,
+    JobState,
+    MmdbState,
+    State,
+)
 from bangeod.cli.status_screen import BAD, BUSY, GOOD, Line, lines
 from bangeod.jobs.job import JobId, Outcome
 from tests.support.daemon.api_host import at, state
@@ -165,3 +174,61 @@ def test_what_is_banned_is_told_once_it_was_read() -> None:
     assert show(shown).line("fail2ban").text.endswith("  /f2b.sqlite3")
     shown.sources.bans = BansState(countries={"DE": 1_200, "CN": 30}, without_country=4, networks=1)
     assert show(shown).line("fail2ban").text.endswith("/f2b.sqlite3: 1,234 addresses and 1 network banned")
+
+
+def test_the_daemons_of_one_database_are_counted_where_that_is_known_and_said_to_be_heard() -> None:
+    shown = state()
+    shown.daemons = DaemonsState(count=3, listening=True)
+    line = show(shown).line("daemons")
+    assert (line.text.split("  ")[-1].strip(), line.colour) == (
+        "3 daemons within a minute, what others write is heard",
+        None,
+    )
+    shown.daemons = DaemonsState(count=1)
+    assert show(shown).line("daemons").text.endswith("  1 daemon within a minute")
+    shown.daemons = DaemonsState(listening=True, lag=12.34)
+    line = show(shown).line("daemons")
+    assert line.text.endswith("what others write is heard, 12.3 s behind")
+    assert line.colour == BUSY
+
+
+def test_what_is_not_heard_and_whose_clock_differs_is_shown() -> None:
+    shown = state()
+    shown.daemons = DaemonsState(count=1, listening=False, clocks={"web2": -61.5})
+    screen = show(shown)
+    assert screen.line("daemons").text.endswith("not heard, but read again from time to time")
+    assert screen.line("clock").text.endswith("web2: 62 s behind the server's")
+
+
+def test_a_database_that_is_a_file_has_no_other_daemons() -> None:
+    assert not any(line.text.startswith("daemons") for line in show(state()).lines)
+
+
+def test_a_fleet_is_told_with_what_it_answered_and_what_waits_for_it() -> None:
+    shown = state()
+    assert not any(line.text.startswith("fleet") for line in show(shown).lines)
+    shown.fleet = FleetState(
+        url="postgresql://web1@/fleet",
+        host="web1",
+        connected=True,
+        listening=True,
+        answered=1_234,
+        shared=56,
+        waiting=7,
+        last_share=at("2026-11-22T00:09:00Z"),
+    )
+    line = show(shown).line("fleet")
+    told = "postgresql://web1@/fleet as web1: 1,234 answered, 56 shared, 7 to share, last 60 s ago"
+    assert (line.text.endswith(f"  {told}"), line.colour) == (True, None)
+    shown.fleet.listening, shown.fleet.dropped = False, 8
+    assert show(shown).line("fleet").text.endswith("; 8 were not shared, too many waited; other hosts are not heard")
+
+
+def test_a_fleet_that_is_away_is_told_in_red_with_the_reason() -> None:
+    shown = state()
+    shown.fleet = FleetState(url="postgresql:///fleet", host="web1", connected=False)
+    assert (line := show(shown).line("fleet")).colour == BUSY
+    assert line.text.endswith("; not connected yet")
+    shown.fleet.away_since, shown.fleet.problem = at("2026-11-22T00:08:00Z"), "no server answers"
+    assert (line := show(shown).line("fleet")).colour == BAD
+    assert line.text.endswith("; away for 2 min: no server answers")

@@ -237,3 +237,26 @@ async def test_that_it_can_not_be_read_is_said_once_and_no_reason_not_to_work(
     await serving.changed()
     assert world.cache.loaded
     assert not database.problem
+
+
+async def test_the_table_is_read_again_on_demand_into_what_memory_has(
+    database: ServedDatabase, serving: Serving, store: Replaceable, world: World
+) -> None:
+    store.put_geo(IP, country_code="DE")
+    await database.ready()
+    await serving.changed()
+    store.put_geo(IP, country_code="FR")
+    store.put_geo("9.9.9.9", country_code="FR")
+    database.read_again()
+    await serving.changed()
+    assert world.cache.known(IP) == Geo("FR")
+    assert world.cache.known("9.9.9.9") == Geo("FR")
+
+
+async def test_a_table_that_was_not_opened_yet_is_not_read_again(
+    database: ServedDatabase, serving: Serving, world: World
+) -> None:
+    database.read_again()
+    await settled()
+    assert not world.cache.loaded
+    await serving.stop()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.api.daemon_state import ApiState, BansState, Standing
+from bangeod.api.daemon_state import ApiState, BansState, FleetState, Standing
 from bangeod.config import Settings
 from bangeod.errors import StoreError
 from bangeod.geo.cache.cache import GeoCache
@@ -167,3 +167,20 @@ async def test_bans_are_in_it_while_fail2ban_is_read(parts: Parts) -> None:
     parts.in_force.change(replace(parts.settings, fail2ban=fail2ban))
     state = await parts.report.state(parts.standing(), ApiState(), lag=0.0)
     assert state.sources.bans == BansState(countries={"DE": 2}, without_country=1, networks=3)
+
+
+async def test_a_fleet_is_in_it_where_this_host_is_in_one_without_its_password(parts: Parts, tmp_path: Path) -> None:
+    assert (await parts.report.state(parts.standing(), ApiState(), lag=0.0)).fleet is None
+    url = parse(f"postgresql://web1:s3kr3t@/fleet?host={tmp_path}")
+    settings = replace(parts.settings, fleet=replace(parts.settings.fleet, url=url, host="web1"))
+    components = Components(SettingsInForce(settings), parts.clock, parts.components.lock)
+    report = StateReport(components, parts.jobs, tmp_path / "bangeod.toml", listens_to_fleet=lambda: True)
+    state = (await report.state(parts.standing(), ApiState(), lag=0.0)).fleet
+    shown = f"postgresql://web1@/fleet?host={tmp_path}"
+    assert state == FleetState(url=shown, host="web1", connected=False, listening=True)
+    assert components.geo_tier is not None
+    assert await components.geo_tier.find(["8.8.8.8"]) == {}
+    state = (await report.state(parts.standing(), ApiState(), lag=0.0)).fleet
+    assert state is not None
+    assert (state.away_since, (state.problem or "")[:17]) == (parts.clock.now(), "no server answers")
+    await components.close()

@@ -5,13 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bangeod.service.schedule.timing import (
+    LOOK_AGAIN,
     RETRY,
     SOON,
     SPREAD,
     STEP,
     ClockWatch,
     after_step,
+    after_success,
     first_run,
+    is_done_by,
+    look_again,
     next_run,
     retry_run,
 )
@@ -142,3 +146,30 @@ def test_slewing_never_adds_up_to_a_step() -> None:
 
 def test_the_threshold_itself_is_a_step() -> None:
     assert observed((NOW, 0), (NOW + STEP, 0)) == [0.0, STEP]
+
+
+@pytest.mark.parametrize(
+    ("ago", "done"),
+    [
+        pytest.param(0.0, True, id="just now"),
+        pytest.param(HOUR / 2, True, id="half an interval ago"),
+        pytest.param(HOUR - 1, False, id="an interval ago, but for a moment: due again"),
+        pytest.param(HOUR, False, id="an interval ago: due again"),
+        pytest.param(DAY, False, id="long ago"),
+        pytest.param(-1.0, False, id="in the future: nobody knows"),
+    ],
+)
+def test_whether_a_success_does_for_a_run_that_is_due(ago: float, *, done: bool) -> None:
+    assert is_done_by(ago, interval=HOUR) is done
+
+
+@given(ago=st.floats(0, 1e8), interval=intervals)
+def test_after_a_success_that_does_the_next_run_is_ahead_and_within_an_interval(ago: float, interval: float) -> None:
+    if is_done_by(ago, interval=interval):
+        assert NOW < after_success(NOW, ago, interval=interval) <= NOW + interval
+
+
+def test_a_job_that_is_run_elsewhere_is_looked_at_within_its_interval() -> None:
+    assert look_again(NOW, interval=DAY, planned=NOW + DAY) == NOW + LOOK_AGAIN
+    assert look_again(NOW, interval=0.1, planned=NOW + 0.1) == NOW + 0.1
+    assert look_again(NOW, interval=DAY, planned=NOW + 1) == NOW + 1
