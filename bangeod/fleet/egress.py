@@ -93,7 +93,7 @@ class Egress:
 
     def leave(self, rows: Sequence[Said], now: float) -> Leave:
         """Say whether a request may be sent now."""
-        odd = tuple(row for row in rows if _is_odd(row, now))
+        odd = tuple(row for row in rows if row in self._odd_since or _is_odd(row, now))
         self._odd_since = {row: self._odd_since.get(row, now) for row in odd}
         said = [bounded(row, self._odd_since.get(row, now), now) for row in rows]
         pausing = max(said, key=lambda row: row.until, default=None)
@@ -117,7 +117,7 @@ def bounded(row: Said, since: float, now: float) -> Said:
     read: the clock was set back, or no daemon has written it.
     """
     until, said_at, left, end = row.until, row.said_at, row.requests_left, row.window_end
-    if said_at > now + SKEW:
+    if said_at > since + SKEW:
         meant = until - said_at if math.isfinite(said_at) else LONGEST_PAUSE
         until, said_at, left, end = since + min(meant, LONGEST_PAUSE), since, None, None
     said_at = min(said_at, now)

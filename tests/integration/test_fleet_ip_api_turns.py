@@ -4,12 +4,14 @@ import asyncio
 import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
-from bangeod.fleet.ip_api_turns import AWAY, FRESH, PENDING, UNUSABLE, IpApiTurns
+from bangeod.fleet.ip_api_turns import AWAY, FRESH, PENDING, UNUSABLE, IpApiTurns, _key_of
+from bangeod.fleet.statements import LOCK_EGRESS
 from bangeod.geo.sources.ip_api.answer import Quota
 from bangeod.geo.sources.ip_api.limit import Reason
 from bangeod.geo.sources.ip_api.turns import Alone, Outcome, Turn, Turns
@@ -81,6 +83,14 @@ def claims(tables: FleetTables) -> dict[str, float]:
         "SELECT host(ip), CAST(EXTRACT(EPOCH FROM until - now()) AS double precision) FROM bangeod.claims"
     )
     return dict(rows)
+
+
+async def until_somebody_waits(tables: FleetTables) -> None:
+    """Wait until a statement waits for a lock."""
+    async with asyncio.timeout(30):
+        with closing(tables.server.connect(tables.database)) as watcher:
+            while not watcher.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():  # noqa: ASYNC110 - the server does not tell
+                await asyncio.sleep(0.01)
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------
@@ -242,10 +252,28 @@ async def test_hosts_of_an_egress_ask_one_after_another(sharing: Sequence[IpApiT
 
 async def test_of_hosts_that_come_at_the_same_time_one_has_the_turn(sharing: Sequence[IpApiTurns]) -> None:
     for number in range(15):
-        taken = await asyncio.gather(*(turns.take([MANY[number]], 100) for turns in sharing))
+        own = [[MANY[3 * number + place]] for place in range(3)]  # so that no claim keeps one from another
+        taken = await asyncio.gather(*(turns.take(ips, 100) for turns, ips in zip(sharing, own, strict=True)))
         having = [place for place, turn in enumerate(taken) if turn.ips]
         assert len(having) == 1
         await answered(sharing[having[0]], taken[having[0]])
+
+
+async def test_who_has_waited_for_the_egresss_lock_sees_what_was_said_meanwhile(
+    sharing: Sequence[IpApiTurns], tables: FleetTables
+) -> None:
+    with closing(tables.server.connect(tables.database)) as other:
+        with tables.admin.transaction():
+            tables.admin.execute(LOCK_EGRESS, {"key": _key_of("office")})
+            taking = asyncio.ensure_future(sharing[0].take([A], 100))
+            await until_somebody_waits(tables)
+            other.execute(
+                "INSERT INTO bangeod.pauses (egress, host, until, said_at)"
+                " VALUES ('office', 'x', now() + interval '1 minute', now())"
+            )
+        turn = await taking
+    assert (turn.ips, turn.wait > 0) == ((), True)
+    assert claims(tables) == {}
 
 
 async def test_what_is_left_of_the_window_all_hosts_of_the_egress_know(
@@ -413,10 +441,7 @@ async def test_a_turn_of_which_nobody_knows_whether_it_was_committed_is_ended_la
     with tables.admin.transaction():
         tables.admin.execute("LOCK TABLE bangeod.pauses IN SHARE MODE")
         taking = asyncio.ensure_future(one.take([A], 100))
-        query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        with tables.server.connect(tables.database) as watcher:
-            while not watcher.execute(query).fetchone()[0]:  # noqa: ASYNC110 - the server does not tell
-                await asyncio.sleep(0.01)
+        await until_somebody_waits(tables)
         taking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await taking
@@ -433,7 +458,8 @@ async def test_behind_a_pooler_it_is_the_same(tables: FleetTables, clock: Manual
             session = Session(conninfo, clock, schema=None, lock_timeout=2.0)
             hosts.append(IpApiTurns(session, clock, host=f"host-{number}", egress="office"))
         for number in range(10):
-            taken = await asyncio.gather(*(turns.take([MANY[number]], 100) for turns in hosts))
+            own = [[MANY[2 * number + place]] for place in range(2)]
+            taken = await asyncio.gather(*(turns.take(ips, 100) for turns, ips in zip(hosts, own, strict=True)))
             having = [place for place, turn in enumerate(taken) if turn.ips]
             assert len(having) == 1
             await answered(hosts[having[0]], taken[having[0]])

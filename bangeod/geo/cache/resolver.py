@@ -19,8 +19,8 @@ from bangeod.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
-_NOTHING: "Final[Mapping[str, Found]]" = {}
 CHOSEN_FROM: Final = 1_000  # addresses that are asked for claims at a time, where the first two batches were not enough
+_NOTHING: "Final[Mapping[str, Found]]" = {}
 
 
 class Choice(NamedTuple):

@@ -244,12 +244,12 @@ class TargetTable:
             arrays=_arrays(names),
             names=", ".join(names),
             held=self.table.names["held_keys"] if self.table.is_partitioned else "t.ctid AS h",
-            same_row=self.table.names["same_key"] if self.table.is_partitioned else queries.ALL,
+            is_same=queries.SAME_VERSION,
             is_held=self.table.names["has_held_keys"] if self.table.is_partitioned else "t.ctid = i.h",
             sets=", ".join(self._set(number) for number in taken),
             wait="" if wait else queries.SKIP_LOCKED,
         )
-        ((locked, changed),) = await self._session.run(statement, values)
+        ((locked, changed, _),) = await self._session.run(statement, values)
         return {number - 1 for number in locked or ()}, {number - 1 for number in changed or ()}
 
     def _set(self, number: int) -> str:

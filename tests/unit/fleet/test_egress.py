@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -117,6 +117,7 @@ any_row = st.builds(
 )
 
 
+@example([Said("writer", "a", NOW + DAY + 62, None, None, NOW + 62)])
 @given(st.lists(any_row, max_size=5))
 def test_whatever_stands_in_the_rows_it_holds_for_a_day_at_most(rows: list[Said]) -> None:
     egress = Egress()
