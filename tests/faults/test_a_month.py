@@ -41,7 +41,7 @@ HOUR = 3_600.0
 FLUSH, RE_RESOLVE = often(300.0, 60.0), often(1_800.0, 600.0)
 DOWN = 11  # the day at whose noon the daemon is stopped, for a day
 STEPS = {5: -2 * HOUR, 9: 3 * HOUR, 19: 40.0, 24: -0.5 * HOUR}  # of the wall clock, by day
-READ_MARK = 2  # descriptors of the connection that holds it, once a day had much to write
+READ_MARK = 2 * 2  # descriptors of each connection that holds it in turn, once a day had much to write
 MEMORY = Path("/dev/shm")  # noqa: S108 - each success is written with an fsync, some five thousand of them
 
 
