@@ -69,7 +69,7 @@ class ServedDatabase:
                 self._unusable = str(error)
                 raise
             self._unusable = None
-            if not self._cache.loaded and self._loading is None:
+            if self._loading is None and (not self._cache.loaded or self._load_problem is not None):
                 self._wanted.set()
 
     def read_again(self) -> None:

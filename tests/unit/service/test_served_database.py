@@ -253,6 +253,31 @@ async def test_the_table_is_read_again_on_demand_into_what_memory_has(
     assert world.cache.known("9.9.9.9") == Geo("FR")
 
 
+async def test_a_table_that_could_not_be_read_again_is_with_the_next_job(
+    database: ServedDatabase,
+    serving: Serving,
+    store: Replaceable,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail() -> int:
+        raise StoreError("memory", "no server answers", "start it")
+
+    store.put_geo(IP, country_code="DE")
+    await database.ready()
+    await serving.changed()
+    store.put_geo(IP, country_code="FR")
+    with monkeypatch.context() as broken:
+        broken.setattr(world.cache, "load_from_db", fail)
+        database.read_again()
+        await serving.changed()
+        assert database.problem == "no server answers"
+    await database.ready()
+    await serving.changed()
+    assert not database.problem
+    assert world.cache.known(IP) == Geo("FR")
+
+
 async def test_a_table_that_was_not_opened_yet_is_not_read_again(
     database: ServedDatabase, serving: Serving, world: World
 ) -> None:
