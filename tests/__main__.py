@@ -38,16 +38,17 @@ QUICK = [*ON_ALL_CORES, "--hypothesis-profile=quick", "-m", "not slow", *NEEDS_N
 OF_A_MACHINE = "tests/systemd"
 NOT_OF_OURS = f"--ignore={OF_A_MACHINE}"
 FIRST = [*ON_ALL_CORES, "--hypothesis-profile=all-cores", *NEEDS_NO_SYSTEM]
-# What works on PostgreSQL, whose files are in memory, goes with those, so that both end at about the same time.
-SERVERS = ("postgres", "fleet", "migrat")  # how such modules' names begin
-ON_SERVERS = [
+# So that both end at about the same time, what asks little of the disk goes with those: what works on PostgreSQL, whose
+# files are in memory, and what takes a processor for minutes.
+ASIDE = ("postgres", "fleet", "migrat", "benchmarks", "mmdb_damage")  # how such modules' names begin
+ASIDE_MODULES = [
     f"tests/integration/{path.name}"
-    for name in SERVERS
+    for name in ASIDE
     for path in sorted((ROOT / "tests" / "integration").glob(f"test_{name}*.py"))
 ]
-REST_ELSEWHERE = [*NEEDS_NO_SYSTEM, *ON_SERVERS]
+REST_ELSEWHERE = [*NEEDS_NO_SYSTEM, *ASIDE_MODULES]
 REST = ["pytest", "--durations=20", NOT_OF_OURS, *(f"--ignore={path}" for path in REST_ELSEWHERE)]
-REST_ASIDE = ["pytest", "--durations=20", OF_A_MACHINE, *ON_SERVERS]
+REST_ASIDE = ["pytest", "--durations=20", OF_A_MACHINE, *ASIDE_MODULES]
 END_SECONDS = 60.0  # for what runs aside, where the other was interrupted
 
 
