@@ -79,7 +79,7 @@ async def answered(turns: IpApiTurns, turn: Turn, *, left: int = 9, window: int 
 
 def claims(tables: FleetTables) -> dict[str, float]:
     """Return for how many seconds each address is claimed still."""
-    rows = tables.rows(
+    rows = tables.sql(
         "SELECT host(ip), CAST(EXTRACT(EPOCH FROM until - now()) AS double precision) FROM bangeod.claims"
     )
     return dict(rows)
@@ -325,14 +325,14 @@ async def test_a_turn_without_addresses_keeps_nobody_waiting(
     await answered(one, await one.take([A], 100))
     assert await other.take([A], 100) == Turn([], 55.0)
     assert (await third.take([B], 100)).ips == [B]
-    assert tables.rows("SELECT host FROM bangeod.pauses ORDER BY host") == [("host-0",), ("host-2",)]
+    assert tables.sql("SELECT host FROM bangeod.pauses ORDER BY host") == [("host-0",), ("host-2",)]
 
 
 async def test_nothing_is_locked_while_a_request_is_sent(sharing: Sequence[IpApiTurns], tables: FleetTables) -> None:
     await sharing[0].take([A], 100)
-    assert tables.rows("SELECT mode FROM pg_locks WHERE locktype IN ('advisory', 'tuple')") == []
+    assert tables.sql("SELECT mode FROM pg_locks WHERE locktype IN ('advisory', 'tuple')") == []
     query = "SELECT state FROM pg_stat_activity WHERE application_name = 'bangeod' AND datname = current_database()"
-    assert {state for (state,) in tables.rows(query)} == {"idle"}
+    assert {state for (state,) in tables.sql(query)} == {"idle"}
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ async def test_what_a_host_said_of_an_egress_that_it_has_left_is_deleted(tables:
     office = join(tables.conninfo(0), host="a", egress="office")
     await answered(office, await office.take([A], 100))
     await join(tables.conninfo(0), host="a", egress="home").settle()
-    assert tables.rows("SELECT egress FROM bangeod.pauses") == []
+    assert tables.sql("SELECT egress FROM bangeod.pauses") == []
 
 
 # --- a server that is away, or not set up -----------------------------------------------------------------------------

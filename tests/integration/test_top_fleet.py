@@ -17,8 +17,8 @@ from tests.conftest import Start
 from tests.integration.test_top import OPEN, figures, top
 from tests.support.daemon.installation import Installation, make_fail2ban
 from tests.support.daemon.process import bangeod
-from tests.support.servers import fleet_tables
-from tests.support.servers.fleet_tables import FleetTables
+from tests.support.servers import postgres_fleet
+from tests.support.servers.postgres_fleet import FleetTables
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 HERE = ["8.8.8.8", "1.1.1.1", "9.9.9.9", "10.1.2.3", "7.7.0.0/16"]
@@ -28,7 +28,7 @@ QUIET = {"jobs.geo_re_resolve.enabled": False, "geo.embedded": False}
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[FleetTables]:
-    with fleet_tables.made() as tables:
+    with postgres_fleet.made(2) as tables:
         yield tables
 
 

@@ -8,13 +8,11 @@ from typing import Any, Final
 from bangeod.fleet import schema
 from bangeod.fleet.statements import TABLES
 from bangeod.store.postgres.connection import Conninfo
+from bangeod.store.postgres.session import Session
+from tests.support.manual_clock import ManualClock
 from tests.support.servers import postgres
 from tests.support.servers.postgres import PostgresServer
 
-GRANTS: Final = (
-    "GRANT USAGE ON SCHEMA bangeod TO {role}",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA bangeod TO {role}",
-)
 TIMES: Final = {"claims": ("until",), "pauses": ("until", "window_end", "said_at")}
 
 
@@ -31,9 +29,18 @@ class FleetTables:
         """Return how the host of this number connects."""
         return replace(self.server.conninfo(self.database, self.roles[number]), is_fleets=True)
 
-    def rows(self, statement: str) -> list[Any]:
-        found: list[Any] = self.admin.execute(statement).fetchall()
-        return found
+    def session(self, number: int = 0, clock: ManualClock | None = None) -> Session:
+        """Return a session of the host of this number, to be closed."""
+        return Session(self.conninfo(number), clock or ManualClock(), schema=None, lock_timeout=1.0)
+
+    def connect(self, number: int) -> Any:
+        """Return a connection of psycopg's for the host of this number, to be closed."""
+        return self.server.connect(self.database, self.roles[number])
+
+    def sql(self, statement: str, *values: object) -> list[Any]:
+        """Run a statement as the superuser, for whom there is no row-level security; return its rows."""
+        done = self.admin.execute(statement, values)
+        return list(done.fetchall()) if done.description is not None else []
 
     def let_pass(self, seconds: float) -> None:
         """Change claims and pauses as if so much time had passed."""
@@ -60,12 +67,10 @@ def on(server: PostgresServer, hosts: int) -> Iterator[FleetTables]:
     with closing(server.connect()) as maker:
         maker.execute(f"CREATE DATABASE {database} TEMPLATE template0 STRATEGY file_copy")
         try:
-            schema.create(server.conninfo(database))
+            for role in roles:
+                maker.execute(f"CREATE ROLE {role} LOGIN")
+            schema.create(server.conninfo(database), roles)
             with closing(server.connect(database)) as admin:
-                for role in roles:
-                    admin.execute(f"CREATE ROLE {role} LOGIN")
-                    for grant in GRANTS:
-                        admin.execute(grant.format(role=role))
                 yield FleetTables(server, database, admin, roles)
         finally:
             maker.execute(f"DROP DATABASE {database} WITH (FORCE)")

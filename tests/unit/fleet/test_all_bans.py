@@ -11,15 +11,15 @@ from bangeod.fleet import all_bans
 from bangeod.fleet.all_bans import AllBans, BansByHost
 from bangeod.model import Geo
 from tests.support.manual_clock import ManualClock
-from tests.support.servers import fleet_tables
-from tests.support.servers.fleet_tables import FleetTables
+from tests.support.servers import postgres_fleet
+from tests.support.servers.postgres_fleet import FleetTables
 
 HOUR, YEARS = "now() + interval '1 hour'", "now() - interval '3 years'"
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[FleetTables]:
-    with fleet_tables.made() as tables:
+    with postgres_fleet.made(2) as tables:
         yield tables
 
 

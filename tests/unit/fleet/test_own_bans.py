@@ -15,8 +15,8 @@ from bangeod.fleet import own_bans
 from bangeod.fleet.own_bans import COMPARED_EVERY, Difference, HeldBan, OwnBans, Told, spelled
 from bangeod.store.postgres.session import Session
 from tests.support.manual_clock import ManualClock
-from tests.support.servers import fleet_tables
-from tests.support.servers.fleet_tables import FleetTables
+from tests.support.servers import postgres_fleet
+from tests.support.servers.postgres_fleet import FleetTables
 
 NOW = 1_795_305_600
 Row = tuple[str, str, int, int | None]
@@ -108,7 +108,7 @@ def test_what_no_daemon_writes_is_none_of_its_keys(inet: str) -> None:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[FleetTables]:
-    with fleet_tables.made() as tables:
+    with postgres_fleet.made(2) as tables:
         yield tables
 
 
