@@ -51,7 +51,7 @@ class ServerTurns:
                     return
             yield await self._turn(session, job_id)
         finally:
-            await session.close()
+            await _let_go(session)
 
     async def _turn(self, session: Session, job_id: str) -> "ServerTurn":
         state = await session.run(statements.MAY_USE_STATE)
@@ -92,8 +92,15 @@ class ServerTurn:
                 await self._session.run(statements.NOTE_SUCCESS, {**self._values, "ago": ago}, again=True)
 
     async def let_go(self) -> None:
-        """Give the turn up."""
-        await self._session.close()
+        """Give the turn up; the next one may have it as soon as this returns."""
+        await _let_go(self._session)
+
+
+async def _let_go(session: Session) -> None:
+    if session.backend is not None:  # the server itself frees a lock some time after the connection was closed
+        with contextlib.suppress(StoreError):  # lost, and the lock with it
+            await session.run(statements.LET_JOBS_GO)
+    await session.close()
 
 
 def _number(job_id: str) -> int:

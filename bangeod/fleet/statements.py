@@ -178,6 +178,7 @@ TAKE_JOB = (
     "SELECT pg_try_advisory_lock(CAST(%(job)s AS integer),"
     " CAST(CAST(coalesce(to_regclass('geo_cache'), to_regclass('sessions')) AS oid) AS integer))"
 )
+LET_JOBS_GO = "SELECT pg_advisory_unlock_all()"
 # The schema of these tables, whose name outlives a dump and its restoring.
 SERVED_SCHEMA = (
     "SELECT CAST(n.nspname AS text) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
