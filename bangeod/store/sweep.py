@@ -170,5 +170,5 @@ def is_above(due: Due, *, choice: Overflow, limit: int, keep: Callable[[str], bo
     return (kept or due.micros >= limit) and due.key not in stays and choice.takes(due.micros, kept=kept)
 
 
-def always(_due: Due) -> bool:
+def always(_row: object) -> bool:
     return True

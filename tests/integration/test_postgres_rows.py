@@ -213,15 +213,17 @@ async def until_somebody_waits(tables: Tables) -> None:
 @pytest.fixture
 def moved(tables: Tables, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have VACUUM FULL put each row where the one before was, just before bangeod first writes."""
-    tables.web_app.execute(
-        "INSERT INTO geo_cache (ip, last_seen) VALUES ('1.1.1.1', %(old)s), ('8.8.8.8', %(old)s), ('9.9.9.9', %(old)s)",
-        {"old": OLD},
-    )
+    put(tables, "1.1.1.1", "8.8.8.8", "9.9.9.9")
     tables.web_app.execute("DELETE FROM geo_cache WHERE ip = '1.1.1.1'")
+    vacuum_before(monkeypatch, tables, "WITH ")
+
+
+def vacuum_before(monkeypatch: pytest.MonkeyPatch, tables: Tables, beginning: str) -> None:
+    """Have the rows moved just before the first statement that begins so."""
     execute = session._execute
 
     async def after_vacuum(connection: "Connection", statement: str, values: Values | None = None) -> Rows:
-        if statement.startswith("WITH"):
+        if statement.startswith(beginning):
             monkeypatch.undo()
             tables.web_app.execute("VACUUM FULL geo_cache")
         return await execute(connection, statement, values)
@@ -233,7 +235,31 @@ def moved(tables: Tables, store: PostgresStore, monkeypatch: pytest.MonkeyPatch)
 async def test_a_row_that_was_moved_is_not_deleted_in_the_place_of_another(
     tables: Tables, store: PostgresStore
 ) -> None:
+    assert (await total(store.delete_stale(NOW, keep=lambda ip: ip == "9.9.9.9"))).keys == ["8.8.8.8"]
+    assert tables.rows("SELECT ip FROM geo_cache") == [("9.9.9.9",)]
+
+
+async def test_a_row_that_was_moved_is_not_deleted_in_the_place_of_another_that_was_looked_at(
+    tables: Tables, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tables, "1.1.1.1", "8.8.8.8", "9.9.9.9")
+    put(tables, "7.7.7.7", last_seen="never")  # so each row is looked at
+    tables.web_app.execute("DELETE FROM geo_cache WHERE ip = '1.1.1.1'")
+    vacuum_before(monkeypatch, tables, "WITH input")
     assert (await total(store.delete_stale(NOW, keep=lambda ip: ip == "9.9.9.9"))).keys == []
+    assert (await total(store.delete_stale(NOW, keep=lambda ip: ip == "9.9.9.9"))).keys == ["8.8.8.8"]
+    assert tables.rows("SELECT ip FROM geo_cache ORDER BY ip") == [("7.7.7.7",), ("9.9.9.9",)]
+
+
+async def test_a_row_that_was_moved_into_blocks_that_were_read_is_asked_for_before_it_goes(
+    tables: Tables, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tables, "8.8.8.8")
+    fill = "INSERT INTO geo_cache (ip, org) SELECT i, repeat('x', 1000) FROM generate_series(1, 300) AS i"
+    tables.web_app.execute(fill)
+    put(tables, "9.9.9.9")
+    tables.web_app.execute("DELETE FROM geo_cache WHERE ip NOT LIKE '%.%'")
+    vacuum_before(monkeypatch, tables, "WITH due")
     assert (await total(store.delete_stale(NOW, keep=lambda ip: ip == "9.9.9.9"))).keys == ["8.8.8.8"]
     assert tables.rows("SELECT ip FROM geo_cache") == [("9.9.9.9",)]
 
@@ -289,3 +315,58 @@ async def test_rows_that_a_policy_refuses_are_told_of_and_the_others_written(tab
             await store.close()
     assert refusal.value.ips == {"9.9.9.9"}
     assert tables.rows("SELECT ip, last_seen FROM geo_cache WHERE country_code = 'DE'") == [("8.8.8.8", NOW_TEXT)]
+
+
+async def test_a_row_that_comes_into_blocks_that_were_read_is_left_to_the_next_run(
+    tables: Tables, store: PostgresStore
+) -> None:
+    put(tables, "8.8.8.8")
+
+    def keep(ip: str) -> bool:
+        if ip == "8.8.8.8":  # the blocks have been read, and nothing is deleted yet
+            put(tables, "9.9.9.9")
+        return False
+
+    assert (await total(store.delete_stale(NOW, keep=keep))).keys == ["8.8.8.8"]
+    assert (await total(store.delete_stale(NOW, keep=keep))).keys == ["9.9.9.9"]
+
+
+@pytest.mark.parametrize("last_seen", ["2000-01-01T00:00:00+02:00", "946684800", "2000-02-29 00:00:00"])
+async def test_a_time_of_a_rare_form_leaves_its_neighbours_due(
+    tables: Tables, store: PostgresStore, last_seen: str
+) -> None:
+    put(tables, "8.8.8.8")
+    put(tables, "9.9.9.9", last_seen=last_seen)
+    put(tables, "1.1.1.1", last_seen="never")
+    assert await total(store.delete_stale(NOW, keep=nothing)) == (["8.8.8.8", "9.9.9.9"], 1, "'never'")
+
+
+async def test_of_the_very_second_nothing_is_stale_and_a_session_has_expired(
+    tables: Tables, store: PostgresStore
+) -> None:
+    for number, fraction in enumerate(["", ".000000", ".000001"]):
+        time = f"{NOW_TEXT[:19]}{fraction}"
+        put(tables, f"8.8.8.{number}", last_seen=time)
+        tables.web_app.execute("INSERT INTO sessions VALUES (%s, %s, %s, %s)", (number, str(number), OLD, time))
+    assert await total(store.delete_stale(NOW, keep=nothing)) == ([], 0, None)
+    assert await total(store.delete_expired(NOW)) == (["", ""], 0, None)
+    assert tables.rows("SELECT id FROM sessions") == [(2,)]
+
+
+async def test_rows_in_no_doubt_are_deleted_many_by_a_statement(
+    tables: Tables, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables.web_app.execute(
+        "INSERT INTO geo_cache (ip, last_seen) SELECT '8.8.' || n / 250 || '.' || n % 250, '2000-01-01T00:00:00Z'"
+        " FROM generate_series(0, 19999) AS n"
+    )
+    execute, begun = session._execute, list[str]()
+
+    async def noted(connection: "Connection", statement: str, values: Values | None = None) -> Rows:
+        begun.append(statement[:10])
+        return await execute(connection, statement, values)
+
+    monkeypatch.setattr(session, "_execute", noted)
+    assert len((await total(store.delete_stale(NOW, keep=nothing))).keys) == 20_000
+    assert begun.count("WITH due A") > 5
+    assert "WITH input" not in begun

@@ -3,7 +3,8 @@
 A notice that can't be sent waits for the next one: an address that nobody was told of is still found in its row.
 """
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from bangeod.addresses import AddressKind, read_address
@@ -19,6 +20,8 @@ MANY: Final = 2_000  # addresses that don't wait for more
 SOON: Final = 0.2  # seconds that the first of them waits for others at most
 MOST: Final = 100_000  # addresses that wait; beyond them none is added
 
+_SPELLED: Final = re.compile(r"(?>[0-9A-Fa-f:.]{2,45} )*+")  # addresses, or not much longer than one
+
 
 class Announcer:
     """Collects addresses, and sends them in few statements by the session that writes. Belongs to one event loop."""
@@ -30,15 +33,18 @@ class Announcer:
         self._since = 0.0  # monotonic
 
     def add(self, ips: Collection[str]) -> None:
-        """Note canonical addresses; of more than may wait nobody is told."""
+        """Note addresses; of more than may wait nobody is told."""
         if not self._waiting:
             self._since = self._clock.monotonic()
         if len(self._waiting) < MOST:
             self._waiting.update(dict.fromkeys(ips))
 
-    def add_keys(self, keys: Iterable[str]) -> None:
-        """Note addresses as the table has them; what is no routable address is nobody's concern."""
-        self.add([ip for kind, ip in map(read_address, keys) if kind is AddressKind.GLOBAL])
+    def add_keys(self, keys: Collection[str]) -> None:
+        """Note addresses as the table has them, which whoever hears of them reads; what is none is nobody's concern."""
+        if _SPELLED.fullmatch(f"{' '.join(keys)} "):
+            self.add(keys)
+        else:
+            self.add([ip for kind, ip in map(read_address, keys) if kind is AddressKind.GLOBAL])
 
     async def send_if_due(self) -> None:
         """Send what is waiting, if that is much, or for long."""

@@ -10,7 +10,7 @@ next run then, or twice, of which the second time decides.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 from bangeod.clock import to_text
 from bangeod.store.postgres import queries
@@ -25,24 +25,51 @@ MOST_BLOCKS: Final = 256  # 2 MB: some milliseconds of the server's
 LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 LONGEST_EXAMPLE: Final = 80  # characters
 
+T = TypeVar("T")
 
-def next_blocks(blocks: int, found: int) -> int:
-    """Return how many blocks to read after ``blocks`` of them had ``found`` rows: for MANY at most, as far as known."""
-    wanted = blocks * MANY // found if found else MOST_BLOCKS
+
+class Blocks(NamedTuple):
+    """Some of a table's blocks, by their numbers; ``end`` is none of them any more."""
+
+    first: int
+    end: int
+
+    @property
+    def bounds(self) -> Values:
+        """Return the places at which they begin and end."""
+        return {"first": f"({self.first},0)", "end": f"({self.end},0)"}
+
+    def divided(self, parts: int) -> "list[Blocks]":
+        """Return them in so many parts, or fewer."""
+        step = max(1, -(-(self.end - self.first) // parts))
+        return [Blocks(first, min(first + step, self.end)) for first in range(self.first, self.end, step)]
+
+
+def next_blocks(blocks: int, found: int, *, many: int = MANY) -> int:
+    """Return how many blocks to read after ``blocks`` of them had ``found`` rows: for ``many`` at most, as it seems."""
+    wanted = blocks * many // found if found else MOST_BLOCKS
     return max(1, min(wanted, 2 * blocks, MOST_BLOCKS))
 
 
-async def pages(session: Session, table: Table, before: int) -> AsyncGenerator[DuePage, None]:
-    """Yield the rows whose time is earlier than ``before`` (microseconds), and how many have none that can be read."""
+async def pages(
+    session: Session, table: Table, before: int, among: Sequence[Blocks] | None = None
+) -> AsyncGenerator[DuePage, None]:
+    """Yield the rows whose time is earlier than ``before`` (microseconds), and how many have none that can be read.
+
+    They are those of the whole table, or, where it has places, ``among`` some blocks.
+    """
     time = table.age
     is_text = time.kind is Kind.TEXT
     wanted = (queries.DUE_TEXT if is_text else queries.DUE).format(c=time.sql, micros=time.micros)
     values = {"day": _day(before)} if is_text else {"before": before}
     labels = [] if table.is_labelled_by_key else [table.label]
     items = [*labels, time.text, *([] if is_text else [time.micros])]
-    walk = _by_block if table.has_places else _by_key
-    read = _read(table, before, walk(session, table, items, wanted, values))
-    async with aclosing(_ahead(read)) as found:
+    if table.has_places:
+        spans = [Blocks(0, await end_of(session, table))] if among is None else among
+        walk = _by_block(session, table.of_blocks(items, wanted), values, spans)
+    else:
+        walk = _by_key(session, table, items, wanted, values)
+    async with aclosing(ahead(_read(table, before, walk))) as found:
         async for page in found:
             yield page
 
@@ -56,18 +83,24 @@ async def _read(
 
 
 async def _by_block(
-    session: Session, table: Table, items: Sequence[str], wanted: str, values: Values
+    session: Session, statement: str, values: Values, spans: Sequence[Blocks]
 ) -> AsyncGenerator[Sequence[tuple[Any, ...]], None]:
     """Yield the rows that are wanted: of each the key, the place, the version, and the items."""
-    statement = table.of_blocks(items, wanted)
+    size = FIRST_BLOCKS
+    for first, end in spans:
+        start = first
+        while start < end:
+            page = Blocks(start, min(start + size, end))
+            rows = await session.run(statement, {**values, **page.bounds}, again=True)
+            yield rows
+            start = page.end
+            size = next_blocks(size, len(rows))
+
+
+async def end_of(session: Session, table: Table) -> int:
+    """Return how many blocks a table has; raises StoreError."""
     ((end,),) = await session.run(queries.BLOCKS, {"table": table.oid}, again=True)
-    first, blocks = 0, FIRST_BLOCKS
-    while first < end:
-        bounds = {"first": f"({first},0)", "end": f"({first + blocks},0)"}
-        rows = await session.run(statement, {**values, **bounds}, again=True)
-        yield rows
-        first += blocks
-        blocks = next_blocks(blocks, len(rows))
+    return int(end)
 
 
 async def _by_key(
@@ -79,7 +112,7 @@ async def _by_key(
             yield part.rows
 
 
-async def _ahead(found: AsyncGenerator[DuePage, None]) -> AsyncGenerator[DuePage, None]:
+async def ahead(found: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """Yield the same pages, each of them read while the one before is worked on."""
     async with aclosing(found):
         coming = asyncio.create_task(_next(found))
@@ -94,7 +127,7 @@ async def _ahead(found: AsyncGenerator[DuePage, None]) -> AsyncGenerator[DuePage
                 coming.exception()  # of a page that nobody wants any more
 
 
-async def _next(found: AsyncGenerator[DuePage, None]) -> DuePage | None:
+async def _next(found: AsyncGenerator[T, None]) -> T | None:
     return await anext(found, None)
 
 

@@ -12,18 +12,16 @@ LARGEST: Final = 7_999  # bytes; a payload has to be shorter than 8000 (postgres
 
 
 def payloads(ips: Iterable[str]) -> list[str]:
-    """Return the payloads that name these canonical addresses, as many in each as it holds."""
+    """Return the payloads that name these addresses, however they are spelled, as many in each as it holds."""
+    text = " ".join(ips)
     made: list[str] = []
-    part: list[str] = []
-    size = -1
-    for ip in ips:
-        if size + 1 + len(ip) > LARGEST and part:
-            made.append(" ".join(part))
-            part, size = [], -1
-        part.append(ip)
-        size += 1 + len(ip)
-    if part:
-        made.append(" ".join(part))
+    start = 0
+    while len(text) - start > LARGEST:
+        end = text.rindex(" ", start, start + LARGEST + 1)
+        made.append(text[start:end])
+        start = end + 1
+    if text:
+        made.append(text[start:])
     return made
 
 

@@ -122,6 +122,20 @@ DUE_TEXT = (
     " ('^[0-9]{{4}}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3])(:[0-5][0-9]){{2}}"
     '([.][0-9]{{1,6}})?(Z|[+]00:00)?$\' COLLATE "C"), false)'
 )
+# The same in two texts: of the rows that are due the keys and times, and the times of the others. To see which texts
+# are times takes a moment here, and ten times as long by the server's regular expressions. What was written before the
+# horizon was there to be read, as long as the table is in the same file.
+SURE_OF_BLOCKS = (
+    "SELECT string_agg({key_text} || chr(10) || {stored} || chr(10), '') FILTER (WHERE {is_due}),"
+    " string_agg({stored} || chr(10), '') FILTER (WHERE NOT {is_due}),"
+    " CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid) AS text), pg_relation_filenode(CAST(%(table)s AS oid))"
+    " FROM {table} AS t WHERE t.ctid >= CAST(%(first)s AS tid) AND t.ctid < CAST(%(end)s AS tid)"
+)
+SURELY_DUE = "coalesce({micros} < CAST(%(before)s AS bigint), false)"
+SURELY_DUE_TEXT = (
+    'coalesce(left({c}, 10) COLLATE "C" < %(day)s'
+    ' OR (left({c}, 10) = %(day)s AND substr({c}, 12, 8) COLLATE "C" < %(time)s), false)'
+)
 PAGE_END = (
     "SELECT {key_texts} FROM {table} AS t WHERE {after} ORDER BY {key} OFFSET CAST(%(limit)s AS bigint) - 1 LIMIT 1"
 )
@@ -213,6 +227,20 @@ STILL_DUE = (  # where no row could be locked: those that nobody has changed mea
 )
 LOCK_DUE = "FOR UPDATE OF t SKIP LOCKED"  # for which one must be permitted to update
 IN_ORDER = "ORDER BY {key}"  # else the DELETE waits for locks, and takes its own in the order of the keys
+
+# Of what some blocks hold, the rows that are due and were so when they were read, but for some; which they are is told
+# where there are not as many as expected.
+DELETE_SURE = (
+    "WITH due AS MATERIALIZED (SELECT t.ctid AS place FROM {table} AS t"
+    " WHERE t.ctid >= CAST(%(first)s AS tid) AND t.ctid < CAST(%(end)s AS tid) AND {is_due}"
+    " AND age(t.xmin) > age(CAST(%(horizon)s AS xid)) AND pg_relation_filenode(CAST(%(table)s AS oid)) = %(file)s"
+    ' AND ({key_text}) COLLATE "C" <> ALL (CAST(%(kept)s AS text[]))'
+    " FOR UPDATE OF t SKIP LOCKED),"
+    " gone AS (DELETE FROM {table} AS t USING due AS i WHERE t.ctid = i.place RETURNING {key_text} AS k)"
+    " SELECT count(*), CASE WHEN count(*) IS DISTINCT FROM CAST(%(expected)s AS bigint)"
+    " THEN (SELECT array_agg(k) FROM gone) END, {seconds_so_far}, set_config('synchronous_commit', 'off', true)"
+    " FROM gone"
+)
 
 # --- notices: which addresses have changed, to whoever listens on the channel -----------------------------------------
 

@@ -20,11 +20,13 @@ from bangeod.store.postgres.geo_writing import SPARED, GeoWriter
 from bangeod.store.postgres.odd_keys import OddKeys
 from bangeod.store.postgres.row_removal import Removal
 from bangeod.store.postgres.session import Identity, Session
+from bangeod.store.postgres.sure_deletion import SureDeletion
 from bangeod.store.sweep import Due, HeldBack, always, census, is_above, overflow, sweep
 from bangeod.store.times import MICROSECONDS
 
 if TYPE_CHECKING:
     from bangeod.clock import Clock
+    from bangeod.store.postgres.due_rows import Blocks
 
 FIND_AT_ONCE: Final = 2_000  # addresses per statement: some milliseconds of the event loop's
 NO_LOG: Final = 60.0  # seconds until it is asked again for a log that the server keeps by itself
@@ -223,16 +225,30 @@ class PostgresStore:
     ) -> AsyncGenerator[Deleted, None]:
         table = self._aged(await self._to_write("geo_cache"))
         limit = before * MICROSECONDS
-        removal = self._removal(table)
-        due = due_rows.pages(self._reader, table, limit)
-        slices = sweep(due, removal, goes=lambda row: not keep(row.label), clock=self._clock)
-        async with aclosing(slices):
+        async with aclosing(self._delete_before(table, limit, lambda label: not keep(label))) as slices:
             async for deleted in slices:
                 yield deleted
         if max_rows:
             async with aclosing(self._delete_above(max_rows, table, limit, keep)) as slices:
                 async for deleted in slices:
                     yield deleted
+
+    async def _delete_before(
+        self, table: Table, limit: int, goes: Callable[[str], bool]
+    ) -> AsyncGenerator[Deleted, None]:
+        """Delete the rows earlier than ``limit``, in microseconds, for whose labels ``goes`` is true."""
+        rest: Sequence[Blocks] | None = None
+        if SureDeletion.is_possible(table, limit) and not self._reader.has_any_bytes:
+            sure = SureDeletion(self._reader, self._writer, table, limit, self._max_lock_time)
+            async with aclosing(sure.walk(goes)) as slices:
+                async for deleted in slices:
+                    yield deleted
+            rest = sure.rest
+        due = due_rows.pages(self._reader, table, limit, rest)
+        slices = sweep(due, self._removal(table), goes=lambda row: goes(row.label), clock=self._clock)
+        async with aclosing(slices):
+            async for deleted in slices:
+                yield deleted
 
     async def _delete_above(
         self, max_rows: int, table: Table, limit: int, keep: Callable[[str], bool]
@@ -272,9 +288,7 @@ class PostgresStore:
         time_left: Callable[[], float] = endless,  # noqa: ARG002 - as above
     ) -> AsyncGenerator[Deleted, None]:
         table = await self._to_write("sessions")
-        due = due_rows.pages(self._reader, table, now * MICROSECONDS + 1)
-        slices = sweep(due, self._removal(table), goes=always, clock=self._clock)
-        async with aclosing(slices):
+        async with aclosing(self._delete_before(table, now * MICROSECONDS + 1, always)) as slices:
             async for deleted in slices:
                 yield deleted
 
