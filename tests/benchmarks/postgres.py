@@ -135,7 +135,8 @@ def _flush(place: Place, scale: Scale) -> Section:
     """Half of the entries are of rows that are there, half are new."""
     count = scale.of(ENTRIES)
     known = [row.ip for row in place.rows[: count // 2]]
-    fresh = samples.addresses(count - len(known), seed=9)
+    stored = {row.ip for row in place.rows}
+    fresh = [ip for ip in samples.addresses(count, seed=9) if ip not in stored][: count - len(known)]
     entries = sorted(samples.dirty_entries(known, fresh, NOW + 60), key=lambda entry: entry.ip)  # as a flush has them
     runs = []
     for _ in range(scale.runs):

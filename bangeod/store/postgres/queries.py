@@ -132,9 +132,10 @@ SURE_OF_BLOCKS = (
     " FROM {table} AS t WHERE t.ctid >= CAST(%(first)s AS tid) AND t.ctid < CAST(%(end)s AS tid)"
 )
 SURELY_DUE = "coalesce({micros} < CAST(%(before)s AS bigint), false)"
+# Of a day the texts have T or a space next.
 SURELY_DUE_TEXT = (
-    'coalesce(left({c}, 10) COLLATE "C" < %(day)s'
-    ' OR (left({c}, 10) = %(day)s AND substr({c}, 12, 8) COLLATE "C" < %(time)s), false)'
+    'coalesce({c} COLLATE "C" < %(day)s'
+    ' OR ({c} COLLATE "C" < %(day)s || \'U\' AND substr({c}, 12, 8) COLLATE "C" < %(time)s), false)'
 )
 PAGE_END = (
     "SELECT {key_texts} FROM {table} AS t WHERE {after} ORDER BY {key} OFFSET CAST(%(limit)s AS bigint) - 1 LIMIT 1"
