@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bangeod.clock import Clock
 
 CHANNEL: Final = "bangeod_geo_cache"  # of one database, whichever schema the tables are in
-MANY: Final = 2_000  # addresses that don't wait for more
+MANY: Final = 20_000  # addresses that don't wait for more: some 40 notices
 SOON: Final = 0.2  # seconds that the first of them waits for others at most
 MOST: Final = 100_000  # addresses that wait; beyond them none is added
 

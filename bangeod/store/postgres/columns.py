@@ -261,7 +261,7 @@ class Table:
     def _is_text(self, name: str) -> bool:
         return name in self.columns and self.columns[name].kind is Kind.TEXT
 
-    @property
+    @cached_property
     def written(self) -> Mapping[str, Column]:
         """Return the columns that bangeod writes."""
         return {
@@ -270,7 +270,7 @@ class Table:
             if name in self.columns and not self.columns[name].is_generated
         }
 
-    @property
+    @cached_property
     def changeable(self) -> tuple[str, ...]:
         """Return the columns of a row that bangeod may change."""
         return tuple(name for name in self.written if name != "ip")

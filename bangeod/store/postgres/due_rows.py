@@ -7,13 +7,13 @@ A row that is changed meanwhile may move to a block that has been passed, or tha
 next run then, or twice, of which the second time decides.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from bangeod.clock import to_text
 from bangeod.store.postgres import queries
+from bangeod.store.postgres.ahead import ahead
 from bangeod.store.postgres.columns import Kind, Table
 from bangeod.store.postgres.session import Session, Values
 from bangeod.store.postgres.walking import MANY, parts
@@ -24,8 +24,6 @@ FIRST_BLOCKS: Final = 8  # of mostly some 60 rows each
 MOST_BLOCKS: Final = 256  # 2 MB: some milliseconds of the server's
 LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 LONGEST_EXAMPLE: Final = 80  # characters
-
-T = TypeVar("T")
 
 
 class Blocks(NamedTuple):
@@ -110,25 +108,6 @@ async def _by_key(
     async with aclosing(parts(session, table, items, wanted=wanted, values=values, size=MANY)) as found:
         async for part in found:
             yield part.rows
-
-
-async def ahead(found: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Yield the same pages, each of them read while the one before is worked on."""
-    async with aclosing(found):
-        coming = asyncio.create_task(_next(found))
-        try:
-            while (page := await coming) is not None:
-                coming = asyncio.create_task(_next(found))
-                yield page
-        finally:
-            coming.cancel()
-            await asyncio.wait([coming])
-            if not coming.cancelled():
-                coming.exception()  # of a page that nobody wants any more
-
-
-async def _next(found: AsyncGenerator[T, None]) -> T | None:
-    return await anext(found, None)
 
 
 def _page(table: Table, before: int, found: Sequence[tuple[Any, ...]]) -> DuePage:

@@ -22,6 +22,7 @@ from bangeod.store.postgres.session import Session
 from bangeod.store.postgres.slicing import slice_size
 from bangeod.store.time_forms import TimeForms
 
+LARGEST: Final = 500  # entries that are planned at once: some milliseconds of the event loop's
 TRIES: Final = 3  # with what is locked passed over
 TIMES: Final = frozenset(TimeForms._fields)
 NOT_FILLED: Final = "a column can't be filled"
@@ -58,6 +59,7 @@ class Outcome:
     refused: dict[str, str] = field(default_factory=dict)  # why
     missed: set[str] = field(default_factory=set)  # another transaction has the row, or has changed it since
     news: list[str] = field(default_factory=list)  # of these a row says something new, and not a time alone
+    took: float = 0.0  # the seconds of the longest statement
 
     @property
     def unwritten(self) -> set[str]:
@@ -67,34 +69,40 @@ class Outcome:
 class GeoWriter:
     """Writes entries into geo_cache for as long as one call of the store's ``write`` lasts."""
 
-    def __init__(self, session: Session, table: Table, keys: OddKeys, longest: float) -> None:
-        self._session = session
+    def __init__(self, reader: Session, writer: Session, table: Table, keys: OddKeys, longest: float) -> None:
+        self._reader = reader
+        self._session = writer
         self._table = table
         self._keys = keys
-        self._size = slice_size(longest)
+        self._size = slice_size(longest, largest=LARGEST)
         self._forms: TimeForms | None = None
 
     @property
     def size(self) -> int:
         return self._size.size
 
-    async def write(self, entries: Sequence[DirtyEntry], *, wait: bool = False) -> Outcome:
+    async def write(
+        self, entries: Sequence[DirtyEntry], planned: Sequence[Change] | None = None, *, wait: bool = False
+    ) -> Outcome:
         """Write a slice: each entry under every key that its address has in the table, else under the address itself.
 
-        With ``wait``, rows that are locked are waited for; raises StoreLockedError where that takes too long.
+        What was ``planned`` for it may be given. With ``wait``, rows that are locked are waited for; raises
+        StoreLockedError where that takes too long.
         """
         left = {entry.ip: entry for entry in entries}
         refused: dict[str, str] = {}
         news: list[str] = []
         changes: Sequence[Change] = ()
         for _ in range(TRIES):
-            changes = await self._plan(list(left.values()))
+            changes = await self.plan(list(left.values())) if planned is None else planned
+            planned = None
             if self._table.not_filled:
                 refused |= {change.entry.ip: NOT_FILLED for change in changes if change.row is None}
                 changes = [change for change in changes if change.row is not None]
             if not changes:
                 return Outcome(refused, news=news)
             outcome = await self._carry_out(changes, wait=wait)
+            self._size.measured(len(left), outcome.took)
             news += _news(changes, outcome.unwritten)
             refused |= outcome.refused
             left = {ip: entry for ip, entry in left.items() if ip in outcome.missed and ip not in outcome.refused}
@@ -104,7 +112,7 @@ class GeoWriter:
         refused |= {change.entry.ip: SPARED for change in changes if change.row is None and change.entry.ip in left}
         return Outcome(refused, left.keys() - refused.keys(), news)
 
-    async def _plan(self, entries: Sequence[DirtyEntry]) -> list[Change]:
+    async def plan(self, entries: Sequence[DirtyEntry]) -> Sequence[Change]:
         """Read the rows of these addresses and plan their changes."""
         forms = await self._times()
         rows = await self._held([entry.ip for entry in entries])
@@ -142,7 +150,7 @@ class GeoWriter:
         wanted = set(ips)
         rows: defaultdict[str, list[HeldRow]] = defaultdict(list)
         width, read = len(GEO_COLUMNS), table.micros("last_seen")
-        for key, place, version, unseen, time, *values in await self._session.run(statement, {"ips": texts}):
+        for key, place, version, unseen, time, *values in await self._reader.run(statement, {"ips": texts}, again=True):
             ip = key if key in wanted else read_address(key)[1]
             rows[ip].append(HeldRow(tuple(values[width:]), place, version, tuple(values[:width]), unseen, read(time)))
         return rows
@@ -154,7 +162,7 @@ class GeoWriter:
             found = {name: table.written[name] for name in TimeForms._fields if name in table.written}
             self._forms = TimeForms(
                 **{
-                    name: form_of(column) or await text_times.form_of(self._session, table, column)
+                    name: form_of(column) or await text_times.form_of(self._reader, table, column)
                     for name, column in found.items()
                 }
             )
@@ -183,7 +191,7 @@ class GeoWriter:
                 await self._insert(half, outcome)
             return
         if rows:
-            self._size.measured(len(changes), rows[-1][1])
+            outcome.took = max(outcome.took, rows[-1][1])
         made = {read_address(key)[1] for key, _ in rows}
         outcome.missed |= {change.entry.ip for change in changes} - made
 
@@ -200,7 +208,7 @@ class GeoWriter:
                 await self._update(columns, half, outcome, wait=wait)
             return
         ((locked, changed, took),) = found
-        self._size.measured(len(changes), took)
+        outcome.took = max(outcome.took, took)
         tried, done = set(locked or ()), set(changed or ())
         for number, change in enumerate(changes, 1):
             if number not in tried:

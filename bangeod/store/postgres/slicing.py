@@ -12,6 +12,6 @@ LARGEST: Final = 2_000  # rows
 AIM: Final = 0.5  # of the longest time allowed: one statement may take longer than the one before
 
 
-def slice_size(longest: float) -> SliceSize:
+def slice_size(longest: float, *, largest: int = LARGEST) -> SliceSize:
     """Return what chooses slices that hardly ever have rows locked for more than ``longest`` seconds."""
-    return SliceSize(longest * AIM, largest=LARGEST)
+    return SliceSize(longest * AIM, largest=largest)

@@ -13,10 +13,11 @@ from bangeod.model import DirtyEntry, Row
 from bangeod.store import row_values
 from bangeod.store.port import Census, Deleted, Page, Sizes, endless
 from bangeod.store.postgres import catalogue, columns, due_rows, faults, queries, walking
+from bangeod.store.postgres.ahead import ahead
 from bangeod.store.postgres.announcing import Announcer
 from bangeod.store.postgres.columns import Relation, Table, UnfitTableError
 from bangeod.store.postgres.connection import Conninfo
-from bangeod.store.postgres.geo_writing import SPARED, GeoWriter
+from bangeod.store.postgres.geo_writing import SPARED, Change, GeoWriter
 from bangeod.store.postgres.odd_keys import OddKeys
 from bangeod.store.postgres.row_removal import Removal
 from bangeod.store.postgres.session import Identity, Session
@@ -173,19 +174,17 @@ class PostgresStore:
             return
         table = await self._to_write("geo_cache")
         await self._odd_keys.catch_up(self._writer, table)
-        writer = GeoWriter(self._writer, table, self._odd_keys, self._max_lock_time)
+        writer = GeoWriter(self._reader, self._writer, table, self._odd_keys, self._max_lock_time)
         refused: dict[str, str] = {}
         waiting: list[DirtyEntry] = []
-        start = 0
-        while start < len(entries):
-            chunk = entries[start : start + writer.size]
-            start += len(chunk)
-            outcome = await writer.write(chunk)
-            self._announcer.add(outcome.news)
-            refused |= outcome.refused
-            waiting += [entry for entry in chunk if entry.ip in outcome.missed]
-            without = outcome.unwritten
-            yield [entry for entry in chunk if entry.ip not in without] if without else chunk
+        async with aclosing(ahead(_planned(writer, entries))) as slices:
+            async for chunk, changes in slices:
+                outcome = await writer.write(chunk, changes)
+                self._announcer.add(outcome.news)
+                refused |= outcome.refused
+                waiting += [entry for entry in chunk if entry.ip in outcome.missed]
+                without = outcome.unwritten
+                yield [entry for entry in chunk if entry.ip not in without] if without else chunk
         if waiting:
             await self._announcer.send()
         for entry in waiting:
@@ -353,3 +352,14 @@ class PostgresStore:
         except UnfitTableError as unfit:
             raise faults.schema(self._conninfo, str(unfit)) from None
         return table
+
+
+async def _planned(
+    writer: GeoWriter, entries: Sequence[DirtyEntry]
+) -> AsyncGenerator[tuple[Sequence[DirtyEntry], Sequence[Change]], None]:
+    """Yield the entries by the slice, with what is planned for them."""
+    start = 0
+    while start < len(entries):
+        chunk = entries[start : start + writer.size]
+        start += len(chunk)
+        yield chunk, await writer.plan(chunk)

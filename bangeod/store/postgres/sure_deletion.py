@@ -15,8 +15,9 @@ from bangeod.clock import to_text
 from bangeod.errors import StoreRefusedError
 from bangeod.store.port import Deleted
 from bangeod.store.postgres import queries
+from bangeod.store.postgres.ahead import ahead
 from bangeod.store.postgres.columns import Kind, Table
-from bangeod.store.postgres.due_rows import FIRST_BLOCKS, LAST_SECOND, Blocks, ahead, end_of, next_blocks
+from bangeod.store.postgres.due_rows import FIRST_BLOCKS, LAST_SECOND, Blocks, end_of, next_blocks
 from bangeod.store.postgres.slicing import slice_size
 from bangeod.store.times import MICROSECONDS
 

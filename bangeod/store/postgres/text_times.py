@@ -24,15 +24,15 @@ async def newest_of(session: Session, table: Table, column: Column) -> object:
     """Return the newest time among the rows that are last in the table, None where there is none; raises StoreError."""
     where, values = queries.ALL, dict[str, object](limit=MOST_TIMES)
     if not table.is_partitioned:
-        ((first,),) = await session.run(queries.LAST_BLOCKS, {"table": table.oid, "blocks": LAST_BLOCKS})
+        ((first,),) = await session.run(queries.LAST_BLOCKS, {"table": table.oid, "blocks": LAST_BLOCKS}, again=True)
         where, values["first"] = queries.FROM_BLOCK, f"({first},0)"
-    found = await session.run(table.sql(queries.LATEST_TIMES, c=column.sql, where=where), values)
+    found = await session.run(table.sql(queries.LATEST_TIMES, c=column.sql, where=where), values, again=True)
     return time_forms.newest(value for (value,) in found)
 
 
 async def _allowed(session: Session, table: Table, column: Column) -> TimeForm:
     """Return the first of the usual forms that fits into the column, and that its CHECK constraints let in."""
-    found = await session.run(queries.CHECKS, {"table": table.oid, "column": column.name})
+    found = await session.run(queries.CHECKS, {"table": table.oid, "column": column.name}, again=True)
     checks = " AND ".join(f"coalesce({escaped(check)}, true)" for (check,) in found)
     for form in time_forms.USUAL:
         text = str(form.write(_TRIED))
@@ -46,7 +46,7 @@ async def _allowed(session: Session, table: Table, column: Column) -> TimeForm:
 async def _passes(session: Session, column: Column, checks: str, text: str) -> bool:
     statement = queries.PASSES.format(value=column.written("CAST(%(text)s AS text)"), c=column.quoted, checks=checks)
     try:
-        ((passes,),) = await session.run(statement, {"text": text})
+        ((passes,),) = await session.run(statement, {"text": text}, again=True)
     except StoreUnreachableError:
         raise
     except StoreError:  # a check fails at what it does not expect, or can't be asked outside the table
