@@ -232,12 +232,11 @@ IN_ORDER = "ORDER BY {key}"  # else the DELETE waits for locks, and takes its ow
 # Of what some blocks hold, the rows that are due and were so when they were read, but for some; which they are is told
 # where there are not as many as expected.
 DELETE_SURE = (
-    "WITH due AS MATERIALIZED (SELECT t.ctid AS place FROM {table} AS t"
+    "WITH gone AS (DELETE FROM {table} AS t WHERE t.ctid = ANY (ARRAY (SELECT t.ctid FROM {table} AS t"
     " WHERE t.ctid >= CAST(%(first)s AS tid) AND t.ctid < CAST(%(end)s AS tid) AND {is_due}"
     " AND age(t.xmin) > age(CAST(%(horizon)s AS xid)) AND pg_relation_filenode(CAST(%(table)s AS oid)) = %(file)s"
     ' AND ({key_text}) COLLATE "C" <> ALL (CAST(%(kept)s AS text[]))'
-    " FOR UPDATE OF t SKIP LOCKED),"
-    " gone AS (DELETE FROM {table} AS t USING due AS i WHERE t.ctid = i.place RETURNING {key_text} AS k)"
+    " FOR UPDATE OF t SKIP LOCKED)) RETURNING {key_text} AS k)"
     " SELECT count(*), CASE WHEN count(*) IS DISTINCT FROM CAST(%(expected)s AS bigint)"
     " THEN (SELECT array_agg(k) FROM gone) END, {seconds_so_far}, set_config('synchronous_commit', 'off', true)"
     " FROM gone"
