@@ -1,9 +1,9 @@
 """The other daemons on a server: hearing what they write to the same database, and telling each other who is there."""
 
 import asyncio
-import hashlib
 import math
 import socket
+import zlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -139,4 +139,4 @@ def _heard(components: Components, catch_up: Callable[[], None], sleep: Sleep) -
 
 def _instance(state: Path) -> str:
     """Return what tells a daemon from others of its host, and stays the same: its state directory is its own."""
-    return hashlib.blake2b(str(state).encode(errors="surrogateescape"), digest_size=4).hexdigest()
+    return f"{zlib.crc32(str(state).encode(errors='surrogateescape')):08x}"

@@ -44,6 +44,7 @@ UNUSED_WHEN_IDLE |= {"prometheus_client", "bangeod.api.metrics", "bangeod.api.op
 UNUSED_WHEN_IDLE |= {
     "ssl",
     "_ssl",
+    "_hashlib",  # with OpenSSL, 3.5 MB
     "bangeod.check",
     "psycopg",
     "bangeod.store.postgres",
