@@ -19,7 +19,7 @@ from typing import Any, Final
 from bangeod.clock import SECONDS_A_DAY, SystemClock, to_text
 from bangeod.model import DirtyEntry
 from bangeod.store.postgres.store import PostgresStore
-from tests.benchmarks import fleet_quota, postgres_daemons, samples
+from tests.benchmarks import fleet_geo, fleet_quota, postgres_daemons, samples
 from tests.benchmarks.report import Section, medians, milliseconds, times, verdict
 from tests.benchmarks.scale import Scale
 from tests.support.servers import postgres, postgres_fleet
@@ -64,7 +64,7 @@ class Place:
 
 
 def run(scale: Scale, directory: Path) -> Iterator[Section]:
-    """Measure a cleanup, a flush and lookups, and what hosts of a fleet make of ip-api.com's quota."""
+    """Measure a cleanup, a flush and lookups, and in a fleet a fresh host, and what it makes of ip-api.com's quota."""
     ips = samples.addresses(scale.of(ROWS))
     with postgres.running(**SERVER) as server, server.connect() as web_app:
         for statement in (GEO_CACHE, SESSIONS):
@@ -76,6 +76,8 @@ def run(scale: Scale, directory: Path) -> Iterator[Section]:
         web_app.execute("TRUNCATE geo_cache")
         yield postgres_daemons.section(server, scale)
         with postgres_fleet.on(server, fleet_quota.HOSTS) as tables:
+            yield fleet_geo.section(tables, scale, directory)
+            tables.empty()
             yield fleet_quota.quota(tables, scale, directory)
 
 
