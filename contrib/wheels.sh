@@ -28,7 +28,7 @@ require_wheels() {
     else
         die "$what, and no C compiler is here to build them" \
             "give it one and run this again; it may go again afterwards: $give_compiler" \
-            "or take wheels that were built on another such machine (pip wheel --wheel-dir DIR .): $0 --wheels DIR" \
+            "or take wheels that were built on another such machine (pip wheel --wheel-dir DIR . hatchling): $0 --wheels DIR" \
             "or, where the processor has 64 bits, the system's 64-bit edition, for which there are wheels of all"
     fi
 }

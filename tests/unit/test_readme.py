@@ -1,6 +1,7 @@
 """The README can't drift from the program: what it names is there, and what is there it names."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,3 +84,10 @@ def test_every_time_that_the_readme_shows_is_read_as_the_same_one() -> None:
     ]
     assert len(examples) == 5
     assert {times.whole_seconds(example) for example in examples} == {1_796_016_086}
+
+
+@pytest.mark.parametrize("file", ["README.md", "contrib/install", "contrib/debian/build", "contrib/wheels.sh"])
+def test_the_wheels_to_install_without_a_network_are_said_to_be_all_that_are_needed(file: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (backend,) = (need.partition(">")[0] for need in project["build-system"]["requires"])
+    assert f"pip wheel --wheel-dir DIR . {backend}" in (ROOT / file).read_text()
