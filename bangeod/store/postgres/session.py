@@ -126,6 +126,8 @@ class Session:
         if lock is not None:
             before.append((lock, _written(values)))
         try:
+            if self._is_pooled:
+                return await _execute_in_turn(connection, before, statement, values)
             if before:
                 return await _execute_together(connection, before, statement, values)
             return await _execute(connection, statement, values)
@@ -232,14 +234,36 @@ async def _execute_together(
     """Run a statement behind others, in one transaction and one round trip; return its rows."""
     try:
         async with connection.pipeline() as pipeline, connection.cursor() as cursor:
-            await connection.execute(queries.BEGIN.encode())
-            for first, its_values in before:
-                await connection.execute(first.encode(), its_values)
+            await _begin(connection, before)
             await cursor.execute(statement.encode(), _written(values))
             await connection.execute(queries.COMMIT.encode())
             await pipeline.sync()
             return await cursor.fetchall() if cursor.description is not None else ()
     except driver.error():
-        if not connection.closed:
-            await connection.execute(queries.ROLLBACK.encode())
+        await _roll_back(connection)
         raise
+
+
+async def _execute_in_turn(
+    connection: "Connection", before: Sequence[tuple[str, Values]], statement: str, values: Values | None
+) -> Rows:
+    """Do the same in a round trip each: of two clients in such haste PgBouncer 1.18 forgets one now and then."""
+    try:
+        await _begin(connection, before)
+        rows = await _execute(connection, statement, values)
+        await connection.execute(queries.COMMIT.encode())
+    except driver.error():
+        await _roll_back(connection)
+        raise
+    return rows
+
+
+async def _begin(connection: "Connection", before: Sequence[tuple[str, Values]]) -> None:
+    await connection.execute(queries.BEGIN.encode())
+    for first, its_values in before:
+        await connection.execute(first.encode(), its_values)
+
+
+async def _roll_back(connection: "Connection") -> None:
+    if not connection.closed:
+        await connection.execute(queries.ROLLBACK.encode())
