@@ -4,6 +4,7 @@ It comes with ``bangeod[postgres]``; without that, nothing else of bangeod misse
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,6 +56,8 @@ async def connect(wanted: Mapping[str, str | int]) -> "Connection":
     from psycopg import AsyncConnection  # noqa: PLC0415 - as above
     from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - as above
 
+    # It warns of connections that it gives up after a cancellation, say; what matters of that is raised as well.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     return await AsyncConnection.connect(make_conninfo("", **wanted), autocommit=True, prepare_threshold=None)
 
 
